@@ -1,0 +1,53 @@
+# make install | serve | demo | test | check | format | pictures | lock
+# PORT=9000 make serve            another port (every IMPASTO_* variable works too)
+# TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make install      CPU-only torch wheels
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# pip outside, the environment inside: works where neither python3-venv nor ensurepip is installed.
+PIP = $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python
+
+ifdef PORT
+export IMPASTO_PORT := $(PORT)
+endif
+
+.PHONY: install serve demo test check format pictures lock
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Impasto needs Python 3.11 or newer, $(PYTHON) is " + sys.version)'
+	test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
+ifdef TORCH_INDEX_URL
+	$(PIP) install --quiet --index-url $(TORCH_INDEX_URL) $$(grep -E '^(torch|torchvision)==' requirements.lock)
+endif
+	$(PIP) install --quiet --constraint requirements.lock --editable '.[train,dev]'
+	@touch $@
+
+serve: install
+	$(BIN)/python -m service
+
+demo: install
+	$(BIN)/python scripts/demo.py
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+pictures: install
+	$(BIN)/python scripts/pictures.py
+
+# The exact versions of everything but torch's own CUDA packages, which torch pins itself.
+lock: install
+	$(PIP) freeze --exclude-editable | sed 's/+cu[0-9]*$$//; s/+cpu$$//' \
+		| grep -vE '^(nvidia-|cuda-|triton|setuptools|pip|wheel)' > requirements.lock

@@ -1,0 +1,83 @@
+"""From a name and a config to a network, and what a server must know of each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from torch import nn
+
+from nets.style_transfer import StyleTransferConfig, StyleTransferNet
+from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
+
+Task = Literal["stylize", "upscale"]
+NetConfig = StyleTransferConfig | SuperResolutionConfig
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a server must know of a network.
+
+    scale: output pixels per input pixel, along a side.
+    halo: input pixels around a tile that its answer depends on (the receptive radius), or None where every pixel
+        depends on the whole picture (instance norm), so that tiles would not agree.
+    """
+
+    scale: int
+    halo: int | None
+
+
+def _style_transfer_facts(config: StyleTransferConfig) -> Facts:
+    if config.norm == "instance":
+        return Facts(scale=1, halo=None)
+    # 9x9 at full, 3x3 at half and quarter, two 3x3 a block at a quarter, two upsamplings, 9x9; a little to spare.
+    return Facts(scale=1, halo=4 + 1 + 2 + 4 * 2 * config.residual_blocks + 4 + 2 + 4)
+
+
+def _super_resolution_facts(config: SuperResolutionConfig) -> Facts:
+    body = 2 * config.residual_blocks
+    # "subpixel": head and tail, one pixel each, and bicubic's two. "paper": 9x9 at both ends, under 2 for upsampling.
+    return Facts(scale=config.factor, halo=body + 2 if config.body == "subpixel" else 4 + body + 2 + 4 // config.factor)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A family of networks: `build(config)` makes one with fresh weights."""
+
+    name: str
+    task: Task
+    config_type: type[StyleTransferConfig] | type[SuperResolutionConfig]
+    build: Callable[[Any], nn.Module]
+    facts: Callable[[Any], Facts]
+
+    def parse_config(self, values: Mapping[str, Any]) -> NetConfig:
+        """Make the config from plain values. Raises ValueError on an unknown key or a value of the wrong kind."""
+        known = {field.name: field for field in fields(self.config_type)}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"unknown config key {unknown[0]!r} for {self.name}; known: {', '.join(known)}")
+        defaults = asdict(self.config_type())
+        for key, value in values.items():
+            if type(value) is not type(defaults[key]):
+                expected = type(defaults[key]).__name__
+                raise ValueError(f"config {key} = {value!r} for {self.name}: expected {expected}")
+            if isinstance(value, int) and not 1 <= value <= 1024:
+                raise ValueError(f"config {key} = {value!r} for {self.name}: expected 1 to 1024")
+        return self.config_type(**values)
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "style_transfer": Architecture(
+        "style_transfer", "stylize", StyleTransferConfig, StyleTransferNet, _style_transfer_facts
+    ),
+    "super_resolution": Architecture(
+        "super_resolution", "upscale", SuperResolutionConfig, SuperResolutionNet, _super_resolution_facts
+    ),
+}
+
+
+def architecture_of(net: nn.Module) -> Architecture:
+    """The architecture that `net` was built by. Raises ValueError for a network that is not ours."""
+    for architecture in ARCHITECTURES.values():
+        if type(net) is architecture.build:
+            return architecture
+    raise ValueError(f"{type(net).__name__} is not an Impasto network")

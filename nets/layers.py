@@ -1,0 +1,138 @@
+"""The layers that the networks are made of. Every array is (N, C, H, W); sizes need not be even."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NORM_EPSILON = 1e-5
+
+
+def reflection_pad(x: Tensor, pixels: int) -> Tensor:
+    """Pad each border by `pixels`, mirroring the picture without repeating its edge.
+
+    (N, C, H, W) -> (N, C, H + 2 pixels, W + 2 pixels). A side too short to be mirrored (H <= pixels) is mirrored as
+    far as it goes and then repeated, so that the smallest picture has an answer too.
+    """
+    height, width = x.shape[-2:]
+    remaining_y, remaining_x = pixels, pixels
+    while remaining_y > 0 or remaining_x > 0:
+        step_y, step_x = min(remaining_y, height - 1), min(remaining_x, width - 1)
+        if (remaining_y and not step_y) or (remaining_x and not step_x):  # one pixel has nothing to mirror
+            return F.pad(x, (remaining_x, remaining_x, remaining_y, remaining_y), mode="replicate")
+        x = F.pad(x, (step_x, step_x, step_y, step_y), mode="reflect")
+        remaining_y, remaining_x = remaining_y - step_y, remaining_x - step_x
+        height, width = x.shape[-2:]
+    return x
+
+
+class InstanceNorm(nn.Module):
+    """Normalise each channel of each image by its own mean and variance over space, then scale and shift.
+
+    (N, C, H, W) -> same. Ulyanov et al. 2016, "Instance Normalization: The Missing Ingredient for Fast Stylization".
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] * x.shape[-2] == 1:  # a value less its own mean is zero
+            return self.bias[:, None, None].expand_as(x).to(x.dtype)
+        if x.shape[0] == 1:
+            # The same numbers as below, but the channels_last layout survives: no copies.
+            return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, NORM_EPSILON)
+        return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=NORM_EPSILON)
+
+
+def make_norm(kind: str, channels: int) -> nn.Module:
+    """The normalisation called `kind`: "instance", or the 2016 paper's "batch"."""
+    if kind == "instance":
+        return InstanceNorm(channels)
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    raise ValueError(f"norm must be 'instance' or 'batch', not {kind!r}")
+
+
+class ReflectionConv(nn.Module):
+    """A convolution after reflection padding: zero padding would leave a pattern along the border.
+
+    (N, C, H, W) -> (N, C', ceil(H / stride), ceil(W / stride)).
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, bias: bool = True) -> None:
+        super().__init__()
+        self.padding = kernel // 2
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(reflection_pad(x, self.padding))
+        return y
+
+
+class ResidualBlock(nn.Module):
+    """conv-norm-ReLU-conv-norm plus the input, with no ReLU after the addition (the paper's supplement, figure 1).
+
+    (N, C, H, W) -> the same with reflection padding; (N, C, H - 4, W - 4) when `padded` is false, as in the paper,
+    where the shortcut is cropped to match.
+    """
+
+    def __init__(self, channels: int, norm: str, padded: bool = True) -> None:
+        super().__init__()
+        self.padded = padded
+        self.conv1 = nn.Conv2d(channels, channels, 3)
+        self.norm1 = make_norm(norm, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3)
+        self.norm2 = make_norm(norm, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pad = 1 if self.padded else 0
+        y: Tensor = F.relu(self.norm1(self.conv1(reflection_pad(x, pad))))
+        y = self.norm2(self.conv2(reflection_pad(y, pad)))
+        return y + (x if self.padded else x[..., 2:-2, 2:-2])
+
+
+class ResizeConv(nn.Module):
+    """Nearest-neighbour upsampling by two, then a convolution: no checkerboard, unlike a transposed convolution.
+
+    (N, C, H, W) and the size (H', W') to reach, each at most twice the input's -> (N, C', H', W').
+    Odena et al. 2016, "Deconvolution and Checkerboard Artifacts".
+    """
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.conv = ReflectionConv(channels_in, channels_out, 3)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        y = F.interpolate(x, scale_factor=2.0, mode="nearest")[..., : size[0], : size[1]]
+        upsampled: Tensor = self.conv(y)
+        return upsampled
+
+
+class TransposedConv(nn.Module):
+    """The paper's convolution with stride 1/2. (N, C, H, W) and (H', W') -> (N, C', H', W')."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(channels_in, channels_out, 3, stride=2, padding=1, output_padding=1)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        y: Tensor = self.conv(x)
+        return y[..., : size[0], : size[1]]
+
+
+class RgbOutput(nn.Module):
+    """The last convolution, to three channels; its bias is added in float32.
+
+    (N, C, H, W) -> float32 (N, 3, H, W). In bfloat16 a value between 0.5 and 1 moves in steps of 1/256. The bias
+    starts at mid-grey and carries the brightness, so what passes through the reduced precision stays small.
+    """
+
+    def __init__(self, channels: int, kernel: int, mid_grey: float) -> None:
+        super().__init__()
+        self.conv = ReflectionConv(channels, 3, kernel, bias=False)
+        self.bias = nn.Parameter(torch.full((3,), mid_grey))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return y.float() + self.bias[:, None, None]

@@ -1,0 +1,111 @@
+"""Networks for single-image super-resolution: the paper's, and a faster one that works at low resolution."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nets.layers import ReflectionConv, ResidualBlock, RgbOutput, TransposedConv, make_norm
+
+FACTORS = (2, 4, 8)
+
+
+@dataclass(frozen=True)
+class SuperResolutionConfig:
+    """What shapes a super-resolution network.
+
+    factor: how many times larger each side becomes: 2, 4 or 8.
+    width: channels of the body. residual_blocks: blocks at low resolution. The paper has 64 and 4.
+    body: "subpixel" does everything at low resolution, shuffles channels into pixels at the end and adds the result
+        to a bicubic enlargement; "paper" is the network of 2016 (batch norm, convolutions with stride 1/2, tanh).
+    """
+
+    factor: Literal[2, 4, 8] = 4
+    width: int = 64
+    residual_blocks: int = 4
+    body: Literal["subpixel", "paper"] = "subpixel"
+
+    def __post_init__(self) -> None:
+        if self.factor not in FACTORS:
+            raise ValueError(f"factor must be one of {FACTORS}, not {self.factor!r}")
+
+    @classmethod
+    def paper(cls, factor: Literal[2, 4, 8] = 4) -> "SuperResolutionConfig":
+        """The network as published in 2016."""
+        return cls(factor=factor, body="paper")
+
+
+class _PlainBlock(nn.Module):
+    """conv-ReLU-conv plus the input, without normalisation (EDSR, Lim et al. 2017). (N, C, H, W) -> same."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        correction: Tensor = self.conv2(F.relu(self.conv1(x)))
+        return x + correction
+
+
+class SubpixelBody(nn.Module):
+    """Low-resolution convolutions, sub-pixel shuffle (ESPCN, Shi et al. 2016), added to a bicubic enlargement.
+
+    float (N, 3, H, W) -> float32 (N, 3, fH, fW). Only the correction passes through reduced precision. The last
+    convolution starts at zero, so training starts from bicubic.
+    """
+
+    def __init__(self, config: SuperResolutionConfig) -> None:
+        super().__init__()
+        self.factor = config.factor
+        self.head = nn.Conv2d(3, config.width, 3, padding=1)
+        self.blocks = nn.Sequential(*(_PlainBlock(config.width) for _ in range(config.residual_blocks)))
+        self.tail = nn.Conv2d(config.width, 3 * config.factor**2, 3, padding=1)
+        nn.init.zeros_(self.tail.weight)
+        nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]  # this convolution has a bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.head(x)
+        correction = F.pixel_shuffle(self.tail(features + self.blocks(features)), self.factor)
+        enlarged = F.interpolate(x.float(), scale_factor=float(self.factor), mode="bicubic", align_corners=False)
+        return enlarged + correction.float()
+
+
+class PaperBody(nn.Module):
+    """The network of 2016 (supplement, table 2). float (N, 3, H, W) -> float32 (N, 3, fH, fW) in [0, 1]."""
+
+    def __init__(self, config: SuperResolutionConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.head = ReflectionConv(3, width, 9)
+        self.head_norm = make_norm("batch", width)
+        self.blocks = nn.Sequential(*(ResidualBlock(width, "batch") for _ in range(config.residual_blocks)))
+        doublings = config.factor.bit_length() - 1
+        self.up = nn.ModuleList(TransposedConv(width, width) for _ in range(doublings))
+        self.up_norms = nn.ModuleList(make_norm("batch", width) for _ in range(doublings))
+        self.output = RgbOutput(width, 9, mid_grey=0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.blocks(F.relu(self.head_norm(self.head(x))))
+        for up, norm in zip(self.up, self.up_norms, strict=True):
+            y = F.relu(norm(up(y, (2 * y.shape[-2], 2 * y.shape[-1]))))
+        return 0.5 + 0.5 * torch.tanh(self.output(y))
+
+
+class SuperResolutionNet(nn.Module):
+    """Enlarges a picture by the factor of its config.
+
+    float (N, 3, H, W), RGB in [0, 1] -> float32 (N, 3, fH, fW), RGB, nominally in [0, 1] (clamp it to show it).
+    Once trained (`eval()`), no layer takes statistics over space, so tiles with a halo give the whole image's answer.
+    """
+
+    def __init__(self, config: SuperResolutionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.body = SubpixelBody(config) if config.body == "subpixel" else PaperBody(config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.body(x)
+        return y

@@ -1,0 +1,92 @@
+"""The command line: `impasto serve`, the same as `python -m service`."""
+
+import logging
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from service.app import create_app
+from service.errors import StartupError
+from service.logs import configure_logs
+from service.registry import Registry, load_registry
+from service.settings import Settings, read_settings
+
+log = logging.getLogger(__name__)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def impasto() -> None:
+    """Serve image-to-image networks. Every setting is also an IMPASTO_* environment variable; see the README."""
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    checkpoints: Annotated[Path | None, typer.Option(help="Folder of checkpoints.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")] = None,
+) -> None:
+    """Start the service."""
+    given = {"host": host, "port": port, "checkpoints": checkpoints, "device": device, "precision": precision}
+    serve_or_exit(**{name: value for name, value in given.items() if value is not None})
+
+
+def serve_or_exit(**overrides: object) -> None:
+    """Serve until SIGTERM or SIGINT; a wrong setting or no usable checkpoint is one line and exit code 2."""
+    try:
+        settings = read_settings(**overrides)
+        configure_logs(settings.log_level)
+        log.info("settings", extra={"settings": settings.model_dump(mode="json")})
+        registry = load_registry(settings.checkpoints)
+        application = create_app(settings, registry)
+    except StartupError as error:
+        typer.echo(f"impasto: {error}", err=True)
+        sys.exit(2)
+    config = uvicorn.Config(
+        application,
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=settings.drain_seconds,
+    )
+    server = _Server(config, settings, registry)
+    server.run()
+    if not server.started:
+        sys.exit(3)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which says where it is and what to try as soon as it listens."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings, registry: Registry) -> None:
+        super().__init__(config)
+        self._settings, self._registry = settings, registry
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            typer.echo(greeting(self._settings.host, port, self._registry))
+
+
+def greeting(host: str, port: int, registry: Registry) -> str:
+    """The address, and a curl line for each endpoint that has a model."""
+    address = f"http://{'localhost' if host in {'0.0.0.0', '127.0.0.1', '::'} else host}:{port}"  # noqa: S104
+    lines = [f"Impasto listens on {address} (docs: {address}/docs)"]
+    queries = [f"stylize?style={style}' -o out.jpg" for style in registry.names("stylize")[:1]]
+    queries += [f"upscale?factor={name.removeprefix('x')}' -o large.jpg" for name in registry.names("upscale")[-1:]]
+    return "\n".join([*lines, *(f"  curl -F image=@photo.jpg '{address}/{query}" for query in queries)])
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

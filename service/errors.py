@@ -1,0 +1,168 @@
+"""Every way of saying no, and the one handler that turns it into application/problem+json (RFC 9457).
+
+ImpastoError                                  (never raised itself)
++-- ParameterError         422 invalid_parameter     a query parameter is missing, doubled, unknown or malformed
++-- UnknownModelError      404 unknown_model         no such style or factor; lists those that are served
++-- BodyError              422 invalid_body          empty, not the multipart form that was expected
++-- BodyTooLargeError      413 body_too_large
++-- UnsupportedImageError  415 unsupported_image     not a format that is taken
++-- BrokenImageError       422 broken_image          of a format that is taken, but cannot be decoded
++-- TooManyPixelsError     413 too_many_pixels
++-- NotAcceptableError     406 not_acceptable        no format that the client accepts
++-- OverloadedError        503 overloaded            with a computed Retry-After
++-- UnavailableError       503 unavailable           starting, or shutting down
++-- InferenceError         500 inference_failed      the network failed on this picture
+StartupError                                         the service cannot start; the command line prints it
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+PROBLEM_JSON = "application/problem+json"
+_SHOWN_CHARACTERS = 200
+
+
+class StartupError(Exception):
+    """The service cannot start. The message names the setting or file, and what was expected."""
+
+
+class ImpastoError(Exception):
+    """An answer other than the picture. `facts` become members of the problem, `headers` go with it."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, detail: str, headers: Mapping[str, str] | None = None, **facts: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.facts = facts
+
+
+class ParameterError(ImpastoError):
+    """A query parameter is missing, doubled, unknown or malformed."""
+
+    status, code = 422, "invalid_parameter"
+
+
+class UnknownModelError(ImpastoError):
+    """No such style or factor is served."""
+
+    status, code = 404, "unknown_model"
+
+
+class BodyError(ImpastoError):
+    """The body is empty, or not the multipart form that was expected."""
+
+    status, code = 422, "invalid_body"
+
+
+class BodyTooLargeError(ImpastoError):
+    """The body is larger than max_body_bytes."""
+
+    status, code = 413, "body_too_large"
+
+
+class UnsupportedImageError(ImpastoError):
+    """The body is not an image of a format that is taken."""
+
+    status, code = 415, "unsupported_image"
+
+
+class BrokenImageError(ImpastoError):
+    """The image cannot be decoded."""
+
+    status, code = 422, "broken_image"
+
+
+class TooManyPixelsError(ImpastoError):
+    """The picture, or its answer, has too many pixels."""
+
+    status, code = 413, "too_many_pixels"
+
+
+class NotAcceptableError(ImpastoError):
+    """The client accepts no format that can be made."""
+
+    status, code = 406, "not_acceptable"
+
+
+class OverloadedError(ImpastoError):
+    """As many requests are in flight as may be."""
+
+    status, code = 503, "overloaded"
+
+
+class UnavailableError(ImpastoError):
+    """The service is starting or shutting down."""
+
+    status, code = 503, "unavailable"
+
+
+class InferenceError(ImpastoError):
+    """The network failed on this picture."""
+
+    status, code = 500, "inference_failed"
+
+
+def shown(value: object) -> str:
+    """What a client sent, cut to a length that fits in an answer."""
+    text = str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def problem(
+    request: Request, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None, **facts: Any
+) -> JSONResponse:
+    """The one shape of every error."""
+    content = {
+        "type": f"urn:impasto:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "request_id": request.scope.get("state", {}).get("request_id"),
+        **facts,
+    }
+    return JSONResponse(content, status, dict(headers or {}), PROBLEM_JSON)
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Answer every exception, ours, the framework's and the unforeseen, with problem+json."""
+
+    async def ours(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, ImpastoError)  # what it was registered for
+        request.scope["state"]["refused"] = error.code
+        return problem(request, error.status, error.code, error.detail, error.headers, **error.facts)
+
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        name = str(first["loc"][-1])
+        given = request.query_params.get(name)
+        facts = {"parameter": name, "value": None if given is None else shown(given), "expected": first["msg"]}
+        detail = f"query parameter {name!r}: {first['msg']}" + ("" if given is None else f", got {shown(given)!r}")
+        return await ours(request, ParameterError(detail, **facts))
+
+    async def framework(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        detail = f"{request.method} {shown(request.url.path)}: {error.detail}"
+        return problem(request, error.status_code, code, detail, error.headers)
+
+    async def unforeseen(request: Request, _error: Exception) -> JSONResponse:
+        return problem(
+            request, 500, "internal", "an error that we did not foresee; the log has it under this request_id"
+        )
+
+    app.add_exception_handler(ImpastoError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(Exception, unforeseen)

@@ -1,0 +1,53 @@
+"""Every metric of the service, on a given registry. No label value comes from a client."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+_STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_BATCH_PIXEL_BUCKETS = tuple(4**i for i in range(6, 14))
+
+
+class Metrics:
+    """Prometheus metrics, prefix `impasto_`, base units."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.http_requests = Counter(
+            "impasto_http_requests", "Answered requests.", ["route", "method", "code"], registry=registry
+        )
+        self.http_request_duration = Histogram(
+            "impasto_http_request_duration_seconds",
+            "From the first byte of a request to the last of its answer.",
+            ["route"],
+            buckets=_STAGE_BUCKETS,
+            registry=registry,
+        )
+        self.stage_duration = Histogram(
+            "impasto_stage_duration_seconds",
+            "Time in one stage of the request path: decode, queue, forward, encode.",
+            ["stage"],
+            buckets=_STAGE_BUCKETS,
+            registry=registry,
+        )
+        self.requests_in_flight = Gauge("impasto_requests_in_flight", "Requests that hold a permit.", registry=registry)
+        self.queue_jobs = Gauge("impasto_queue_jobs", "Jobs that wait for the device.", ["model"], registry=registry)
+        self.queue_pixels = Gauge(
+            "impasto_queue_pixels", "Input pixels that wait for the device.", ["model"], registry=registry
+        )
+        self.batch_items = Histogram(
+            "impasto_batch_items", "Pictures in a forward pass.", buckets=(1, 2, 4, 8, 16, 32), registry=registry
+        )
+        self.batch_pixels = Histogram(
+            "impasto_batch_pixels", "Input pixels in a forward pass.", buckets=_BATCH_PIXEL_BUCKETS, registry=registry
+        )
+        self.rejected = Counter("impasto_rejected", "Requests refused, by error code.", ["reason"], registry=registry)
+        self.pixels = Counter(
+            "impasto_pixels", "Pixels of answered requests.", ["model", "direction"], registry=registry
+        )
+        self.model_info = Info("impasto_model", "The served checkpoints.", ["model"], registry=registry)
+        self.model_load_duration = Gauge(
+            "impasto_model_load_duration_seconds", "Time to read and verify.", ["model"], registry=registry
+        )
+        self.models_refused = Gauge(
+            "impasto_models_refused", "Checkpoint files that could not be used.", registry=registry
+        )
+        self.build_info = Info("impasto_build", "Version, device and precision of this process.", registry=registry)

@@ -1,0 +1,63 @@
+"""What every request gets: an id, its metrics and one log line. Pure ASGI, so that streams pass through untouched."""
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.logs import request_id
+from service.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+_WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_QUIET = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
+
+
+class RequestContext:
+    """Takes the client's X-Request-ID where it is well formed, else makes one; measures; logs."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's scope."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        claimed = Headers(scope=scope).get("x-request-id", "")
+        identity = claimed if _WELL_FORMED_ID.fullmatch(claimed) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = identity
+        token = request_id.set(identity)
+        status, start = 500, time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = identity
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            self._note(scope, status, time.perf_counter() - start)
+            request_id.reset(token)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self.metrics.http_requests.labels(route, method, str(status)).inc()
+        self.metrics.http_request_duration.labels(route).observe(seconds)
+        refused = scope["state"].get("refused")
+        if refused:
+            self.metrics.rejected.labels(refused).inc()
+        level = logging.DEBUG if route in _QUIET else logging.INFO
+        facts = {"route": route, "method": method, "status": status, "seconds": round(seconds, 4), "refused": refused}
+        log.log(level, "request", extra=facts)

@@ -1,0 +1,51 @@
+"""Every setting of the service: read once, from IMPASTO_* environment variables, checked, then frozen."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import StartupError
+
+PREFIX = "IMPASTO_"
+
+
+class Settings(BaseSettings):
+    """IMPASTO_PORT=9000 sets `port`, and so on. Wrong values are refused at start."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    checkpoints: Path = Field(
+        Path("checkpoints"), description="Folder with stylize/*.safetensors and upscale/*.safetensors."
+    )
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda|cuda:\d+)$", description="auto, cpu, cuda or cuda:N.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: bf16 where the device has it and, on a CPU, where it is measured to be faster."
+    )
+    max_body_bytes: int = Field(32 * 2**20, ge=1024, description="Largest request body.")
+    max_pixels: int = Field(12_500_000, ge=64, le=89_000_000, description="Most pixels of an input picture.")
+    max_output_pixels: int = Field(50_000_000, ge=64, description="Most pixels of an answer.")
+    max_requests: int = Field(32, ge=1, description="Requests in flight; the next one is answered 503.")
+    max_batch_items: int = Field(
+        0, ge=0, description="Pictures of one size in one forward pass; 0: 1 on a CPU, else 8."
+    )
+    codec_threads: int = Field(2, ge=1, description="Threads that decode and encode pictures.")
+    jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of JPEG answers.")
+    webp_quality: int = Field(85, ge=1, le=100, description="Quality of WebP answers.")
+    drain_seconds: int = Field(30, ge=1, description="After SIGTERM, how long accepted requests may take to finish.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
+
+
+def read_settings(**overrides: object) -> Settings:
+    """Settings from the environment, `overrides` first. Raises StartupError naming key, value and what was expected."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # checked by pydantic
+    except ValidationError as error:
+        lines = [
+            f"{PREFIX}{'_'.join(map(str, problem['loc'])).upper()}={problem['input']!r}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise StartupError("; ".join(lines)) from error

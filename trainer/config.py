@@ -1,0 +1,143 @@
+"""A recipe's settings, read from TOML: frozen, complete, and strict (an unknown key is an error)."""
+
+import tomllib
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trainer.errors import TrainerError
+
+LayerName = Literal["relu1_2", "relu2_2", "relu3_3", "relu4_3"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StyleNetwork(_Section):
+    """See nets.style_transfer.StyleTransferConfig."""
+
+    width: int = Field(32, ge=1, le=256)
+    residual_blocks: int = Field(5, ge=1, le=64)
+    norm: Literal["instance", "batch"] = "instance"
+    upsampling: Literal["resize", "transposed"] = "resize"
+    padding: Literal["each", "once"] = "each"
+    output: Literal["linear", "tanh"] = "linear"
+
+
+class UpscaleNetwork(_Section):
+    """See nets.super_resolution.SuperResolutionConfig."""
+
+    factor: Literal[2, 4, 8] = 4
+    width: int = Field(64, ge=1, le=256)
+    residual_blocks: int = Field(4, ge=1, le=64)
+    body: Literal["subpixel", "paper"] = "subpixel"
+
+
+class StyleData(_Section):
+    """crop_px: side of a training crop. max_scale: a crop covers up to this many times its side of the photograph."""
+
+    crop_px: int = Field(256, ge=16)
+    max_scale: float = Field(1.0, ge=1.0)
+    batch: int = Field(4, ge=1)
+    style_px: int = Field(384, ge=16, description="short side of the style image")
+
+
+class UpscaleData(_Section):
+    """low_res_px: side of a low-resolution patch. blur_sigma: Gaussian blur before the bicubic reduction, in pixels."""
+
+    low_res_px: int = Field(48, ge=8)
+    batch: int = Field(16, ge=1)
+    blur_sigma: float = Field(0.0, ge=0.0)
+    augment: bool = True
+
+
+class StyleLoss(_Section):
+    """Weights of the loss terms.
+
+    gram_scale: "relative" divides each layer's style term by the style's own energy, so that one weight serves every
+    style; "absolute" is the paper's.
+    """
+
+    content_layer: LayerName = "relu3_3"
+    content_weight: float = Field(1.0, ge=0)
+    style_weight: float = Field(gt=0)
+    style_layers: dict[LayerName, float] = {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_3": 1.0, "relu4_3": 1.0}
+    gram_scale: Literal["relative", "absolute"] = "relative"
+    total_variation_weight: float = Field(0.0, ge=0)
+    range_weight: float = Field(0.0, ge=0)
+
+
+class UpscaleLoss(_Section):
+    """pixel: "l1" or the paper's "squared". feature_weight: of the perceptual loss at feature_layer; 0 turns it off."""
+
+    pixel: Literal["l1", "squared"] = "l1"
+    pixel_weight: float = Field(1.0, ge=0)
+    feature_layer: LayerName = "relu2_2"
+    feature_weight: float = Field(0.0, ge=0)
+
+
+class Optimiser(_Section):
+    """Adam. decay_from: the fraction of the run after which the rate falls along a cosine to a fiftieth; 1 is never.
+
+    average: decay of the running average of the weights that is published; 0 publishes the last weights.
+    """
+
+    learning_rate: float = Field(1e-3, gt=0)
+    decay_from: float = Field(1.0, ge=0, le=1)
+    average: float = Field(0.0, ge=0, lt=1)
+    clip_norm: float = Field(0.0, ge=0, description="largest norm of the gradient; 0 is no limit")
+
+
+class _Recipe(_Section):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    iterations: int = Field(ge=1)
+    seed: int = 0
+    parent: str = ""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    save_every: int = Field(200, ge=1)
+    sample_every: int = Field(200, ge=1)
+    license: str = ""
+    source: str = ""
+    optimiser: Optimiser = Optimiser()
+
+
+class StyleRecipe(_Recipe):
+    """Trains one style. `style_image` is a path, or a file name in the config's folder or in IMPASTO_STYLES.
+
+    neutral_iterations: the first ones teach the network to give the photograph back, without the loss network: a
+    style is then painted over a picture that is there, and the content is not lost (docs/training.md).
+    """
+
+    style_image: str
+    neutral_iterations: int = Field(0, ge=0)
+    network: StyleNetwork = StyleNetwork()
+    data: StyleData = StyleData()
+    loss: StyleLoss
+
+
+class UpscaleRecipe(_Recipe):
+    """Trains one factor."""
+
+    network: UpscaleNetwork = UpscaleNetwork()
+    data: UpscaleData = UpscaleData()
+    loss: UpscaleLoss = UpscaleLoss()
+
+
+Recipe = TypeVar("Recipe", bound=_Recipe)
+
+
+def read_recipe(path: Path, kind: type[Recipe]) -> Recipe:
+    """Read a TOML file as a recipe of `kind`. Raises TrainerError that names the file, the key and the value."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TrainerError(f"{path}: cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise TrainerError(f"{path}: not TOML: {error}") from error
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise TrainerError(f"{path}: " + "; ".join(lines)) from error

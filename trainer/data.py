@@ -1,0 +1,165 @@
+"""Photographs from a folder, as training crops and as pairs of low and high resolution.
+
+The example with index i depends on the seed and on i alone. So a run that resumes at iteration k sees what it would
+have seen, and any number of workers or processes draws the same examples.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image, ImageFilter, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from trainer.errors import TrainerError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+_CACHED_PHOTOGRAPHS = 2048
+_BORDER_LOW_RES_PX = 4
+
+Example = TypeVar("Example")
+
+
+def list_photographs(folders: Sequence[Path]) -> list[Path]:
+    """Every image file below each folder, sorted. Raises TrainerError for a folder that has none."""
+    photographs: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise TrainerError(f"--data {folder}: not a folder")
+        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        if not found:
+            raise TrainerError(f"--data {folder}: no image below it ({', '.join(sorted(SUFFIXES))})")
+        photographs += found
+    return photographs
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """A picture as 8-bit RGB. Raises TrainerError where it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise TrainerError(f"{path}: not a picture that can be read: {error}") from error
+
+
+def read_style_image(path: Path, short_side_px: int) -> Tensor:
+    """A style image with its short side reduced to `short_side_px`: float32 (1, 3, H, W) in [0, 1]."""
+    image = read_rgb(path)
+    scale = short_side_px / min(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return _tensor(image.resize(size, Image.Resampling.LANCZOS)).unsqueeze(0).float() / 255
+
+
+class _Photographs:
+    """Photographs by number, decoded once while they are in use; one that cannot be read is replaced by the next."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+        self.read = lru_cache(maxsize=_CACHED_PHOTOGRAPHS)(self._read)
+
+    def _read(self, number: int) -> Image.Image:
+        for step in range(len(self.paths)):
+            try:
+                return read_rgb(self.paths[(number + step) % len(self.paths)])
+            except TrainerError:
+                continue
+        raise TrainerError(f"none of the {len(self.paths)} photographs can be read, {self.paths[0]} for one")
+
+
+class ContentCrops(Dataset[Tensor]):
+    """uint8 (3, crop, crop): a random square of a random photograph, reduced by 1 to `max_scale`, perhaps mirrored."""
+
+    def __init__(self, paths: list[Path], crop_px: int, max_scale: float, seed: int, examples: int) -> None:
+        self.photographs = _Photographs(paths)
+        self.crop_px, self.max_scale, self.seed, self.examples = crop_px, max_scale, seed, examples
+
+    def __len__(self) -> int:
+        return self.examples
+
+    def __getitem__(self, index: int) -> Tensor:
+        random = np.random.default_rng((self.seed, index))
+        image = self.photographs.read(int(random.integers(len(self.photographs.paths))))
+        side = min(self.crop_px * random.uniform(1.0, self.max_scale), *image.size)
+        left, top = random.uniform(0, image.width - side), random.uniform(0, image.height - side)
+        box = (left, top, left + side, top + side)
+        crop = image.resize((self.crop_px, self.crop_px), Image.Resampling.BICUBIC, box=box)
+        return _tensor(crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if random.random() < 0.5 else crop)
+
+
+class ResolutionPairs(Dataset[tuple[Tensor, Tensor]]):
+    """(uint8 (3, p, p), uint8 (3, f p, f p)): a patch at low resolution and the same at high resolution.
+
+    The low resolution is Pillow's antialiased bicubic of the high one, after a Gaussian blur where `blur_sigma` > 0.
+    """
+
+    def __init__(
+        self,
+        paths: list[Path],
+        low_res_px: int,
+        factor: int,
+        blur_sigma: float,
+        augment: bool,
+        seed: int,
+        examples: int,
+    ) -> None:
+        self.photographs = _Photographs(paths)
+        self.low_res_px, self.factor, self.blur_sigma = low_res_px, factor, blur_sigma
+        self.augment, self.seed, self.examples = augment, seed, examples
+
+    def __len__(self) -> int:
+        return self.examples
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        random = np.random.default_rng((self.seed, index))
+        image = self.photographs.read(int(random.integers(len(self.photographs.paths))))
+        # A reduction near an edge sees less than one in the middle: reduce with a border, then cut the border off.
+        border, f = _BORDER_LOW_RES_PX, self.factor
+        low_side = self.low_res_px + 2 * border
+        if min(image.size) < low_side * f:
+            scale = low_side * f / min(image.size)
+            enlarged = (max(low_side * f, round(image.width * scale)), max(low_side * f, round(image.height * scale)))
+            image = image.resize(enlarged, Image.Resampling.BICUBIC)
+        left = int(random.integers(image.width - low_side * f + 1))
+        top = int(random.integers(image.height - low_side * f + 1))
+        high = image.crop((left, top, left + low_side * f, top + low_side * f))
+        if self.augment:
+            high = _turn(high, int(random.integers(8)))
+        low = reduce(high, f, self.blur_sigma)
+        inner = (border, border, low_side - border, low_side - border)
+        return _tensor(low.crop(inner)), _tensor(high.crop(tuple(side * f for side in inner)))  # type: ignore[arg-type]
+
+
+def reduce(image: Image.Image, factor: int, blur_sigma: float = 0.0) -> Image.Image:
+    """Reduce each side by `factor` with antialiased bicubic, after a Gaussian blur where `blur_sigma` > 0."""
+    blurred = image.filter(ImageFilter.GaussianBlur(blur_sigma)) if blur_sigma > 0 else image
+    return blurred.resize((image.width // factor, image.height // factor), Image.Resampling.BICUBIC)
+
+
+def batches(
+    dataset: Dataset[Example], batch: int, first_example: int, examples: int, workers: int
+) -> DataLoader[Example]:
+    """Examples `first_example` to `examples`, in order, in batches of `batch`."""
+    order = range(first_example, examples)
+    return DataLoader(dataset, batch_size=batch, sampler=order, num_workers=workers, drop_last=True)
+
+
+def to_floats(pictures: Tensor, device: torch.device) -> Tensor:
+    """uint8 (N, 3, H, W) -> float32 (N, 3, H, W) in [0, 1], channels_last, on `device`."""
+    return pictures.to(device).float().div_(255.0).contiguous(memory_format=torch.channels_last)
+
+
+def _turn(image: Image.Image, which: int) -> Image.Image:
+    """One of the eight rotations and reflections of a square."""
+    if which & 1:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if which & 2:
+        image = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    return image.transpose(Image.Transpose.TRANSPOSE) if which & 4 else image
+
+
+def _tensor(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)

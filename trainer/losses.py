@@ -1,0 +1,57 @@
+"""The losses, as pure functions of features and pictures (Johnson et al. 2016, section 3.2).
+
+All are computed in float32, whatever the network ran in: a Gram matrix sums thousands of products.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def feature_reconstruction(features: Tensor, target: Tensor) -> Tensor:
+    """Squared distance over C H W, averaged over the batch: (N, C, H, W) twice -> scalar."""
+    return F.mse_loss(features.float(), target.float())
+
+
+def gram(features: Tensor) -> Tensor:
+    """Gram matrix F F^T / (C H W): (N, C, H, W) -> float32 (N, C, C)."""
+    n, c, h, w = features.shape
+    flat = features.float().reshape(n, c, h * w)
+    return flat @ flat.transpose(1, 2) / (c * h * w)
+
+
+def style_reconstruction(gram_matrix: Tensor, target: Tensor) -> Tensor:
+    """Squared Frobenius norm of the difference, averaged over the batch: (N, C, C) and (1 or N, C, C) -> scalar."""
+    return (gram_matrix - target).square().sum(dim=(1, 2)).mean()
+
+
+def relative_style_reconstruction(gram_matrix: Tensor, target: Tensor) -> Tensor:
+    """`style_reconstruction` over the squared norm of the target itself: 1 for a picture without features.
+
+    Gram matrices of two paintings, or of two layers, differ up to a thousandfold in size. Relative to its own, one
+    weight serves every style and the deep layers count (not in the paper; docs/training.md).
+    """
+    return style_reconstruction(gram_matrix, target) / target.square().sum(dim=(1, 2)).mean()
+
+
+def total_variation(pictures: Tensor) -> Tensor:
+    """Squared differences of neighbouring pixels, over C H W, averaged over the batch: (N, C, H, W) -> scalar."""
+    x = pictures.float()
+    vertical = (x[..., 1:, :] - x[..., :-1, :]).square().sum()
+    horizontal = (x[..., :, 1:] - x[..., :, :-1]).square().sum()
+    return (vertical + horizontal) / x.numel()
+
+
+def out_of_range(pictures: Tensor) -> Tensor:
+    """Mean squared distance of each value to [0, 1]: a network without tanh must be told where colours end."""
+    x = pictures.float()
+    return (x - x.clamp(0.0, 1.0)).square().mean()
+
+
+def pixel(pictures: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference, which gives a higher PSNR than the paper's squared one (Lim et al. 2017)."""
+    return F.l1_loss(pictures.float(), target.float())
+
+
+def squared_pixel(pictures: Tensor, target: Tensor) -> Tensor:
+    """The paper's per-pixel loss: squared distance over C H W."""
+    return F.mse_loss(pictures.float(), target.float())

@@ -1,0 +1,66 @@
+"""What every recipe's loop needs around its losses: the rate, the average of the weights, what goes on disk."""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from trainer.config import Optimiser
+from trainer.errors import TrainerError
+
+_LAST_RATE = 0.02
+
+
+def rate_at(iteration: int, iterations: int, settings: Optimiser) -> float:
+    """The learning rate of an iteration (from 0): flat, then along a cosine from `decay_from` down to a fiftieth."""
+    start = settings.decay_from * iterations
+    if iteration < start:
+        return settings.learning_rate
+    done = (iteration - start) / max(1.0, iterations - start)
+    return settings.learning_rate * (_LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+class Optimisation:
+    """Adam over a network, with a running average of its weights, and all of it as one state to save."""
+
+    def __init__(self, net: nn.Module, settings: Optimiser, iterations: int) -> None:
+        self.net, self.settings, self.iterations = net, settings, iterations
+        self._adam = torch.optim.Adam(net.parameters(), lr=settings.learning_rate)
+        average = get_ema_multi_avg_fn(settings.average)  # type: ignore[no-untyped-call]
+        self._average = AveragedModel(net, multi_avg_fn=average, use_buffers=True) if settings.average else None
+
+    def step(self, loss: torch.Tensor, iteration: int) -> None:
+        """One step down `loss`. Raises TrainerError where the loss is not a number; the weights are as before then."""
+        if not bool(torch.isfinite(loss)):
+            raise TrainerError(
+                f"the loss is {loss.item()} at iteration {iteration}: the last saved state is kept; "
+                "lower optimiser.learning_rate, or use precision = 'fp32'"
+            )
+        for group in self._adam.param_groups:
+            group["lr"] = rate_at(iteration, self.iterations, self.settings)
+        self._adam.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.settings.clip_norm:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip_norm)
+        self._adam.step()
+        if self._average is not None:
+            self._average.update_parameters(self.net)
+
+    def result(self) -> nn.Module:
+        """The network to look at and to publish: the average where there is one."""
+        module: nn.Module = self._average.module if self._average is not None else self.net
+        return module
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs so that its loss does not jump."""
+        state = {"net": self.net.state_dict(), "adam": self._adam.state_dict()}
+        return state | ({"average": self._average.state_dict()} if self._average is not None else {})
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a `state()`."""
+        self.net.load_state_dict(state["net"])
+        self._adam.load_state_dict(state["adam"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])

@@ -1,0 +1,128 @@
+"""Train one factor: photographs in, a network that enlarges out (Johnson et al. 2016, section 3.2 and 4.2)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from nets.checkpoint import load
+from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
+from trainer import losses, samples
+from trainer.config import UpscaleLoss, UpscaleRecipe
+from trainer.data import ResolutionPairs, batches, list_photographs, to_floats
+from trainer.errors import TrainerError
+from trainer.loss_network import LossNetwork
+from trainer.optimisation import Optimisation
+from trainer.precision import choose_precision
+from trainer.publish import publish_run
+from trainer.runs import Run, git_revision
+
+_SAMPLES, _SAMPLE_PX = 3, 320
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a recipe is run on: folders of photographs, the loss network where the loss needs it, a device."""
+
+    photographs: list[Path]
+    loss_network: LossNetwork | None
+    device: torch.device
+    workers: int = 0
+
+
+def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
+    """Train to `recipe.iterations`, from wherever `run` stands; returns the published checkpoint's path."""
+    torch.manual_seed(recipe.seed)
+    device, precision = inputs.device, choose_precision(recipe.precision, inputs.device)
+    settings = recipe.model_dump()
+    state = run.begin(settings)
+
+    net, parent = _network(recipe)
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimisation = Optimisation(net, recipe.optimiser, recipe.iterations)
+    first = 0
+    if state is not None:
+        optimisation.restore(state)
+        first = state["iteration"]
+
+    loss_network = inputs.loss_network
+    if loss_network is not None:
+        loss_network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        loss_network.to(torch.bfloat16 if precision == "bf16" else torch.float32)
+
+    photographs = list_photographs(inputs.photographs)
+    shown = samples.choose(photographs, _SAMPLES, _SAMPLE_PX)
+    data, factor = recipe.data, recipe.network.factor
+    examples = recipe.iterations * data.batch
+    pairs = ResolutionPairs(photographs, data.low_res_px, factor, data.blur_sigma, data.augment, recipe.seed, examples)
+    progress = tqdm(total=recipe.iterations, initial=first, desc=recipe.name, unit="it", dynamic_ncols=True)
+
+    net.train()
+    loader = batches(pairs, data.batch, first * data.batch, examples, inputs.workers)
+    for iteration, pair in enumerate(loader, start=first):
+        low, high = (to_floats(pictures, device) for pictures in pair)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            output = net(low)
+        terms = loss_terms(loss_network, recipe.loss, output, high)
+        optimisation.step(sum(terms.values(), start=torch.zeros((), device=device)), iteration)
+
+        done = iteration + 1
+        progress.update()
+        if done % 10 == 0 or done == recipe.iterations:
+            values = {name: round(term.item(), 6) for name, term in terms.items()}
+            progress.set_postfix(values)
+            run.log(done, **values)
+        if done % recipe.sample_every == 0 or done == recipe.iterations:
+            sheet = samples.enlarged(optimisation.result(), shown, factor, data.blur_sigma, device)
+            sheet.save(run.samples / f"{done:06d}.png")
+        if done % recipe.save_every == 0 or done == recipe.iterations:
+            run.save({"iteration": done, "recipe": settings, **optimisation.state()})
+    progress.close()
+
+    blur = f"Gaussian blur sigma {data.blur_sigma:g}, then " if data.blur_sigma else ""
+    training: dict[str, Any] = {
+        "recipe": settings,
+        "iterations": recipe.iterations,
+        "precision": precision,
+        "degradation": f"{blur}antialiased bicubic",
+        "photographs": len(photographs),
+        "loss_network": f"vgg16@sha256:{loss_network.digest}" if loss_network is not None else None,
+        "git_revision": git_revision(),
+    }
+    return publish_run(run, optimisation.result(), recipe, parent, training)
+
+
+def loss_terms(loss_network: LossNetwork | None, loss: UpscaleLoss, output: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """The weighted terms, by name; their sum is the loss. output and truth: float (N, 3, H, W) in [0, 1]."""
+    compare = losses.pixel if loss.pixel == "l1" else losses.squared_pixel
+    terms = {"pixel": loss.pixel_weight * compare(output, truth)}
+    if loss.feature_weight and loss_network is not None:
+        layer = loss.feature_layer
+        with torch.no_grad():
+            target = loss_network(truth, [layer])[layer]
+        features = loss_network(output, [layer])[layer]
+        terms["feature"] = loss.feature_weight * losses.feature_reconstruction(features, target)
+    return terms
+
+
+def _network(recipe: UpscaleRecipe) -> tuple[nn.Module, str | None]:
+    """A fresh network, or the parent's weights to start from, with the parent's version.
+
+    A parent of another factor gives its body; the last convolution, whose shape depends on the factor, starts afresh.
+    """
+    config = SuperResolutionConfig(**recipe.network.model_dump())
+    net = SuperResolutionNet(config)
+    if not recipe.parent:
+        return net, None
+    parent = load(Path(recipe.parent))
+    own = net.state_dict()
+    fitting = {
+        name: value for name, value in parent.net.state_dict().items() if name in own and value.shape == own[name].shape
+    }
+    if len(fitting) < len(own) // 2:
+        raise TrainerError(f"parent {recipe.parent} is {parent.config}: too unlike the recipe's {config}")
+    net.load_state_dict(own | fitting)
+    return net, parent.version

@@ -1,0 +1,113 @@
+"""A run directory: what was asked for, what happened, and enough to go on after a kill at any moment.
+
+RUN/config.json        the resolved recipe          RUN/metrics.jsonl       one line per logged iteration
+RUN/state.pt           weights, optimiser, average  RUN/samples/000200.jpg  pictures along the way
+RUN/checkpoints/TASK/NAME.safetensors               what the service can serve
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.errors import TrainerError
+
+_MAY_CHANGE = frozenset({"iterations", "save_every", "sample_every"})
+
+
+class Run:
+    """One training run on disk. Every file is replaced whole or appended by lines."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.samples = directory / "samples"
+        self.checkpoints = directory / "checkpoints"
+        self._state = directory / "state.pt"
+        self._metrics = directory / "metrics.jsonl"
+
+    def begin(self, recipe: dict[str, Any]) -> dict[str, Any] | None:
+        """Make the directory, or take up the run in it: returns its last state, None at the very start.
+
+        Raises TrainerError where the directory holds a run of another recipe, naming the setting that differs.
+        """
+        self.samples.mkdir(parents=True, exist_ok=True)
+        state = self._load_state()
+        if state is not None:
+            self._refuse_another(recipe, state["recipe"])
+            self._forget_metrics_after(state["iteration"])
+        else:
+            self._metrics.unlink(missing_ok=True)
+        replace_file(self.directory / "config.json", json.dumps(recipe, indent=2).encode())
+        return state
+
+    def log(self, iteration: int, **values: float) -> None:
+        """Append one line of metrics."""
+        with self._metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"iteration": iteration, **values}) + "\n")
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the state; `state` holds `iteration`, `recipe` and whatever the recipe goes on from."""
+        temporary = self._state.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._state)
+
+    def metrics(self) -> list[dict[str, float]]:
+        """All logged lines, oldest first; a line cut short by a kill is left out."""
+        if not self._metrics.exists():
+            return []
+        lines: list[dict[str, float]] = []
+        for line in self._metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue
+        return lines
+
+    def _load_state(self) -> dict[str, Any] | None:
+        if not self._state.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self._state, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged pickle raises nearly anything
+            raise TrainerError(
+                f"{self._state} cannot be read ({error}); remove {self.directory} to begin anew"
+            ) from error
+        return state
+
+    def _refuse_another(self, recipe: dict[str, Any], earlier: dict[str, Any]) -> None:
+        for key in sorted((set(recipe) | set(earlier)) - _MAY_CHANGE):
+            if recipe.get(key) != earlier.get(key):
+                raise TrainerError(
+                    f"{self.directory} holds a run with {key} = {earlier.get(key)!r}, now it is {recipe.get(key)!r}: "
+                    "use another --run, or remove that folder"
+                )
+
+    def _forget_metrics_after(self, iteration: int) -> None:
+        kept = [line for line in self.metrics() if line["iteration"] <= iteration]
+        replace_file(self._metrics, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader sees the old content or the new, never half."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def git_revision() -> str:
+    """The commit of the working tree that this code lies in, "+changes" where it differs, "" outside of git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""

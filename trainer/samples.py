@@ -1,0 +1,58 @@
+"""Pictures made along the way, since a loss does not say what a painter would."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from nets.pixels import Picture, from_network, to_network
+from trainer.data import read_rgb, reduce
+
+
+def choose(photographs: list[Path], count: int, longest_px: int) -> list[Image.Image]:
+    """`count` photographs spread over the list, none longer than `longest_px`."""
+    chosen = [read_rgb(photographs[(2 * i + 1) * len(photographs) // (2 * count)]) for i in range(count)]
+    for image in chosen:
+        image.thumbnail((longest_px, longest_px))
+    return chosen
+
+
+def stylised(net: nn.Module, images: list[Image.Image], device: torch.device) -> Image.Image:
+    """Content images above, the network's answers below."""
+    return _grid([[np.array(image) for image in images], [apply(net, np.array(image), device) for image in images]])
+
+
+def enlarged(
+    net: nn.Module, images: list[Image.Image], factor: int, blur_sigma: float, device: torch.device
+) -> Image.Image:
+    """From above: the truth, bicubic, the network's answer; each from a photograph reduced by `factor`."""
+    rows: list[list[Picture]] = [[], [], []]
+    for image in images:
+        truth = image.crop((0, 0, image.width // factor * factor, image.height // factor * factor))
+        low = reduce(truth, factor, blur_sigma)
+        rows[0].append(np.array(truth))
+        rows[1].append(np.array(low.resize(truth.size, Image.Resampling.BICUBIC)))
+        rows[2].append(apply(net, np.array(low), device))
+    return _grid(rows)
+
+
+@torch.inference_mode()
+def apply(net: nn.Module, picture: Picture, device: torch.device) -> Picture:
+    """One picture, uint8 (H, W, 3), through a network in float32, without a trace on its training mode."""
+    training = net.training
+    try:
+        return from_network(net.eval()(to_network([picture], device)))[0]
+    finally:
+        net.train(training)
+
+
+def _grid(rows: list[list[Picture]]) -> Image.Image:
+    widths = [max(row[i].shape[1] for row in rows) for i in range(len(rows[0]))]
+    heights = [max(picture.shape[0] for picture in row) for row in rows]
+    sheet = Image.new("RGB", (sum(widths), sum(heights)), "white")
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            sheet.paste(Image.fromarray(picture), (sum(widths[:x]), sum(heights[:y])))
+    return sheet
