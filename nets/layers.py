@@ -25,6 +25,19 @@ def reflection_pad(x: Tensor, pixels: int) -> Tensor:
     return x
 
 
+def grain(height: int, width: int, device: torch.device) -> Tensor:
+    """Fixed noise, the same at a pixel whatever the picture's size: float32 (1, 1, H, W), uniform in [-1, 1].
+
+    A hash of the coordinates in 32-bit integers, so that every device and library gives the same.
+    """
+    y = torch.arange(height, device=device, dtype=torch.int64)[:, None]
+    x = torch.arange(width, device=device, dtype=torch.int64)[None, :]
+    n = (x * 374_761_393 + y * 668_265_263) & 0xFFFFFFFF
+    n = ((n ^ (n >> 13)) * 1_274_126_177) & 0xFFFFFFFF
+    n = (n ^ (n >> 16)) & 0xFFFF
+    return (n.float() / 32_767.5 - 1.0)[None, None]
+
+
 class InstanceNorm(nn.Module):
     """Normalise each channel of each image by its own mean and variance over space, then scale and shift.
 

@@ -7,7 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nets.layers import ReflectionConv, ResidualBlock, ResizeConv, RgbOutput, TransposedConv, make_norm, reflection_pad
+from nets.layers import (
+    ReflectionConv,
+    ResidualBlock,
+    ResizeConv,
+    RgbOutput,
+    TransposedConv,
+    grain,
+    make_norm,
+    reflection_pad,
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,8 @@ class StyleTransferConfig:
     padding: "each" mirrors the border at every convolution; "once" mirrors it once at the input and lets the residual
         blocks eat it, as the paper does (40 pixels for 5 blocks).
     output: "linear", or the paper's "tanh" scaled to [0, 1].
+    grain: amplitude of a fixed noise added to the input. Without it a blown-out sky gives the network nothing to paint
+        on, and stays a flat veil.
     """
 
     width: int = 32
@@ -29,6 +40,7 @@ class StyleTransferConfig:
     upsampling: Literal["resize", "transposed"] = "resize"
     padding: Literal["each", "once"] = "each"
     output: Literal["linear", "tanh"] = "linear"
+    grain: float = 0.0
 
     @classmethod
     def paper(cls) -> "StyleTransferConfig":
@@ -85,6 +97,8 @@ class StyleTransferNet(nn.Module):
         # Each unpadded residual block takes 2 pixels from every border at a quarter of the resolution.
         eaten = 0 if self.config.padding == "each" else 2 * self.config.residual_blocks
         size = (x.shape[-2], x.shape[-1])
+        if self.config.grain:
+            x = x + self.config.grain * grain(*size, x.device)
         full = self.down1(reflection_pad(x, 4 * eaten))
         half = self.down2(full)
         quarter = self.residual(self.down3(half))

@@ -1,6 +1,7 @@
 """The command line: `impasto serve`, the same as `python -m service`."""
 
 import logging
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -59,6 +60,9 @@ def serve_or_exit(**overrides: object) -> None:
         timeout_graceful_shutdown=settings.drain_seconds,
     )
     server = _Server(config, settings, registry)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn drains, then raises the signal again for whoever listened before: nobody, so that the exit code is 0.
+        signal.signal(number, lambda *_: None)
     server.run()
     if not server.started:
         sys.exit(3)

@@ -145,11 +145,11 @@ def install_handlers(app: FastAPI) -> None:
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        name = str(first["loc"][-1])
-        given = request.query_params.get(name)
-        facts = {"parameter": name, "value": None if given is None else shown(given), "expected": first["msg"]}
-        detail = f"query parameter {name!r}: {first['msg']}" + ("" if given is None else f", got {shown(given)!r}")
-        return await ours(request, ParameterError(detail, **facts))
+        name, missing = str(first["loc"][-1]), first["type"] == "missing"
+        expected = "one value; GET /models lists what is served" if missing else first["msg"]
+        value = None if missing else shown(first["input"])
+        detail = f"{first['loc'][0]} parameter {name!r} " + ("is missing" if missing else f"is {value!r}: {expected}")
+        return await ours(request, ParameterError(detail, parameter=name, value=value, expected=expected))
 
     async def framework(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

@@ -44,14 +44,16 @@ class Registry:
 
     def find(self, task: Task, name: str, parameter: str) -> Model:
         """The model for `name`. Raises UnknownModelError, which lists what is served, for `?parameter=name`."""
+        prefix = "x" if parameter == "factor" else ""  # who asks for factor=3 has never heard of "x3"
         model = self.models.get(f"{task}/{name}")
         if model is None:
-            known = self.names(task)
+            served = [each.removeprefix(prefix) for each in self.names(task)]
+            value = shown(name.removeprefix(prefix))
             raise UnknownModelError(
-                f"{parameter} {shown(name)!r} is not served; served: {', '.join(known) or 'none'}",
+                f"{parameter} {value!r} is not served; served: {', '.join(served) or 'none'}",
                 parameter=parameter,
-                value=shown(name),
-                expected=known,
+                value=value,
+                expected=served,
             )
         return model
 

@@ -24,6 +24,7 @@ class StyleNetwork(_Section):
     upsampling: Literal["resize", "transposed"] = "resize"
     padding: Literal["each", "once"] = "each"
     output: Literal["linear", "tanh"] = "linear"
+    grain: float = Field(0.0, ge=0, le=0.5)
 
 
 class UpscaleNetwork(_Section):

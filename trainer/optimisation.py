@@ -31,8 +31,11 @@ class Optimisation:
         average = get_ema_multi_avg_fn(settings.average)  # type: ignore[no-untyped-call]
         self._average = AveragedModel(net, multi_avg_fn=average, use_buffers=True) if settings.average else None
 
-    def step(self, loss: torch.Tensor, iteration: int) -> None:
-        """One step down `loss`. Raises TrainerError where the loss is not a number; the weights are as before then."""
+    def step(self, loss: torch.Tensor, iteration: int) -> float:
+        """One step down `loss`; the gradient's norm before clipping.
+
+        Raises TrainerError where the loss is not a number; the weights are as before then.
+        """
         if not bool(torch.isfinite(loss)):
             raise TrainerError(
                 f"the loss is {loss.item()} at iteration {iteration}: the last saved state is kept; "
@@ -42,11 +45,11 @@ class Optimisation:
             group["lr"] = rate_at(iteration, self.iterations, self.settings)
         self._adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        if self.settings.clip_norm:
-            nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip_norm or math.inf)
         self._adam.step()
         if self._average is not None:
             self._average.update_parameters(self.net)
+        return norm.item()
 
     def result(self) -> nn.Module:
         """The network to look at and to publish: the average where there is one."""

@@ -63,31 +63,32 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
     data, batch = recipe.data, recipe.data.batch
     examples = recipe.iterations * batch
     crops = ContentCrops(photographs, data.crop_px, data.max_scale, recipe.seed, examples)
-    progress = tqdm(total=recipe.iterations, initial=first, desc=recipe.name, unit="it", dynamic_ncols=True)
+
+    loader = batches(crops, batch, first * batch, examples, inputs.workers)
 
     net.train()
-    for iteration, pictures in enumerate(batches(crops, batch, first * batch, examples, inputs.workers), start=first):
-        content = to_floats(pictures, device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            output = net(content)
-        if iteration < recipe.neutral_iterations:
-            terms = {"pixel": _NEUTRAL_WEIGHT * losses.pixel(output, content)}
-        else:
-            terms = loss_terms(loss_network, recipe.loss, content, output, style_grams)
-        optimisation.step(sum(terms.values(), start=torch.zeros((), device=device)), iteration)
+    with tqdm(total=recipe.iterations, initial=first, desc=recipe.name, unit="it", dynamic_ncols=True) as progress:
+        for iteration, pictures in enumerate(loader, start=first):
+            content = to_floats(pictures, device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                output = net(content)
+            if iteration < recipe.neutral_iterations:
+                terms = {"pixel": _NEUTRAL_WEIGHT * losses.pixel(output, content)}
+            else:
+                terms = loss_terms(loss_network, recipe.loss, content, output, style_grams)
+            gradient = optimisation.step(sum(terms.values(), start=torch.zeros((), device=device)), iteration)
 
-        done = iteration + 1
-        progress.update()
-        if done % 10 == 0 or done == recipe.iterations:
-            values = {name: round(term.item(), 5) for name, term in terms.items()}
-            progress.set_postfix(values)
-            run.log(done, **values)
-        if done % recipe.sample_every == 0 or done == recipe.iterations:
-            sheet = samples.stylised(optimisation.result(), shown, device)
-            sheet.save(run.samples / f"{done:06d}.jpg", quality=92)
-        if done % recipe.save_every == 0 or done == recipe.iterations:
-            run.save({"iteration": done, "recipe": settings, **optimisation.state()})
-    progress.close()
+            done = iteration + 1
+            progress.update()
+            if done % 10 == 0 or done == recipe.iterations:
+                values = {name: round(term.item(), 5) for name, term in terms.items()}
+                progress.set_postfix(values)
+                run.log(done, **values, gradient=round(gradient, 4))
+            if done % recipe.sample_every == 0 or done == recipe.iterations:
+                sheet = samples.stylised(optimisation.result(), shown, device)
+                sheet.save(run.samples / f"{done:06d}.jpg", quality=92)
+            if done % recipe.save_every == 0 or done == recipe.iterations:
+                run.save({"iteration": done, "recipe": settings, **optimisation.state()})
 
     training: dict[str, Any] = {
         "recipe": settings,

@@ -58,29 +58,28 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
     data, factor = recipe.data, recipe.network.factor
     examples = recipe.iterations * data.batch
     pairs = ResolutionPairs(photographs, data.low_res_px, factor, data.blur_sigma, data.augment, recipe.seed, examples)
-    progress = tqdm(total=recipe.iterations, initial=first, desc=recipe.name, unit="it", dynamic_ncols=True)
 
     net.train()
     loader = batches(pairs, data.batch, first * data.batch, examples, inputs.workers)
-    for iteration, pair in enumerate(loader, start=first):
-        low, high = (to_floats(pictures, device) for pictures in pair)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            output = net(low)
-        terms = loss_terms(loss_network, recipe.loss, output, high)
-        optimisation.step(sum(terms.values(), start=torch.zeros((), device=device)), iteration)
+    with tqdm(total=recipe.iterations, initial=first, desc=recipe.name, unit="it", dynamic_ncols=True) as progress:
+        for iteration, pair in enumerate(loader, start=first):
+            low, high = (to_floats(pictures, device) for pictures in pair)
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                output = net(low)
+            terms = loss_terms(loss_network, recipe.loss, output, high)
+            gradient = optimisation.step(sum(terms.values(), start=torch.zeros((), device=device)), iteration)
 
-        done = iteration + 1
-        progress.update()
-        if done % 10 == 0 or done == recipe.iterations:
-            values = {name: round(term.item(), 6) for name, term in terms.items()}
-            progress.set_postfix(values)
-            run.log(done, **values)
-        if done % recipe.sample_every == 0 or done == recipe.iterations:
-            sheet = samples.enlarged(optimisation.result(), shown, factor, data.blur_sigma, device)
-            sheet.save(run.samples / f"{done:06d}.png")
-        if done % recipe.save_every == 0 or done == recipe.iterations:
-            run.save({"iteration": done, "recipe": settings, **optimisation.state()})
-    progress.close()
+            done = iteration + 1
+            progress.update()
+            if done % 10 == 0 or done == recipe.iterations:
+                values = {name: round(term.item(), 6) for name, term in terms.items()}
+                progress.set_postfix(values)
+                run.log(done, **values, gradient=round(gradient, 4))
+            if done % recipe.sample_every == 0 or done == recipe.iterations:
+                sheet = samples.enlarged(optimisation.result(), shown, factor, data.blur_sigma, device)
+                sheet.save(run.samples / f"{done:06d}.png")
+            if done % recipe.save_every == 0 or done == recipe.iterations:
+                run.save({"iteration": done, "recipe": settings, **optimisation.state()})
 
     blur = f"Gaussian blur sigma {data.blur_sigma:g}, then " if data.blur_sigma else ""
     training: dict[str, Any] = {

@@ -1,0 +1,103 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nets.architecture import ARCHITECTURES
+from nets.style_transfer import StyleTransferConfig, StyleTransferNet
+from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
+from tests.conftest import seeded, tiny_style_net, tiny_upscaler
+
+
+def parameters(net):
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def test_parameter_counts_are_the_published_ones():
+    assert parameters(StyleTransferNet(StyleTransferConfig())) == 1_679_235
+    assert parameters(StyleTransferNet(StyleTransferConfig(width=16))) == 424_899
+    assert parameters(StyleTransferNet(StyleTransferConfig.paper())) == 1_679_235
+
+
+@settings(deadline=None, max_examples=25)
+@given(height=st.integers(1, 40), width=st.integers(1, 40))
+def test_a_stylised_picture_has_the_size_of_its_content(height, width):
+    assert tiny_style_net()(torch.rand(1, 3, height, width)).shape == (1, 3, height, width)
+
+
+@settings(deadline=None, max_examples=25)
+@given(height=st.integers(1, 20), width=st.integers(1, 20), factor=st.sampled_from([2, 4, 8]))
+def test_an_upscaled_picture_is_larger_by_the_factor(height, width, factor):
+    assert tiny_upscaler(factor)(torch.rand(2, 3, height, width)).shape == (2, 3, factor * height, factor * width)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (30, 41)])
+def test_the_papers_networks_can_be_built_and_run(size):
+    style = StyleTransferNet(StyleTransferConfig.paper()).eval()
+    assert style(torch.rand(1, 3, *size)).shape == (1, 3, *size)
+    upscaler = SuperResolutionNet(SuperResolutionConfig.paper(8)).eval()
+    output = upscaler(torch.rand(1, 3, 8, 9))
+    assert output.shape == (1, 3, 64, 72)
+    assert output.min() >= 0
+    assert output.max() <= 1
+
+
+def test_an_untrained_subpixel_upscaler_is_bicubic():
+    x = torch.rand(1, 3, 7, 9)
+    net = SuperResolutionNet(SuperResolutionConfig(factor=4, width=8, residual_blocks=2))
+    assert torch.equal(net(x), F.interpolate(x, scale_factor=4.0, mode="bicubic", align_corners=False))
+
+
+def test_the_answer_does_not_depend_on_the_rest_of_the_batch():
+    x = torch.rand(3, 3, 24, 20)
+    for net in (tiny_style_net(), tiny_upscaler(2)):
+        alone = torch.cat([net(item) for item in x.split(1)])
+        assert torch.allclose(net(x), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SuperResolutionConfig(factor=2, width=4, residual_blocks=1),
+        SuperResolutionConfig(factor=4, width=4, residual_blocks=3),
+        SuperResolutionConfig(factor=8, width=4, residual_blocks=1, body="paper"),
+    ],
+)
+def test_no_pixel_reaches_further_than_the_halo(config):
+    net = seeded(SuperResolutionNet(config), 3)
+    halo = ARCHITECTURES["super_resolution"].facts(config).halo
+    side = 2 * halo + 9
+    x = torch.full((1, 3, side, side), 0.5, requires_grad=True)
+    middle = side // 2
+    net(x)[..., config.factor * middle, config.factor * middle].sum().backward()
+    rows = x.grad.abs().sum(dim=(0, 1, 3)).nonzero().flatten()
+    assert middle - rows.min() <= halo
+    assert rows.max() - middle <= halo
+    assert rows.max() - rows.min() >= halo  # and the halo is not idly large
+
+
+def test_instance_norm_nets_say_that_they_cannot_be_tiled():
+    facts = ARCHITECTURES["style_transfer"].facts
+    assert facts(StyleTransferConfig()).halo is None
+    assert facts(StyleTransferConfig.paper()).halo is not None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"wdith": 8}, "unknown config key 'wdith'"),
+        ({"width": "8"}, "width = '8'"),
+        ({"width": True}, "width = True"),
+        ({"width": 0}, "expected 1 to 1024"),
+        ({"norm": "layer"}, "norm must be"),
+    ],
+)
+def test_a_wrong_config_is_refused_by_name(values, message):
+    with pytest.raises(ValueError, match=message):
+        ARCHITECTURES["style_transfer"].build(ARCHITECTURES["style_transfer"].parse_config(values))
+
+
+def test_an_unknown_factor_is_refused():
+    with pytest.raises(ValueError, match="factor must be one of"):
+        ARCHITECTURES["super_resolution"].parse_config({"factor": 3})

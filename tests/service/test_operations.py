@@ -1,0 +1,138 @@
+"""Probes, metrics, models, request ids, documentation: what those see who run the service."""
+
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.admission import Admission
+from service.errors import OverloadedError, UnavailableError
+from service.metrics import Metrics
+from tests.conftest import encoded, picture
+
+
+def samples(client):
+    """Every sample of /metrics, by name and labels."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def counted(client, name, **labels):
+    return samples(client).get((name, frozenset(labels.items())), 0)
+
+
+@pytest.mark.parametrize("probe", ["/livez", "/readyz", "/healthz"])
+def test_probes(client, probe):
+    assert client.get(probe).status_code == 200
+
+
+def test_models_are_listed_with_their_version(client, app):
+    listing = client.get("/models").json()
+    assert [model["model"] for model in listing["models"]] == [
+        "stylize/mosaic",
+        "stylize/starry_night",
+        "upscale/x2",
+        "upscale/x4",
+    ]
+    assert listing["refused"] == []
+    assert all(re.fullmatch("sha256:[0-9a-f]{64}", model["version"]) for model in listing["models"])
+
+
+def test_a_model_shows_its_card(client):
+    card = client.get("/models/upscale/x4").json()
+    assert card["facts"] == {"scale": 4, "halo": 4}
+    assert card["license"] == "CC0-1.0"
+    assert card["config"]["factor"] == 4
+    missing = client.get("/models/stylize/nope")
+    assert missing.status_code == 404
+    assert missing.json()["expected"] == ["mosaic", "starry_night"]
+    assert client.get("/models/paint/mosaic").status_code == 422
+
+
+def test_requests_pixels_and_stages_are_counted(client):
+    labels = {"route": "/upscale", "method": "POST", "code": "200"}
+    before = counted(client, "impasto_http_requests_total", **labels)
+    out_before = counted(client, "impasto_pixels_total", model="upscale/x2", direction="out")
+    client.post("/upscale?factor=2", content=encoded(picture(10, 12)))
+    assert counted(client, "impasto_http_requests_total", **labels) == before + 1
+    assert counted(client, "impasto_pixels_total", model="upscale/x2", direction="out") == out_before + 480
+    for stage in ("decode", "queue", "forward", "encode"):
+        assert counted(client, "impasto_stage_duration_seconds_count", stage=stage) >= 1
+    assert counted(client, "impasto_requests_in_flight") == 0
+    assert counted(client, "impasto_queue_pixels", model="upscale/x2") == 0
+
+
+def test_refusals_are_counted_by_reason(client):
+    before = counted(client, "impasto_rejected_total", reason="unsupported_image")
+    client.post("/upscale?factor=2", content=b"text")
+    assert counted(client, "impasto_rejected_total", reason="unsupported_image") == before + 1
+
+
+def test_no_label_value_comes_from_a_client(client):
+    for path in ("/stylize?style=evil", "/evil", "/models/stylize/evil"):
+        client.post(path, content=b"evil")
+    client.request("EVIL", "/stylize?style=evil")
+    assert "evil" not in client.get("/metrics").text.lower()
+
+
+def test_every_metric_has_the_prefix_and_a_description(app):
+    for family in app.state.metrics.registry.collect():
+        assert family.name.startswith("impasto_")
+        assert family.documentation
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"), [("abc-123", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ('"}', False)]
+)
+def test_a_well_formed_request_id_is_kept(client, sent, kept):
+    answered = client.get("/livez", headers={"X-Request-ID": sent}).headers["x-request-id"]
+    assert (answered == sent) is kept
+    assert re.fullmatch("[A-Za-z0-9._-]{1,64}", answered)
+
+
+def test_the_documentation_describes_both_endpoints(client):
+    assert client.get("/docs").status_code == 200
+    assert client.get("/").headers["location"] == "/docs"
+    paths = client.get("/openapi.json").json()["paths"]
+    for path, parameter in (("/stylize", "style"), ("/upscale", "factor")):
+        operation = paths[path]["post"]
+        assert {each["name"] for each in operation["parameters"]} == {parameter, "format"}
+        assert set(operation["requestBody"]["content"]) == {
+            "image/jpeg",
+            "image/png",
+            "image/webp",
+            "multipart/form-data",
+        }
+        assert {"200", "404", "406", "413", "415", "422", "503"} <= set(operation["responses"])
+
+
+def admission(limit, app):
+    gate = Admission(limit, Metrics(type(app.state.metrics.registry)()).requests_in_flight)
+    gate.open = True
+    return gate
+
+
+def test_permits_run_out_and_come_back(app):
+    gate = admission(2, app)
+    with gate.permit():
+        with gate.permit():
+            with pytest.raises(OverloadedError) as refused, gate.permit():
+                pass
+            assert 1 <= int(refused.value.headers["Retry-After"]) <= 60
+        with gate.permit():
+            assert gate.in_flight == 2
+    assert gate.in_flight == 0
+
+
+def test_a_permit_comes_back_after_an_error(app):
+    gate = admission(1, app)
+    with pytest.raises(ZeroDivisionError), gate.permit():
+        raise ZeroDivisionError
+    assert gate.in_flight == 0
+
+
+def test_nothing_is_admitted_before_the_start(app):
+    gate = admission(1, app)
+    gate.open = False
+    with pytest.raises(UnavailableError), gate.permit():
+        pass

@@ -1,0 +1,107 @@
+"""What is refused at start, and what is served all the same."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from nets import checkpoint
+from service.app import create_app
+from service.errors import StartupError
+from service.registry import load_registry
+from service.settings import Settings, read_settings
+from service.worker import Worker
+from tests.conftest import picture, save_net, tiny_style_net, tiny_upscaler
+
+
+def test_a_bad_checkpoint_is_named_and_the_others_serve(tmp_path):
+    good = save_net(tmp_path, "mosaic", tiny_style_net())
+    save_net(tmp_path, "x2", tiny_upscaler(2))
+    (tmp_path / "stylize" / "cut.safetensors").write_bytes(good.read_bytes()[:1000])
+    (tmp_path / "stylize" / "other_name.safetensors").write_bytes(good.read_bytes())
+    (tmp_path / "upscale" / "mosaic.safetensors").write_bytes(good.read_bytes())
+    (tmp_path / "stylize" / "notes.txt").write_text("not a checkpoint, not looked at")
+    net = tiny_style_net()
+    wrong = dataclasses.replace(checkpoint.describe(net, "wrong"), golden=[0.0] * 72)
+    checkpoint.save(tmp_path / "stylize" / "wrong.safetensors", net, wrong)
+    other = dataclasses.replace(checkpoint.describe(net, "foreign"), architecture="unet")
+    checkpoint.save(tmp_path / "stylize" / "foreign.safetensors", net, other)
+    registry = load_registry(tmp_path)
+    assert list(registry.models) == ["stylize/mosaic", "upscale/x2"]
+    reasons = {
+        "stylize/cut.safetensors": "not a whole safetensors file",
+        "stylize/foreign.safetensors": "architecture 'unet'",
+        "stylize/other_name.safetensors": "is stylize/mosaic by its card, stylize/other_name by its place",
+        "stylize/wrong.safetensors": "golden answer differs",
+        "upscale/mosaic.safetensors": "is stylize/mosaic by its card, upscale/mosaic by its place",
+    }
+    assert set(registry.refused) == set(reasons)
+    for file, reason in reasons.items():
+        assert reason in registry.refused[file]
+
+
+def test_an_upscaler_must_be_named_by_its_factor(tmp_path):
+    save_net(tmp_path, "x4", tiny_upscaler(2))
+    with pytest.raises(StartupError, match="its name must be x2"):
+        load_registry(tmp_path)
+
+
+@pytest.mark.parametrize(("make", "message"), [(False, "no such folder"), (True, "no usable checkpoint")])
+def test_nothing_to_serve_is_an_error(tmp_path, make, message):
+    folder = tmp_path / "empty"
+    if make:
+        folder.mkdir()
+    with pytest.raises(StartupError, match=message):
+        load_registry(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("DEVICE", "gpu"),
+        ("PRECISION", "int8"),
+        ("MAX_PIXELS", "0"),
+        ("MAX_BODY_BYTES", "32MB"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_key_and_value(monkeypatch, name, value):
+    monkeypatch.setenv(f"IMPASTO_{name}", value)
+    with pytest.raises(StartupError) as caught:
+        read_settings()
+    assert f"IMPASTO_{name}='{value}'" in str(caught.value)
+
+
+def test_settings_come_from_the_environment_and_cannot_change(monkeypatch):
+    monkeypatch.setenv("IMPASTO_MAX_REQUESTS", "7")
+    settings = read_settings(port=1234)
+    assert (settings.max_requests, settings.port) == (7, 1234)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_refused(checkpoints):
+    with pytest.raises(StartupError, match=r"IMPASTO_DEVICE=cuda:1: this machine shows 0 CUDA devices"):
+        create_app(Settings(device="cuda:1"), load_registry(checkpoints))
+
+
+def test_half_precision_on_a_cpu_is_refused(checkpoints):
+    with pytest.raises(StartupError, match="IMPASTO_PRECISION=fp16"):
+        create_app(Settings(device="cpu", precision="fp16"), load_registry(checkpoints))
+
+
+def test_a_network_that_gives_no_numbers_fails_that_picture_alone(tmp_path):
+    net = tiny_style_net()
+    save_net(tmp_path, "mosaic", net)
+    registry = load_registry(tmp_path)
+    model = registry.models["stylize/mosaic"]
+    worker = Worker(registry, "cpu", "fp32")
+    hook = model.net.register_forward_hook(lambda _net, _args, out: out.index_fill(0, torch.tensor([1]), torch.nan))
+    results = worker._forward(model, [picture(seed=i) for i in range(3)])
+    hook.remove()
+    assert isinstance(results[1], ValueError)
+    assert [getattr(results[i], "shape", None) for i in (0, 2)] == [(40, 60, 3)] * 2
+    worker.stop()

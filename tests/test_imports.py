@@ -1,0 +1,37 @@
+"""Importing does nothing: no file, no log handler, no thread, no change of the environment."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+PROBE = """
+import importlib, logging, os, pkgutil, threading, warnings
+before = (dict(os.environ), list(logging.root.handlers), list(warnings.filters))
+import {package}
+for module in pkgutil.walk_packages({package}.__path__, "{package}."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+assert {{k: v for k, v in os.environ.items() if k.startswith("IMPASTO")}} == {{}}
+assert dict(os.environ) == before[0], set(os.environ.items()) ^ set(before[0].items())
+assert logging.root.handlers == before[1]
+assert threading.active_count() == 1, threading.enumerate()
+assert os.listdir() == []
+"""
+
+
+@pytest.mark.parametrize("package", ["nets", "service", "trainer"])
+def test_importing_a_package_does_nothing(package, tmp_path):
+    environment = {"PATH": "", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(tmp_path)}
+    command = [sys.executable, "-c", PROBE.format(package=package)]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_service_needs_nothing_of_the_trainer():
+    probe = "import service.cli, sys; print([m for m in sys.modules if m.split('.')[0] in ('torchvision', 'trainer')])"
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout.strip() == "[]"

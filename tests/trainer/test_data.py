@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import picture
+from trainer.data import ContentCrops, ResolutionPairs, batches, list_photographs, read_style_image, reduce
+from trainer.errors import TrainerError
+
+
+def crops(folder, seed=0, examples=12):
+    return ContentCrops(list_photographs([folder]), 32, 1.5, seed, examples)
+
+
+def test_an_example_depends_on_the_seed_and_its_number_alone(photographs):
+    first, again, other = crops(photographs), crops(photographs), crops(photographs, seed=1)
+    backwards = [again[i] for i in reversed(range(12))]
+    assert all(torch.equal(first[i], backwards[11 - i]) for i in range(12))
+    assert any(not torch.equal(first[i], other[i]) for i in range(12))
+
+
+def test_a_resumed_loader_goes_on_where_the_other_stopped(photographs):
+    whole = list(batches(crops(photographs), 3, 0, 12, workers=0))
+    rest = list(batches(crops(photographs), 3, 6, 12, workers=0))
+    assert len(whole) == 4
+    assert all(torch.equal(a, b) for a, b in zip(whole[2:], rest, strict=True))
+    assert whole[0].shape == (3, 3, 32, 32)
+    assert whole[0].dtype == torch.uint8
+
+
+def test_a_photograph_smaller_than_the_crop_is_enlarged(tmp_path):
+    Image.fromarray(picture(10, 14)).save(tmp_path / "small.png")
+    assert crops(tmp_path)[0].shape == (3, 32, 32)
+    pairs = ResolutionPairs(list_photographs([tmp_path]), 8, 4, 0.0, True, 0, 4)
+    assert [tuple(part.shape) for part in pairs[0]] == [(3, 8, 8), (3, 32, 32)]
+
+
+def test_a_broken_photograph_is_passed_over(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"not a picture")
+    Image.fromarray(picture(40, 40)).save(tmp_path / "b.png")
+    dataset = crops(tmp_path)
+    assert all(dataset[i].float().std() > 0 for i in range(6))
+
+
+def test_folders_without_a_usable_photograph_are_named(tmp_path):
+    with pytest.raises(TrainerError, match="no image below it"):
+        list_photographs([tmp_path])
+    with pytest.raises(TrainerError, match="not a folder"):
+        list_photographs([tmp_path / "none"])
+    (tmp_path / "a.jpg").write_bytes(b"not a picture")
+    with pytest.raises(TrainerError, match="none of the 1 photographs can be read"):
+        crops(tmp_path)[0]
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_the_low_resolution_is_the_high_one_reduced(photographs, augment):
+    pairs = ResolutionPairs(list_photographs([photographs]), 10, 2, 0.0, augment, 0, 8)
+    for index in range(8):
+        low, high = (part.permute(1, 2, 0).numpy() for part in pairs[index])
+        again = np.array(reduce(Image.fromarray(high), 2))
+        inside = np.s_[2:-2, 2:-2]  # near its edge, a patch reduced alone sees less
+        assert np.abs(low[inside].astype(int) - again[inside]).max() <= 1
+
+
+def test_blur_makes_the_reduction_smoother():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    assert np.std(np.array(reduce(image, 2, 1.0))) < 0.8 * np.std(np.array(reduce(image, 2)))
+
+
+def test_a_style_image_is_reduced_to_its_short_side(tmp_path):
+    Image.fromarray(picture(50, 100)).save(tmp_path / "wide.png")
+    assert read_style_image(tmp_path / "wide.png", 20).shape == (1, 3, 20, 40)

@@ -1,0 +1,210 @@
+"""The recipes through the command line: they learn, resume after a kill as if nothing had happened, and publish."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from nets.checkpoint import load
+from service.registry import load_registry
+from tests.conftest import save_net, tiny_style_net
+from trainer import cli
+from trainer.runs import Run
+
+STYLE = """
+name = "checks"
+iterations = 12
+style_image = "{style}"
+neutral_iterations = 2
+precision = "fp32"
+save_every = 2
+sample_every = 6
+license = "CC0-1.0"
+source = "made in a test"
+[network]
+width = 4
+residual_blocks = 1
+[data]
+crop_px = 32
+max_scale = 1.5
+batch = 2
+style_px = 48
+[loss]
+content_layer = "relu1_2"
+style_weight = 1.0
+style_layers = {{ relu1_2 = 1.0, relu2_2 = 1.0 }}
+total_variation_weight = 0.1
+range_weight = 10.0
+[optimiser]
+learning_rate = 1e-3
+average = 0.9
+clip_norm = 100.0
+decay_from = 0.5
+"""
+
+UPSCALE = """
+name = "x2"
+iterations = 60
+precision = "fp32"
+save_every = 20
+sample_every = 60
+[network]
+factor = 2
+width = 8
+residual_blocks = 1
+[data]
+low_res_px = 12
+batch = 4
+[optimiser]
+learning_rate = 2e-3
+average = 0.9
+"""
+
+
+@pytest.fixture
+def style_config(tmp_path, style_image):
+    path = tmp_path / "checks.toml"
+    path.write_text(STYLE.format(style=style_image.name))
+    return path
+
+
+def style_arguments(config, photographs, vgg16_file, run, *more):
+    return ["style", str(config), "--data", str(photographs), "--vgg16", str(vgg16_file), "--run", str(run), *more]
+
+
+def invoke(*arguments):
+    """The command line in this process; its exit code and everything it printed."""
+    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def losses_of(run):
+    return {line["iteration"]: (line["content"], line["style"]) for line in Run(run).metrics() if "style" in line}
+
+
+def test_a_style_is_trained_resumed_and_served(
+    style_config, photographs, vgg16_file, style_image, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(cli.STYLES_VARIABLE, str(style_image.parent))
+    straight, halting = tmp_path / "straight", tmp_path / "halting"
+    assert invoke(*style_arguments(style_config, photographs, vgg16_file, straight)).exit_code == 0
+    invoke(*style_arguments(style_config, photographs, vgg16_file, halting, "--iterations", "6"))
+
+    # The rate falls with the planned length, so a run cut short by a plan is compared from where the plans agree.
+    result = invoke(*style_arguments(style_config, photographs, vgg16_file, halting))
+    assert "checkpoint" in result.output
+    lines = (halting / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["iteration"] for line in lines] == [6, 10, 12]
+
+    checkpoint = load(straight / "checkpoints" / "stylize" / "checks.safetensors")
+    training = checkpoint.card.training
+    assert training["iterations"] == 12
+    assert training["loss_network"].startswith("vgg16@sha256:")
+    assert re.fullmatch("[0-9a-f]{64}", training["style_image_sha256"])
+    assert checkpoint.card.license == "CC0-1.0"
+    assert checkpoint.card.metrics["iteration"] == 12
+    assert (straight / "samples" / "000012.jpg").stat().st_size > 0
+
+    published = invoke("publish", straight, "--to", tmp_path / "served")
+    assert "published" in published.output
+    assert list(load_registry(tmp_path / "served").models) == ["stylize/checks"]
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    style_config, photographs, vgg16_file, style_image, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(cli.STYLES_VARIABLE, str(style_image.parent))
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    arguments = style_arguments(style_config, photographs, vgg16_file, killed)
+    process = subprocess.Popen([sys.executable, "-m", "trainer", *arguments], stderr=subprocess.DEVNULL)
+    while not (killed / "state.pt").exists():
+        assert process.poll() is None, "the trainer ended before its first state"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    invoke(*arguments)
+    invoke(*style_arguments(style_config, photographs, vgg16_file, straight))
+    expected = losses_of(straight)
+    assert losses_of(killed) == {step: pytest.approx(values, rel=1e-3) for step, values in expected.items()}
+    one, other = (load(run / "checkpoints/stylize/checks.safetensors").net.state_dict() for run in (straight, killed))
+    assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
+
+
+def test_an_upscaler_learns_and_its_child_starts_from_it(photographs, tmp_path):
+    config = tmp_path / "x2.toml"
+    config.write_text(UPSCALE)
+    result = invoke("upscale", config, "--data", photographs, "--run", tmp_path / "run")
+    assert result.exit_code == 0
+    metrics = Run(tmp_path / "run").metrics()
+    assert metrics[-1]["pixel"] < metrics[0]["pixel"]
+    parent = tmp_path / "run/checkpoints/upscale/x2.safetensors"
+    scores = invoke("evaluate", parent, "--data", photographs).output.splitlines()
+    assert scores[-1].startswith("mean")
+
+    config.write_text(UPSCALE.replace("factor = 2", "factor = 4").replace('"x2"', '"x4"').replace("= 60", "= 1"))
+    invoke("upscale", config, "--data", photographs, "--run", tmp_path / "child", "--parent", parent)
+    child = load(tmp_path / "child/checkpoints/upscale/x4.safetensors")
+    assert child.card.parent == load(parent).version
+    assert child.config.factor == 4
+    body = "body.blocks.0.conv1.weight"
+    assert torch.allclose(child.net.state_dict()[body], load(parent).net.state_dict()[body], atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("[loss]", "[less]"), "less = {"),
+        (("checks.png", "gone.png"), "style image 'gone.png' is not in"),
+        (("learning_rate = 1e-3", "learning_rate = 1e30"), "the loss is nan at iteration"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(
+    style_config, photographs, vgg16_file, style_image, tmp_path, change, message
+):
+    style_config.write_text(style_config.read_text().replace(*change))
+    arguments = style_arguments(style_config, photographs, vgg16_file, tmp_path / "run")
+    process = subprocess.run(
+        [sys.executable, "-m", "trainer", *arguments],
+        capture_output=True,
+        text=True,
+        env={"PATH": "", "IMPASTO_STYLES": str(style_image.parent)},
+        check=False,
+    )
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr
+    assert message in process.stderr.splitlines()[-1]
+
+
+def test_another_recipe_in_the_same_run_is_refused(
+    style_config, photographs, vgg16_file, style_image, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(cli.STYLES_VARIABLE, str(style_image.parent))
+    arguments = style_arguments(style_config, photographs, vgg16_file, tmp_path / "run", "--iterations", "2")
+    invoke(*arguments)
+    style_config.write_text(style_config.read_text().replace("batch = 2", "batch = 3"))
+    with pytest.raises(Exception, match=r"holds a run with data = .*'batch': 2"):
+        invoke(*arguments)
+
+
+def test_a_parent_of_another_shape_is_refused(
+    style_config, photographs, vgg16_file, style_image, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(cli.STYLES_VARIABLE, str(style_image.parent))
+    style_config.write_text(style_config.read_text().replace("width = 4", "width = 5"))
+    parent = save_net(tmp_path, "tiny", tiny_style_net())
+    with pytest.raises(Exception, match=r"parent .*tiny\.safetensors is StyleTransferConfig\(width=4"):
+        invoke(*style_arguments(style_config, photographs, vgg16_file, tmp_path / "run", "--parent", parent))
+
+
+def test_a_run_that_has_not_finished_cannot_be_published(tmp_path):
+    with pytest.raises(Exception, match="has no checkpoint yet"):
+        invoke("publish", tmp_path)
