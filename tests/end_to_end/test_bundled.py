@@ -1,0 +1,70 @@
+"""The checkpoints that come with the project: whole, described, and as good as they are said to be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nets.pixels import from_network, to_network
+from service.registry import load_registry
+from trainer.data import read_rgb
+from trainer.evaluation import evaluate
+
+ROOT = Path(__file__).parent.parent.parent
+PHOTOGRAPH = ROOT / "docs" / "images" / "chelsea.jpg"
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return load_registry(ROOT / "checkpoints")
+
+
+def test_all_of_them_can_be_served(registry):
+    assert registry.refused == {}
+    assert {"stylize/mosaic", "stylize/starry_night", "upscale/x2", "upscale/x4"} <= set(registry.models)
+
+
+def test_every_card_says_where_it_comes_from(registry):
+    versions = {model.version for model in registry.models.values()}
+    for model in registry.models.values():
+        card = model.card
+        assert card.license
+        assert card.source
+        assert card.training["iterations"] > 0
+        assert card.training["git_revision"]
+        assert card.parent is None or card.parent in versions, f"{model.key} descends from something not bundled"
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_an_upscaler_is_better_than_bicubic_on_a_photograph_it_has_not_seen(factor, tmp_path):
+    read_rgb(PHOTOGRAPH).crop((60, 40, 300, 240)).resize((120, 100), Image.Resampling.BICUBIC).save(tmp_path / "a.png")
+    mean = evaluate(ROOT / "checkpoints" / "upscale" / f"x{factor}.safetensors", tmp_path)[-1]
+    assert mean.psnr > mean.bicubic_psnr + 0.5
+    assert mean.ssim > mean.bicubic_ssim
+
+
+@pytest.mark.parametrize("style", ["mosaic", "starry_night"])
+def test_a_style_repaints_and_keeps_the_content(registry, style):
+    """Another palette and another texture, but light stays light along the picture's large forms."""
+    content = np.array(read_rgb(PHOTOGRAPH).resize((224, 152)))
+    with torch.inference_mode():
+        painted = from_network(registry.models[f"stylize/{style}"].net(to_network([content])))[0]
+    assert np.abs(painted.astype(float) - content).mean() > 15
+    small = [np.array(Image.fromarray(p).convert("L").resize((28, 19))).ravel() for p in (content, painted)]
+    assert np.corrcoef(*small)[0, 1] > 0.4
+    assert painted.std(axis=(0, 1)).min() > 20  # not a dull veil
+
+
+@pytest.mark.parametrize("key", ["stylize/mosaic", "stylize/starry_night", "upscale/x2", "upscale/x4"])
+def test_bfloat16_stays_near_float32(registry, key):
+    content = np.array(read_rgb(PHOTOGRAPH).resize((160, 112)))
+    net = registry.models[key].net
+    with torch.inference_mode():
+        exact = from_network(net(to_network([content])))[0].astype(int)
+        with torch.autocast("cpu", torch.bfloat16):
+            quick = from_network(net(to_network([content])))[0].astype(int)
+    difference = np.abs(exact - quick)
+    limit = 3.0 if key.startswith("stylize") else 0.5
+    assert difference.mean() < limit

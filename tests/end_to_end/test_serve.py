@@ -1,0 +1,134 @@
+"""`python -m service` as a process: what it prints, how it refuses, how it stops."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import decoded, encoded, picture, save_net, tiny_upscaler
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """This process's environment with IMPASTO_* settings and none of the user's own."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("IMPASTO_")}
+    return kept | {f"IMPASTO_{key.upper()}": str(value) for key, value in settings.items()}
+
+
+@contextmanager
+def service(**settings: object) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
+    """A running service and the lines that it printed once it listened."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "service"],
+        env=environment(port=0, log_level="warning", precision="fp32", device="cpu", **settings),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        lines = [process.stdout.readline().rstrip() for _ in range(2)]
+        assert process.poll() is None, lines
+        yield process, lines
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def large_upscaler(tmp_path_factory):
+    """A network that takes a moment, so that requests are still in flight when the test looks."""
+    folder = tmp_path_factory.mktemp("large")
+    save_net(folder, "x4", tiny_upscaler(4))
+    return folder
+
+
+def address_in(line: str) -> str:
+    return re.search(r"listens on (\S+)", line)[1]
+
+
+def upscale(address: str) -> httpx.Response:
+    return httpx.post(f"{address}/upscale?factor=4", content=encoded(picture(400, 500)), timeout=60)
+
+
+def in_flight(address: str) -> int:
+    return int(
+        float(re.search(r"^impasto_requests_in_flight (\S+)", httpx.get(f"{address}/metrics").text, re.MULTILINE)[1])
+    )
+
+
+def test_it_prints_its_address_and_what_to_try(large_upscaler):
+    with service(checkpoints=large_upscaler) as (_, lines):
+        address = address_in(lines[0])
+        assert httpx.get(f"{address}/readyz").status_code == 200
+        assert lines[1] == f"  curl -F image=@photo.jpg '{address}/upscale?factor=4' -o large.jpg"
+
+
+def test_sigterm_answers_everything_accepted_and_exits_with_zero(large_upscaler):
+    with service(checkpoints=large_upscaler) as (process, lines), ThreadPoolExecutor(6) as clients:
+        address = address_in(lines[0])
+        answers = [clients.submit(upscale, address) for _ in range(6)]
+        while in_flight(address) < 6:
+            assert not any(answer.done() for answer in answers), "too quick for this test"
+        process.send_signal(signal.SIGTERM)
+        assert [decoded(answer.result().content).shape for answer in answers] == [(1600, 2000, 3)] * 6
+        assert process.wait() == 0
+
+
+def test_a_full_service_says_when_to_come_back_and_loses_nothing(large_upscaler):
+    with service(checkpoints=large_upscaler, max_requests=2) as (_, lines), ThreadPoolExecutor(8) as clients:
+        address = address_in(lines[0])
+        responses = list(clients.map(lambda _: upscale(address), range(8)))
+        refused = [response for response in responses if response.status_code == 503]
+        assert refused
+        assert {response.status_code for response in responses} == {200, 503}
+        for response in refused:
+            assert 1 <= int(response.headers["retry-after"]) <= 60
+            assert response.json()["code"] == "overloaded"
+        assert in_flight(address) == 0
+        assert upscale(address).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"port": "eighty"}, "impasto: IMPASTO_PORT='eighty'"),
+        ({"checkpoints": "/nowhere"}, "impasto: IMPASTO_CHECKPOINTS=/nowhere: no such folder"),
+        ({"device": "tpu"}, "impasto: IMPASTO_DEVICE='tpu'"),
+    ],
+)
+def test_what_stops_the_start_is_one_line_and_exit_code_two(settings, message):
+    result = subprocess.run(
+        [sys.executable, "-m", "service"],
+        env=environment(log_level="error") | environment(**settings),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith(message)
+    assert "Traceback" not in result.stderr
+
+
+def test_a_port_that_is_taken_is_an_error(large_upscaler):
+    with service(checkpoints=large_upscaler) as (_, lines):
+        port = address_in(lines[0]).rsplit(":", 1)[1]
+        result = subprocess.run(
+            [sys.executable, "-m", "service"],
+            env=environment(checkpoints=large_upscaler, port=port, device="cpu", precision="fp32"),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode not in {0, -signal.SIGTERM}
+        assert "address already in use" in result.stderr
