@@ -37,7 +37,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Registry:
-    """The models by key, and the files that were refused with the reason. Networks are on the CPU, in float32."""
+    """The models by key, and the files that were refused with the reason. A worker moves the networks to its device."""
 
     models: Mapping[str, Model]
     refused: Mapping[str, str]

@@ -52,19 +52,20 @@ class Worker:
         models = list(self._registry.models.values())
         for model in models:
             model.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.precision = self._choose_precision(models[0])
+        self.precision = self._choose_precision(list({model.card.task: model for model in models}.values()))
         for model in models:
             result = self._forward(model, [_probe()])[0]
             if isinstance(result, Exception):
                 raise StartupError(f"{model.key} failed its warm-up on {self.device} in {self.precision}: {result}")
         log.info("worker ready", extra={"device": str(self.device), "precision": self.precision})
 
-    def _choose_precision(self, model: Model) -> Precision:
+    def _choose_precision(self, models: list[Model]) -> Precision:
+        """What was asked for; "auto" is measured on a CPU, over one model of each task."""
         if self._asked != "auto":
             return self._asked
         if self.device.type == "cuda":
             return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-        fp32, bf16 = self._seconds(model, "fp32"), self._seconds(model, "bf16")
+        fp32, bf16 = (sum(self._seconds(model, precision) for model in models) for precision in ("fp32", "bf16"))
         log.info("precision measured", extra={"fp32_seconds": round(fp32, 4), "bf16_seconds": round(bf16, 4)})
         return "bf16" if bf16 < fp32 else "fp32"
 

@@ -43,6 +43,7 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
     style_digest = hashlib.sha256(inputs.style_image.read_bytes()).hexdigest()
     settings = recipe.model_dump() | {"style_image": style_digest}
     state = run.begin(settings)
+    revision = git_revision()
 
     net, parent = _network(recipe)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -97,7 +98,7 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
         "style_image_sha256": style_digest,
         "photographs": len(photographs),
         "loss_network": f"vgg16@sha256:{loss_network.digest}",
-        "git_revision": git_revision(),
+        "git_revision": revision,
     }
     return publish_run(run, optimisation.result(), recipe, parent, training)
 

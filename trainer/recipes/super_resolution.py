@@ -39,6 +39,7 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
     device, precision = inputs.device, choose_precision(recipe.precision, inputs.device)
     settings = recipe.model_dump()
     state = run.begin(settings)
+    revision = git_revision()
 
     net, parent = _network(recipe)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -89,7 +90,7 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
         "degradation": f"{blur}antialiased bicubic",
         "photographs": len(photographs),
         "loss_network": f"vgg16@sha256:{loss_network.digest}" if loss_network is not None else None,
-        "git_revision": git_revision(),
+        "git_revision": revision,
     }
     return publish_run(run, optimisation.result(), recipe, parent, training)
 
