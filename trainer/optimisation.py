@@ -23,13 +23,19 @@ def rate_at(iteration: int, iterations: int, settings: Optimiser) -> float:
 
 
 class Optimisation:
-    """Adam over a network, with a running average of its weights, and all of it as one state to save."""
+    """Adam over a network, with a running average of its weights, and all of it as one state to save.
 
-    def __init__(self, net: nn.Module, settings: Optimiser, iterations: int) -> None:
+    `first` is the iteration to go on from: that of the `state` taken up, else 0.
+    """
+
+    def __init__(self, net: nn.Module, settings: Optimiser, iterations: int, state: dict[str, Any] | None) -> None:
         self.net, self.settings, self.iterations = net, settings, iterations
         self._adam = torch.optim.Adam(net.parameters(), lr=settings.learning_rate)
         average = get_ema_multi_avg_fn(settings.average)  # type: ignore[no-untyped-call]
         self._average = AveragedModel(net, multi_avg_fn=average, use_buffers=True) if settings.average else None
+        self.first = 0
+        if state is not None:
+            self._restore(state)
 
     def step(self, loss: torch.Tensor, iteration: int) -> float:
         """One step down `loss`; the gradient's norm before clipping.
@@ -56,13 +62,13 @@ class Optimisation:
         module: nn.Module = self._average.module if self._average is not None else self.net
         return module
 
-    def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs so that its loss does not jump."""
-        state = {"net": self.net.state_dict(), "adam": self._adam.state_dict()}
+    def state(self, done: int) -> dict[str, Any]:
+        """Everything that a run resumed after `done` iterations needs so that its loss does not jump."""
+        state = {"iteration": done, "net": self.net.state_dict(), "adam": self._adam.state_dict()}
         return state | ({"average": self._average.state_dict()} if self._average is not None else {})
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up a `state()`."""
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.first = state["iteration"]
         self.net.load_state_dict(state["net"])
         self._adam.load_state_dict(state["adam"])
         if self._average is not None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from nets.checkpoint import load
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
@@ -18,6 +17,7 @@ from trainer.errors import TrainerError
 from trainer.loss_network import LossNetwork
 from trainer.optimisation import Optimisation
 from trainer.precision import choose_precision
+from trainer.progress import Progress
 from trainer.publish import publish_run
 from trainer.runs import Run, git_revision
 
@@ -47,11 +47,8 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
 
     net, parent = _network(recipe)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimisation = Optimisation(net, recipe.optimiser, recipe.iterations)
-    first = 0
-    if state is not None:
-        optimisation.restore(state)
-        first = state["iteration"]
+    optimisation = Optimisation(net, recipe.optimiser, recipe.iterations, state)
+    first = optimisation.first
 
     loss_network = inputs.loss_network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     style_image = read_style_image(inputs.style_image, recipe.data.style_px).to(device)
@@ -68,7 +65,7 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
     loader = batches(crops, batch, first * batch, examples, inputs.workers)
 
     net.train()
-    with tqdm(total=recipe.iterations, initial=first, desc=recipe.name, unit="it", dynamic_ncols=True) as progress:
+    with Progress(run, recipe.name, first, recipe.iterations) as progress:
         for iteration, pictures in enumerate(loader, start=first):
             content = to_floats(pictures, device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -80,16 +77,12 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
             gradient = optimisation.step(sum(terms.values(), start=torch.zeros((), device=device)), iteration)
 
             done = iteration + 1
-            progress.update()
-            if done % 10 == 0 or done == recipe.iterations:
-                values = {name: round(term.item(), 5) for name, term in terms.items()}
-                progress.set_postfix(values)
-                run.log(done, **values, gradient=round(gradient, 4))
-            if done % recipe.sample_every == 0 or done == recipe.iterations:
+            progress.note(done, terms, gradient)
+            if progress.due(done, recipe.sample_every):
                 sheet = samples.stylised(optimisation.result(), shown, device)
                 sheet.save(run.samples / f"{done:06d}.jpg", quality=92)
-            if done % recipe.save_every == 0 or done == recipe.iterations:
-                run.save({"iteration": done, "recipe": settings, **optimisation.state()})
+            if progress.due(done, recipe.save_every):
+                run.save({"recipe": settings, **optimisation.state(done)})
 
     training: dict[str, Any] = {
         "recipe": settings,

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from nets.checkpoint import load
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
@@ -17,6 +16,7 @@ from trainer.errors import TrainerError
 from trainer.loss_network import LossNetwork
 from trainer.optimisation import Optimisation
 from trainer.precision import choose_precision
+from trainer.progress import Progress
 from trainer.publish import publish_run
 from trainer.runs import Run, git_revision
 
@@ -43,11 +43,8 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
 
     net, parent = _network(recipe)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimisation = Optimisation(net, recipe.optimiser, recipe.iterations)
-    first = 0
-    if state is not None:
-        optimisation.restore(state)
-        first = state["iteration"]
+    optimisation = Optimisation(net, recipe.optimiser, recipe.iterations, state)
+    first = optimisation.first
 
     loss_network = inputs.loss_network
     if loss_network is not None:
@@ -62,7 +59,7 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
 
     net.train()
     loader = batches(pairs, data.batch, first * data.batch, examples, inputs.workers)
-    with tqdm(total=recipe.iterations, initial=first, desc=recipe.name, unit="it", dynamic_ncols=True) as progress:
+    with Progress(run, recipe.name, first, recipe.iterations) as progress:
         for iteration, pair in enumerate(loader, start=first):
             low, high = (to_floats(pictures, device) for pictures in pair)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -71,16 +68,12 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
             gradient = optimisation.step(sum(terms.values(), start=torch.zeros((), device=device)), iteration)
 
             done = iteration + 1
-            progress.update()
-            if done % 10 == 0 or done == recipe.iterations:
-                values = {name: round(term.item(), 6) for name, term in terms.items()}
-                progress.set_postfix(values)
-                run.log(done, **values, gradient=round(gradient, 4))
-            if done % recipe.sample_every == 0 or done == recipe.iterations:
+            progress.note(done, terms, gradient)
+            if progress.due(done, recipe.sample_every):
                 sheet = samples.enlarged(optimisation.result(), shown, factor, data.blur_sigma, device)
                 sheet.save(run.samples / f"{done:06d}.png")
-            if done % recipe.save_every == 0 or done == recipe.iterations:
-                run.save({"iteration": done, "recipe": settings, **optimisation.state()})
+            if progress.due(done, recipe.save_every):
+                run.save({"recipe": settings, **optimisation.state(done)})
 
     blur = f"Gaussian blur sigma {data.blur_sigma:g}, then " if data.blur_sigma else ""
     training: dict[str, Any] = {
