@@ -58,7 +58,7 @@ class StyleLoss(_Section):
     """Weights of the loss terms.
 
     gram_scale: "relative" divides each layer's style term by the style's own energy, so that one weight serves every
-    style; "absolute" is the paper's.
+    style; "absolute" is the paper's. spike_weight: against blobs, see trainer.spikes.
     """
 
     content_layer: LayerName = "relu3_3"
@@ -68,6 +68,7 @@ class StyleLoss(_Section):
     gram_scale: Literal["relative", "absolute"] = "relative"
     total_variation_weight: float = Field(0.0, ge=0)
     range_weight: float = Field(0.0, ge=0)
+    spike_weight: float = Field(0.0, ge=0)
 
 
 class UpscaleLoss(_Section):

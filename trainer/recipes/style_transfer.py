@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nets.checkpoint import load
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
@@ -20,6 +20,7 @@ from trainer.precision import choose_precision
 from trainer.progress import Progress
 from trainer.publish import publish_run
 from trainer.runs import Run, git_revision
+from trainer.spikes import SpikeWatch
 
 _SAMPLES, _SAMPLE_PX = 4, 384
 _NEUTRAL_WEIGHT = 100.0  # as large as the terms that follow, or Adam's first steps among them would be a blow
@@ -46,9 +47,10 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
     revision = git_revision()
 
     net, parent = _network(recipe)
-    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisation = Optimisation(net, recipe.optimiser, recipe.iterations, state)
     first = optimisation.first
+    spikes = SpikeWatch(net)  # after the optimisation has made its copy for the average
 
     loss_network = inputs.loss_network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     style_image = read_style_image(inputs.style_image, recipe.data.style_px).to(device)
@@ -74,6 +76,7 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
                 terms = {"pixel": _NEUTRAL_WEIGHT * losses.pixel(output, content)}
             else:
                 terms = loss_terms(loss_network, recipe.loss, content, output, style_grams)
+            terms["spikes"] = recipe.loss.spike_weight * spikes.take()
             gradient = optimisation.step(sum(terms.values(), start=torch.zeros((), device=device)), iteration)
 
             done = iteration + 1
@@ -126,12 +129,12 @@ def _grams(loss_network: LossNetwork, style_image: Tensor, loss: StyleLoss) -> d
     return {layer: losses.gram(features) for layer, features in loss_network(style_image, layers).items()}
 
 
-def _network(recipe: StyleRecipe) -> tuple[nn.Module, str | None]:
+def _network(recipe: StyleRecipe) -> tuple[StyleTransferNet, str | None]:
     """A fresh network, or the parent's weights to start from, with the parent's version."""
     config = StyleTransferConfig(**recipe.network.model_dump())
     if not recipe.parent:
         return StyleTransferNet(config), None
     parent = load(Path(recipe.parent))
-    if parent.config != config:
+    if parent.config != config or not isinstance(parent.net, StyleTransferNet):
         raise TrainerError(f"parent {recipe.parent} is {parent.config}, the recipe's network is {config}")
     return parent.net, parent.version
