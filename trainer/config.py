@@ -58,12 +58,14 @@ class StyleLoss(_Section):
     """Weights of the loss terms.
 
     gram_scale: "relative" divides each layer's style term by the style's own energy, so that one weight serves every
-    style; "absolute" is the paper's. spike_weight: against blobs, see trainer.spikes.
+    style; "absolute" is the paper's. style_grid: Gram matrices are compared in style_grid^2 patches of each crop, so
+    that one unpainted patch cannot hide among painted ones; 1 is the paper's. spike_weight: see trainer.spikes.
     """
 
     content_layer: LayerName = "relu3_3"
     content_weight: float = Field(1.0, ge=0)
     style_weight: float = Field(gt=0)
+    style_grid: int = Field(1, ge=1, le=4)
     style_layers: dict[LayerName, float] = {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_3": 1.0, "relu4_3": 1.0}
     gram_scale: Literal["relative", "absolute"] = "relative"
     total_variation_weight: float = Field(0.0, ge=0)

@@ -1,7 +1,7 @@
 """Finds the trick by which a network with instance norm makes itself a blob.
 
-The norm divides a whole channel by its deviation. A network can rule that deviation, and so the strength of everything
-else in the picture, by one region of enormous values; the region shows as a smooth blob where nothing else is to be seen,
+The norm divides a whole channel by its deviation. A network can rule that deviation, and so the strength of all that is
+in the picture, by one region of enormous values; the region shows as a smooth blob where nothing else is to be seen,
 as in the first StyleGAN (Karras et al. 2020, section 2). The cure here: normalised values far outside of what pictures
 give cost something during training.
 """

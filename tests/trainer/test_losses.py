@@ -63,3 +63,13 @@ def test_pixel_losses():
     a, b = torch.tensor([0.0, 1.0]), torch.tensor([0.5, -1.0])
     assert losses.pixel(a, b).item() == pytest.approx(1.25)
     assert losses.squared_pixel(a, b).item() == pytest.approx(2.125)
+
+
+def test_patches_are_the_quarters_of_each_map_without_the_odd_rest():
+    x = torch.arange(2 * 3 * 5 * 4.0).reshape(2, 3, 5, 4)
+    cut = losses.patches(x, 2)
+    assert cut.shape == (8, 3, 2, 2)
+    assert torch.equal(cut[1], x[0, :, :2, 2:])
+    assert torch.equal(cut[2], x[0, :, 2:4, :2])
+    assert torch.equal(cut[7], x[1, :, 2:4, 2:])
+    assert torch.equal(losses.patches(x, 1), x)

@@ -41,6 +41,7 @@ style_weight = 1.0
 style_layers = {{ relu1_2 = 1.0, relu2_2 = 1.0 }}
 total_variation_weight = 0.1
 range_weight = 10.0
+spike_weight = 1.0
 [optimiser]
 learning_rate = 1e-3
 average = 0.9

@@ -110,7 +110,7 @@ def loss_terms(
     compare = losses.relative_style_reconstruction if loss.gram_scale == "relative" else losses.style_reconstruction
     style = torch.stack(
         [
-            loss.style_layers[layer] * compare(losses.gram(features[layer]), wanted)  # type: ignore[index]
+            loss.style_layers[layer] * compare(losses.gram(losses.patches(features[layer], loss.style_grid)), wanted)  # type: ignore[index]
             for layer, wanted in style_grams.items()
         ]
     ).sum()
