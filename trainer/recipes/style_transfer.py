@@ -42,11 +42,11 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
     torch.manual_seed(recipe.seed)
     device, precision = inputs.device, choose_precision(recipe.precision, inputs.device)
     style_digest = hashlib.sha256(inputs.style_image.read_bytes()).hexdigest()
-    settings = recipe.model_dump() | {"style_image": style_digest}
+    net, parent = _network(recipe)
+    settings = recipe.model_dump() | {"style_image": style_digest, "parent": parent or ""}
     state = run.begin(settings)
     revision = git_revision()
 
-    net, parent = _network(recipe)
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisation = Optimisation(net, recipe.optimiser, recipe.iterations, state)
     first = optimisation.first

@@ -37,11 +37,11 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
     """Train to `recipe.iterations`, from wherever `run` stands; returns the published checkpoint's path."""
     torch.manual_seed(recipe.seed)
     device, precision = inputs.device, choose_precision(recipe.precision, inputs.device)
-    settings = recipe.model_dump()
+    net, parent = _network(recipe)
+    settings = recipe.model_dump() | {"parent": parent or ""}
     state = run.begin(settings)
     revision = git_revision()
 
-    net, parent = _network(recipe)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisation = Optimisation(net, recipe.optimiser, recipe.iterations, state)
     first = optimisation.first
