@@ -126,6 +126,15 @@ def load(path: Path) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(path, f"cannot be read: {error.strerror}") from error
     try:
+        return _load(path, data)
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever a stranger's file breaks is that file's fault
+        raise CheckpointError(path, f"malformed: {type(error).__name__}: {error}") from error
+
+
+def _load(path: Path, data: bytes) -> Checkpoint:
+    try:
         weights = safetensors.torch.load(data)
     except SafetensorError as error:
         raise CheckpointError(path, f"not a whole safetensors file: {error}") from error
@@ -169,7 +178,11 @@ def _build(path: Path, card: Card, weights: dict[str, Tensor]) -> tuple[NetConfi
     try:
         config = architecture.parse_config(card.config)
         net = architecture.build(config)
-        net.load_state_dict(weights, strict=True)
+        own = net.state_dict()
+        net.load_state_dict(weights, strict=True)  # which would cast other dtypes in silence
+        wrong = [name for name, tensor in weights.items() if tensor.dtype != own[name].dtype]
+        if wrong:
+            raise ValueError(f"{wrong[0]} is {weights[wrong[0]].dtype}, expected {own[wrong[0]].dtype}")
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(path, f"weights or config do not fit {card.architecture}: {reason}") from error

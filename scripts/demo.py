@@ -45,7 +45,7 @@ def wait_for_address(service: "subprocess.Popen[str]") -> str:
 def transform(address: str, endpoint: str, query: dict[str, str], target: Path) -> None:
     """One request; the answer goes to `target`."""
     files = {"image": (PHOTOGRAPH.name, PHOTOGRAPH.read_bytes(), "image/jpeg")}
-    response = httpx.post(f"{address}/{endpoint}", params=query, files=files, timeout=120)
+    response = httpx.post(f"{address}/{endpoint}", params=query, files=files, timeout=120, trust_env=False)
     if response.status_code != 200:
         sys.exit(f"{endpoint} {query}: {response.status_code} {response.text}")
     target.write_bytes(response.content)

@@ -63,7 +63,12 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         worker.stop()
         pipeline.close()
 
-    app = FastAPI(title="Impasto", version=version("impasto"), summary=__doc__, lifespan=lifespan)
+    app = FastAPI(
+        title="Impasto",
+        version=version("impasto"),
+        summary="Real-time style transfer and super-resolution.",
+        lifespan=lifespan,
+    )
     app.state.settings, app.state.registry, app.state.metrics = settings, registry, metrics
     app.state.admission, app.state.batcher, app.state.pipeline, app.state.warm = admission, batcher, pipeline, False
     app.include_router(transform.router)

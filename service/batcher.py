@@ -60,6 +60,7 @@ class Batcher(Generic[Key, Item, Result]):
         observer: QueueObserver[Key],
     ) -> None:
         self._run, self._max_items, self._observer = run, max_items, observer
+        self._in_hand: list[_Job[Key, Item, Result]] = []
         self._queue: deque[_Job[Key, Item, Result]] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -69,14 +70,10 @@ class Batcher(Generic[Key, Item, Result]):
         self._task = asyncio.create_task(self._serve(), name="batcher")
 
     async def stop(self) -> None:
-        """Stop serving; jobs still in the queue fail."""
+        """Stop serving; jobs still in the queue, or in hand, fail."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        while self._queue:
-            job = self._leave(self._queue[0])
-            if not job.future.done():
-                job.future.set_exception(UnavailableError("the service is shutting down", {"Retry-After": "5"}))
 
     @property
     def alive(self) -> bool:
@@ -84,7 +81,12 @@ class Batcher(Generic[Key, Item, Result]):
         return self._task is not None and not self._task.done()
 
     async def submit(self, key: Key, item: Item, pixels: int) -> tuple[Result, Timing]:
-        """The result for `item`; raises what `run` gave for it. A cancelled caller leaves the queue."""
+        """The result for `item`, or InferenceError. A cancelled caller leaves the queue.
+
+        Raises UnavailableError where nothing serves the queue, or it stops before the result is there.
+        """
+        if not self.alive:
+            raise _stopped()
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         job = _Job(key, item, pixels, future, time.perf_counter())
         self._queue.append(job)
@@ -97,38 +99,58 @@ class Batcher(Generic[Key, Item, Result]):
                 self._leave(job)
 
     async def _serve(self) -> None:
-        while True:
-            await self._wake.wait()
-            while batch := self._take_batch():
-                await self._run_batch(batch)
-            self._wake.clear()
+        try:
+            while True:
+                await self._wake.wait()
+                while self._take_batch():
+                    await self._run_batch(self._in_hand)
+                self._wake.clear()
+        finally:  # whatever ends it, no caller is left waiting
+            for job in [*self._in_hand, *self._queue]:
+                if not job.future.done():
+                    job.future.set_exception(_stopped())
 
-    def _take_batch(self) -> list[_Job[Key, Item, Result]]:
-        if not self._queue:
-            return []
-        key = self._queue[0].key
+    def _take_batch(self) -> bool:
+        """Move the next batch from the queue to `_in_hand`; whether there is one."""
+        key = self._queue[0].key if self._queue else None
         batch = [job for job in self._queue if job.key == key][: self._max_items]
-        return [self._leave(job) for job in batch]
+        self._in_hand = [self._leave(job) for job in batch]
+        return bool(batch)
 
     async def _run_batch(self, batch: list[_Job[Key, Item, Result]]) -> None:
         start = time.perf_counter()
         self._observer.batched(len(batch), sum(job.pixels for job in batch))
-        try:
-            results = await self._run(batch[0].key, [job.item for job in batch])
-        except Exception as error:
-            log.exception("a batch failed as a whole")
-            results = [error] * len(batch)
+        results = await self._results(batch[0].key, [job.item for job in batch])
         end = time.perf_counter()
         for job, result in zip(batch, results, strict=True):
             job.timing.queue_seconds, job.timing.forward_seconds = start - job.entered, end - start
             if job.future.done():  # its caller has left
                 continue
             if isinstance(result, Exception):
-                job.future.set_exception(InferenceError(f"the network failed on this picture: {result}"))
+                log.error("the network failed on a picture", exc_info=result)
+                job.future.set_exception(InferenceError("the network failed on this picture"))
             else:
                 job.future.set_result(result)
+
+    async def _results(self, key: Key, items: list[Item]) -> list[Result | Exception]:
+        """A result or error per item: a batch that fails as a whole is halved until the guilty item stands alone."""
+        try:
+            results = list(await self._run(key, items))
+            if len(results) != len(items):
+                raise RuntimeError(f"{len(results)} results for {len(items)} items")
+        except Exception as error:
+            if len(items) == 1:
+                return [error]
+            log.exception("a batch failed as a whole")
+            half = len(items) // 2
+            return [*await self._results(key, items[:half]), *await self._results(key, items[half:])]
+        return results
 
     def _leave(self, job: _Job[Key, Item, Result]) -> _Job[Key, Item, Result]:
         self._queue.remove(job)
         self._observer.queued(job.key, -1, -job.pixels)
         return job
+
+
+def _stopped() -> UnavailableError:
+    return UnavailableError("the service is shutting down", {"Retry-After": "5"})

@@ -6,7 +6,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from service.errors import BodyError, BodyTooLargeError
+from service.errors import BodyError, BodyTooLargeError, shown
 
 FIELD = "image"
 
@@ -54,9 +54,10 @@ async def _read_form(request: Request, max_bytes: int) -> bytes:
         raise BodyError(f"the multipart form cannot be read: {message}", parameter=FIELD) from error
     try:
         files = form.getlist(FIELD)
+        names = [shown(name) for name in sorted(set(form))]
         if len(files) != 1 or not isinstance(files[0], UploadFile):
             raise BodyError(
-                f"the multipart form has the fields {sorted(set(form))}; expected one file in the field {FIELD!r}",
+                f"the multipart form has the fields {names}; expected one file in the field {FIELD!r}",
                 parameter=FIELD,
                 expected="one file",
             )

@@ -25,7 +25,7 @@ def choose_format(asked: Format | None, accept: str | None, source: Format) -> F
     by_type = {media_type: kind for kind, media_type in MEDIA_TYPES.items()}
     ordered = sorted(by_type, key=lambda media_type: by_type[media_type] == source)  # of equals, the last one wins
     try:
-        best = mimeparse.best_match(ordered, accept)
+        best = mimeparse.best_match(ordered, accept.lower())
     except (mimeparse.MimeTypeParseException, ValueError):
         best = ""
     if not best:

@@ -134,8 +134,13 @@ def problem(
     return JSONResponse(content, status, dict(headers or {}), PROBLEM_JSON)
 
 
+def unforeseen(request: Request) -> JSONResponse:
+    """The answer where nothing else fits; the log has the traceback under the same request id."""
+    return problem(request, 500, "internal", "an error that we did not foresee; the log has it under this request_id")
+
+
 def install_handlers(app: FastAPI) -> None:
-    """Answer every exception, ours, the framework's and the unforeseen, with problem+json."""
+    """Answer our exceptions and the framework's with problem+json; the middleware answers those not foreseen."""
 
     async def ours(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ImpastoError)  # what it was registered for
@@ -157,12 +162,6 @@ def install_handlers(app: FastAPI) -> None:
         detail = f"{request.method} {shown(request.url.path)}: {error.detail}"
         return problem(request, error.status_code, code, detail, error.headers)
 
-    async def unforeseen(request: Request, _error: Exception) -> JSONResponse:
-        return problem(
-            request, 500, "internal", "an error that we did not foresee; the log has it under this request_id"
-        )
-
     app.add_exception_handler(ImpastoError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, framework)
-    app.add_exception_handler(Exception, unforeseen)

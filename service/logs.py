@@ -17,6 +17,7 @@ class _RequestId(logging.Filter):
 
 def configure_logs(level: str) -> None:
     """Send every log line of the process through one JSON handler. Called by the command line, never on import."""
+    logging.captureWarnings(True)
     logging.config.dictConfig(
         {
             "version": 1,

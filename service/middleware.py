@@ -6,8 +6,10 @@ import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.errors import unforeseen
 from service.logs import request_id
 from service.metrics import Metrics
 
@@ -33,12 +35,12 @@ class RequestContext:
         identity = claimed if _WELL_FORMED_ID.fullmatch(claimed) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = identity
         token = request_id.set(identity)
-        status, start = 500, time.perf_counter()
+        status, started, start = 500, False, time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, started = message["status"], True
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = identity
                 headers["X-Content-Type-Options"] = "nosniff"
@@ -46,6 +48,11 @@ class RequestContext:
 
         try:
             await self.app(scope, receive, send_with_id)
+        except Exception:
+            log.exception("unforeseen")
+            if started:
+                raise
+            await unforeseen(Request(scope))(scope, receive, send_with_id)
         finally:
             self._note(scope, status, time.perf_counter() - start)
             request_id.reset(token)

@@ -15,7 +15,7 @@ from service.batcher import Batcher
 from service.decode import decode
 from service.encode import choose_format, encode
 from service.errors import TooManyPixelsError
-from service.formats import MEDIA_TYPES, Format
+from service.formats import MAX_SIDE_PX, MEDIA_TYPES, Format
 from service.metrics import Metrics
 from service.registry import Model, Registry
 from service.settings import Settings
@@ -57,19 +57,12 @@ class Pipeline:
     ) -> Answer:
         """Run the picture in `data` through the model `task`/`name`. Raises an ImpastoError for every way of no."""
         model = self._registry.find(task, name, parameter)
-        limit = self._settings.max_output_pixels // model.facts.scale**2
         milliseconds: dict[str, float] = {}
         with self._admission.permit():
-            picture = await self._on_codec("decode", milliseconds, partial(decode, data, self._settings.max_pixels))
+            picture = await self._on_codec("decode", milliseconds, partial(decode, data, *self._limit(model)))
             height, width = picture.pixels.shape[:2]
-            if height * width > limit:
-                raise TooManyPixelsError(
-                    f"the answer would be {width * model.facts.scale} x {height * model.facts.scale}; "
-                    f"expected at most {self._settings.max_output_pixels} pixels",
-                    value=f"{width}x{height}",
-                    expected=f"an input of at most {limit} pixels",
-                )
             kind = choose_format(asked, accept, picture.format)
+            _refuse_long_side(max(height, width) * model.facts.scale, kind)
             key = (model.key, picture.pixels.shape)
             pixels, timing = await self._batcher.submit(key, picture.pixels, height * width)
             self._note("queue", milliseconds, timing.queue_seconds)
@@ -79,6 +72,20 @@ class Pipeline:
         self._metrics.pixels.labels(model.key, "in").inc(height * width)
         self._metrics.pixels.labels(model.key, "out").inc(pixels.shape[0] * pixels.shape[1])
         return Answer(body, MEDIA_TYPES[kind], model, milliseconds)
+
+    def check(self, task: Task, parameter: str, name: str) -> None:
+        """Say no before the body is read, where the answer would be no in any case."""
+        self._registry.find(task, name, parameter)
+        self._admission.refuse_if_full()
+
+    def _limit(self, model: Model) -> tuple[int, str]:
+        """The most pixels that `model` takes, and why there are not more: the answer, too, has a limit."""
+        by_answer = self._settings.max_output_pixels // model.facts.scale**2
+        if by_answer >= self._settings.max_pixels:
+            return self._settings.max_pixels, ""
+        scale = model.facts.scale
+        most = self._settings.max_output_pixels
+        return by_answer, f": each side becomes {scale} times as long, and an answer has at most {most}"
 
     def close(self) -> None:
         """End the codec threads."""
@@ -93,3 +100,14 @@ class Pipeline:
     def _note(self, stage: str, milliseconds: dict[str, float], seconds: float) -> None:
         milliseconds[stage] = seconds * 1000
         self._metrics.stage_duration.labels(stage).observe(seconds)
+
+
+def _refuse_long_side(side: int, kind: Format) -> None:
+    """Refuse, before any work, an answer that its format cannot hold."""
+    if side > MAX_SIDE_PX[kind]:
+        raise TooManyPixelsError(
+            f"the answer would have a side of {side} pixels, {kind} holds at most {MAX_SIDE_PX[kind]}; try format=png",
+            parameter="format",
+            value=kind,
+            expected=f"a side of at most {MAX_SIDE_PX[kind]} pixels, or format=png",
+        )

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +38,14 @@ class Model:
 class Registry:
     """The models by key, and the files that were refused with the reason. A worker moves the networks to its device."""
 
-    models: Mapping[str, Model]
-    refused: Mapping[str, str]
+    models: dict[str, Model]
+    refused: dict[str, str]
+
+    def refuse(self, key: str, reason: str) -> None:
+        """Take a model out of service."""
+        del self.models[key]
+        self.refused[f"{key}.safetensors"] = reason
+        log.error("checkpoint refused", extra={"file": f"{key}.safetensors", "reason": reason})
 
     def find(self, task: Task, name: str, parameter: str) -> Model:
         """The model for `name`. Raises UnknownModelError, which lists what is served, for `?parameter=name`."""

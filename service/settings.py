@@ -21,7 +21,9 @@ class Settings(BaseSettings):
     checkpoints: Path = Field(
         Path("checkpoints"), description="Folder with stylize/*.safetensors and upscale/*.safetensors."
     )
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda|cuda:\d+)$", description="auto, cpu, cuda or cuda:N.")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda|cuda:(0|[1-9]\d?))$", description="auto, cpu, cuda or cuda:N."
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: bf16 where the device has it and, on a CPU, where it is measured to be faster."
     )

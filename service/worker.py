@@ -54,9 +54,12 @@ class Worker:
             model.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = self._choose_precision(list({model.card.task: model for model in models}.values()))
         for model in models:
-            result = self._forward(model, [_probe()])[0]
+            result = self._try(model)
             if isinstance(result, Exception):
-                raise StartupError(f"{model.key} failed its warm-up on {self.device} in {self.precision}: {result}")
+                reason = f"failed its warm-up on {self.device} in {self.precision}: {result}"
+                self._registry.refuse(model.key, reason)
+        if not self._registry.models:
+            raise StartupError(f"no network passed its warm-up: {self._registry.refused}")
         log.info("worker ready", extra={"device": str(self.device), "precision": self.precision})
 
     def _choose_precision(self, models: list[Model]) -> Precision:
@@ -75,9 +78,16 @@ class Worker:
         best = float("inf")
         for run in range(1 + _PROBE_RUNS):
             start = time.perf_counter()
-            self._forward(model, [_probe()])
+            self._try(model)
             best = min(best, time.perf_counter() - start) if run else best
         return best
+
+    def _try(self, model: Model) -> Picture | Exception:
+        """The answer to a small picture, or what went wrong."""
+        try:
+            return self._forward(model, [_probe()])[0]
+        except Exception as error:  # noqa: BLE001  # a network that cannot run is refused, the others serve
+            return error
 
     @torch.inference_mode()
     def _forward(self, model: Model, pictures: list[Picture]) -> list[Picture | Exception]:

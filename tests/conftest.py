@@ -115,5 +115,5 @@ def address(app: FastAPI) -> Iterator[str]:
 
 @pytest.fixture
 def client(address: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=address, timeout=30) as client:
+    with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
         yield client

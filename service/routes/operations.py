@@ -19,6 +19,7 @@ async def index() -> RedirectResponse:
     return RedirectResponse("/docs")
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez")
 async def livez(request: Request) -> JSONResponse:
     """Whether the event loop answers and something serves the queue; if not, restart the process."""
@@ -26,7 +27,9 @@ async def livez(request: Request) -> JSONResponse:
     return JSONResponse({"status": "alive" if alive else "dead"}, 200 if alive else 503)
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def readyz(request: Request) -> JSONResponse:
     """Whether pictures are taken: every network has passed its warm-up, and the service is not shutting down."""

@@ -78,8 +78,10 @@ async def upscale(
 
 async def _transform(request: Request, task: Task, parameter: str, name: str, output: Format | None) -> Response:
     pipeline: Pipeline = request.app.state.pipeline
+    pipeline.check(task, parameter, name)
     data = await read_picture(request, request.app.state.settings.max_body_bytes)
-    answer = await pipeline.transform(task, parameter, name, data, output, request.headers.get("accept"))
+    accept = ", ".join(request.headers.getlist("accept")) or None
+    answer = await pipeline.transform(task, parameter, name, data, output, accept)
     headers = {
         "Impasto-Model": answer.model.identity,
         "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in answer.milliseconds.items()),

@@ -13,9 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import decoded, encoded, picture, save_net, tiny_upscaler
+from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
+from tests.conftest import decoded, encoded, picture, save_net, seeded
 
 ROOT = Path(__file__).parent.parent.parent
+PICTURE = encoded(picture(400, 500))
 
 
 def environment(**settings: object) -> dict[str, str]:
@@ -45,9 +47,9 @@ def service(**settings: object) -> Iterator[tuple["subprocess.Popen[str]", list[
 
 @pytest.fixture(scope="module")
 def large_upscaler(tmp_path_factory):
-    """A network that takes a moment, so that requests are still in flight when the test looks."""
+    """A network that takes a second a picture, so that requests are still in flight when the test looks."""
     folder = tmp_path_factory.mktemp("large")
-    save_net(folder, "x4", tiny_upscaler(4))
+    save_net(folder, "x4", seeded(SuperResolutionNet(SuperResolutionConfig(factor=4, width=48, residual_blocks=8)), 0))
     return folder
 
 
@@ -56,20 +58,26 @@ def address_in(line: str) -> str:
 
 
 def upscale(address: str) -> httpx.Response:
-    return httpx.post(f"{address}/upscale?factor=4", content=encoded(picture(400, 500)), timeout=60)
+    return httpx.post(f"{address}/upscale?factor=4", content=PICTURE, timeout=120, trust_env=False)
 
 
 def in_flight(address: str) -> int:
     return int(
-        float(re.search(r"^impasto_requests_in_flight (\S+)", httpx.get(f"{address}/metrics").text, re.MULTILINE)[1])
+        float(
+            re.search(
+                r"^impasto_requests_in_flight (\S+)",
+                httpx.get(f"{address}/metrics", trust_env=False).text,
+                re.MULTILINE,
+            )[1]
+        )
     )
 
 
 def test_it_prints_its_address_and_what_to_try(large_upscaler):
     with service(checkpoints=large_upscaler) as (_, lines):
         address = address_in(lines[0])
-        assert httpx.get(f"{address}/readyz").status_code == 200
-        assert lines[1] == f"  curl -F image=@photo.jpg '{address}/upscale?factor=4' -o large.jpg"
+        assert httpx.get(f"{address}/readyz", trust_env=False).status_code == 200
+        assert lines[1] == f"  curl -F image=@docs/images/coffee.jpg '{address}/upscale?factor=4' -o large.jpg"
 
 
 def test_sigterm_answers_everything_accepted_and_exits_with_zero(large_upscaler):
@@ -80,7 +88,7 @@ def test_sigterm_answers_everything_accepted_and_exits_with_zero(large_upscaler)
             assert not any(answer.done() for answer in answers), "too quick for this test"
         process.send_signal(signal.SIGTERM)
         assert [decoded(answer.result().content).shape for answer in answers] == [(1600, 2000, 3)] * 6
-        assert process.wait() == 0
+        assert process.wait(60) == 0
 
 
 def test_a_full_service_says_when_to_come_back_and_loses_nothing(large_upscaler):

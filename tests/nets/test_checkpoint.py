@@ -84,6 +84,10 @@ def test_only_one_metadata_key_so_that_the_order_cannot_change(tmp_path):
         ({"weights_sha256": "0" * 64}, "weights differ from their recorded digest"),
         ({"format_version": 2}, "format_version is 2, expected 1"),
         ({"pixel_range": "0..255"}, "pixel_range is '0..255'"),
+        ({"golden": None}, "malformed"),
+        ({"golden": ["x"] * 72}, "malformed"),
+        ({"config": None}, "malformed"),
+        ({"architecture": ["style_transfer"]}, "malformed"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused_by_name(tmp_path, changes, reason):
@@ -115,6 +119,14 @@ def test_a_damaged_file_is_refused(tmp_path, spoil, reason):
     path = write(tmp_path / "tiny.safetensors", net, card_of(net))
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(CheckpointError, match=reason):
+        load(path)
+
+
+def test_weights_of_another_type_are_refused_not_cast(tmp_path):
+    net = tiny_style_net()
+    card = card_of(net.half().float())
+    path = write(tmp_path / "tiny.safetensors", net.half(), card)
+    with pytest.raises(CheckpointError, match=r"is torch\.float16, expected torch\.float32"):
         load(path)
 
 

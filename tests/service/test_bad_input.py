@@ -157,7 +157,7 @@ def test_a_client_that_accepts_nothing_of_ours(client, accept):
 
 def test_an_answer_that_would_be_too_large(client):
     problem = refused(client.post("/upscale?factor=4", content=encoded(picture(150, 150))), 413, "too_many_pixels")
-    assert "the answer would be 600 x 600" in problem["detail"]
+    assert "each side becomes 4 times as long, and an answer has at most 300000" in problem["detail"]
     assert client.post("/upscale?factor=2", content=encoded(picture(150, 150))).status_code == 200
 
 
@@ -179,10 +179,50 @@ def test_a_client_that_hangs_up_half_way(address):
 @pytest.mark.usefixtures("the_next_one_works")
 def test_mutated_pictures_are_answered_or_refused_never_an_error(client):
     random.seed(0)
-    sources = [encoded(picture(24, 24), kind) for kind in ("jpeg", "png", "webp")]
-    for attempt in range(150):
-        data = bytearray(sources[attempt % 3])
+    exif = Image.Exif()
+    exif.update({0x0112: 6, 0x010E: "a description", 0x011A: 72.5, 0x829A: (1, 50)})
+    sources = [encoded(picture(24, 24), kind, exif=exif) for kind in ("jpeg", "png", "webp")]
+    sources += [encoded(picture(24, 24), kind, icc_profile=bytes(200)) for kind in ("jpeg", "png", "webp")]
+    for attempt in range(240):
+        data = bytearray(sources[attempt % 6])
         for _ in range(random.randint(1, 8)):
             data[random.randrange(len(data))] = random.randrange(256)
         response = client.post("/stylize?style=mosaic", content=bytes(data))
         assert response.status_code in {200, 413, 415, 422}, response.text
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"II*\x00",
+        b"II*\x00\x08\x00\x00\x00",
+        b"Exif\x00\x00MM\x00*\xff\xff\xff\xff",
+        b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x09\x00\x01\x00\x00\x00\xff\xff\xff\xff\x00\x00\x00\x00",
+    ],
+)
+def test_metadata_that_lies_is_no_reason_to_refuse_a_picture(client, exif):
+    for kind in ("png", "jpeg"):
+        response = client.post("/stylize?style=mosaic", content=encoded(picture(), kind, exif=exif))
+        assert response.status_code == 200, response.text
+
+
+def test_an_answer_too_long_for_its_format(client):
+    long = encoded(picture(2, 4200))
+    problem = refused(client.post("/upscale?factor=4&format=webp", content=long), 413, "too_many_pixels")
+    assert "webp holds at most 16383" in problem["detail"]
+    assert client.post("/upscale?factor=4&format=png", content=long).status_code == 200
+
+
+def test_an_unforeseen_error_is_a_problem_with_the_requests_id_and_ends_nothing(client, app):
+    def broken(*_arguments):
+        raise RuntimeError("a bug of ours")
+
+    pipeline = app.state.pipeline
+    pipeline.check = broken
+    try:
+        response = client.post("/stylize?style=mosaic", content=encoded(picture()), headers={"X-Request-ID": "abc"})
+    finally:
+        del pipeline.check
+    assert "a bug" not in response.text
+    assert refused(response, 500, "internal")["request_id"] == "abc"
+    assert client.post("/stylize?style=mosaic", content=encoded(picture())).status_code == 200

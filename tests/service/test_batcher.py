@@ -20,6 +20,8 @@ class HandHeldDevice:
         await self.free.wait()
         if "fatal" in items:
             raise RuntimeError("the device is gone")
+        if "lost" in items:
+            return []
         return [ValueError("bad picture") if item == "bad" else -item for item in items]
 
 
@@ -98,19 +100,26 @@ def test_one_items_failure_is_its_own():
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert device.batches[1] == ("a", [2, "bad", 3])
         assert isinstance(results[2], InferenceError)
-        assert "bad picture" in str(results[2])
         assert [results[i][0] for i in (0, 1, 3)] == [-1, -2, -3]
 
     with_batcher(scenario)
 
 
-def test_a_batch_that_fails_as_a_whole_ends_nothing_else():
+def test_an_item_that_fails_its_whole_batch_fails_alone():
     async def scenario(batcher, device, ledger):
-        tasks = await submit_all(batcher, ("a", "fatal"), ("a", 2))
+        tasks = await submit_all(batcher, ("a", 1), ("a", 2), ("a", "fatal"), ("a", 3))
         device.free.set()
-        with pytest.raises(InferenceError, match="the device is gone"):
-            await tasks[0]
-        assert (await tasks[1])[0] == -2
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(results[2], InferenceError)
+        assert "gone" not in str(results[2])  # the log has the device's own words
+        assert [results[i][0] for i in (0, 1, 3)] == [-1, -2, -3]
+        assert device.batches[1:] == [
+            ("a", [2, "fatal", 3]),
+            ("a", [2]),
+            ("a", ["fatal", 3]),
+            ("a", ["fatal"]),
+            ("a", [3]),
+        ]
         assert batcher.alive
 
     with_batcher(scenario)
@@ -142,11 +151,24 @@ def test_a_caller_who_leaves_during_the_batch_breaks_no_neighbour():
 
 def test_what_is_still_queued_at_the_end_is_told_so():
     async def scenario(batcher, device, ledger):
-        tasks = await submit_all(batcher, ("a", 1), ("b", 2))
+        in_hand, queued = await submit_all(batcher, ("a", 1), ("b", 2))
         await batcher.stop()
-        with pytest.raises(UnavailableError):
-            await tasks[1]
+        for task in (in_hand, queued):
+            with pytest.raises(UnavailableError):
+                await task
         assert not batcher.alive
-        tasks[0].cancel()
+        with pytest.raises(UnavailableError):
+            await batcher.submit("a", 3, 10)
+
+    with_batcher(scenario)
+
+
+def test_a_device_that_loses_an_answer_leaves_no_caller_waiting():
+    async def scenario(batcher, device, ledger):
+        device.free.set()
+        (task,) = await submit_all(batcher, ("a", "lost"))
+        with pytest.raises(InferenceError):
+            await task
+        assert (await batcher.submit("a", 1, 10))[0] == -1
 
     with_batcher(scenario)

@@ -24,6 +24,7 @@ def counted(client, name, **labels):
 @pytest.mark.parametrize("probe", ["/livez", "/readyz", "/healthz"])
 def test_probes(client, probe):
     assert client.get(probe).status_code == 200
+    assert client.head(probe).status_code == 200
 
 
 def test_models_are_listed_with_their_version(client, app):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import httpx
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ from service.errors import StartupError
 from service.registry import load_registry
 from service.settings import Settings, read_settings
 from service.worker import Worker
-from tests.conftest import picture, save_net, tiny_style_net, tiny_upscaler
+from tests.conftest import picture, running, save_net, tiny_style_net, tiny_upscaler
 
 
 def test_a_bad_checkpoint_is_named_and_the_others_serve(tmp_path):
@@ -105,3 +106,15 @@ def test_a_network_that_gives_no_numbers_fails_that_picture_alone(tmp_path):
     assert isinstance(results[1], ValueError)
     assert [getattr(results[i], "shape", None) for i in (0, 2)] == [(40, 60, 3)] * 2
     worker.stop()
+
+
+def test_a_network_that_fails_its_warm_up_is_refused_and_the_others_serve(tmp_path):
+    save_net(tmp_path, "mosaic", tiny_style_net())
+    save_net(tmp_path, "x2", tiny_upscaler(2))
+    registry = load_registry(tmp_path)
+    torch.nn.init.constant_(registry.models["stylize/mosaic"].net.output.bias, torch.nan)
+    app = create_app(Settings(device="cpu", precision="auto"), registry)
+    with running(app) as address:
+        listing = httpx.get(f"{address}/models", trust_env=False).json()
+        assert [model["model"] for model in listing["models"]] == ["upscale/x2"]
+        assert "failed its warm-up on cpu" in listing["refused"][0]["reason"]

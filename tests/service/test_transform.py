@@ -129,7 +129,7 @@ def test_many_at_once_each_get_their_own(address, checkpoints):
     pictures = [picture(20 + i % 3, 30, seed=i) for i in range(12)]
 
     async def all_of_them():
-        async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as client:
             posts = [client.post("/stylize?style=mosaic", content=encoded(pixels)) for pixels in pictures]
             return await asyncio.gather(*posts)
 
