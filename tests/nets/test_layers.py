@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nets.layers import InstanceNorm, ResidualBlock, ResizeConv, RgbOutput, reflection_pad
+from nets.layers import InstanceNorm, ResidualBlock, ResizeConv, RgbOutput, grain, reflection_pad
 
 
 @given(height=st.integers(1, 9), width=st.integers(1, 9), pixels=st.integers(0, 12))
@@ -69,3 +69,17 @@ def test_the_last_bias_is_added_in_float32():
         y = output(torch.rand(1, 2, 4, 4))
     assert y.dtype == torch.float32
     assert torch.allclose(y, torch.full_like(y, 0.7), atol=1e-7)
+
+
+def test_grain_is_a_hash_of_the_coordinates_whatever_the_size():
+    def by_hand(x, y):
+        n = (x * 374761393 + y * 668265263) % 2**32
+        n = ((n ^ (n >> 13)) * 1274126177) % 2**32
+        return ((n ^ (n >> 16)) % 2**16) / 32767.5 - 1
+
+    noise = grain(40, 70, torch.device("cpu"))
+    for x, y in [(0, 0), (1, 0), (0, 1), (69, 39), (31, 17)]:
+        assert noise[0, 0, y, x].item() == pytest.approx(by_hand(x, y), abs=1e-6)
+    assert torch.equal(noise[..., :16, :16], grain(16, 16, torch.device("cpu")))
+    assert abs(noise.mean().item()) < 0.05
+    assert noise.std().item() == pytest.approx(3**-0.5, abs=0.03)  # of a uniform distribution
