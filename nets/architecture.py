@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from torch import nn
 
@@ -55,13 +55,17 @@ class Architecture:
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise ValueError(f"unknown config key {unknown[0]!r} for {self.name}; known: {', '.join(known)}")
-        defaults = asdict(self.config_type())
+        defaults, kinds = asdict(self.config_type()), get_type_hints(self.config_type)
         for key, value in values.items():
             if type(value) is not type(defaults[key]):
                 expected = type(defaults[key]).__name__
                 raise ValueError(f"config {key} = {value!r} for {self.name}: expected {expected}")
-            if isinstance(value, int) and not 1 <= value <= 1024:
-                raise ValueError(f"config {key} = {value!r} for {self.name}: expected 1 to 1024")
+            allowed = get_args(kinds[key])
+            if allowed and value not in allowed:
+                raise ValueError(f"config {key} = {value!r} for {self.name}: expected one of {allowed}")
+            low, high = (0, 1) if isinstance(value, float) else (1, 1024)
+            if isinstance(value, int | float) and not low <= value <= high:
+                raise ValueError(f"config {key} = {value!r} for {self.name}: expected {low} to {high}")
         return self.config_type(**values)
 
 

@@ -21,11 +21,29 @@ from nets.pixels import PIXEL_RANGE
 FORMAT_VERSION = 1
 METADATA_KEY = "impasto"
 
+_LONGEST_REASON = 400
+_FIELD_TYPES = {
+    "task": str,
+    "name": str,
+    "architecture": str,
+    "config": dict,
+    "weights_sha256": str,
+    "golden": list,
+    "pixel_range": str,
+    "parent": str | None,
+    "license": str,
+    "source": str,
+    "training": dict,
+    "metrics": dict,
+}
+_MAY_BE_MISSING = frozenset({"license", "source", "training", "metrics"})
+
 
 class CheckpointError(Exception):
     """A checkpoint that cannot be used. The message names the file, what is wrong and what was expected."""
 
     def __init__(self, path: Path, reason: str) -> None:
+        reason = reason if len(reason) <= _LONGEST_REASON else reason[:_LONGEST_REASON] + "..."
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
@@ -91,7 +109,7 @@ def describe(net: nn.Module, name: str, **facts: Any) -> Card:
 def dumps(net: nn.Module, card: Card) -> bytes:
     """Serialise: the same net and card always give the same bytes."""
     # One metadata key, since safetensors writes several in an order that changes from run to run.
-    text = json.dumps(asdict(card), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(asdict(card), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     return safetensors.torch.save(weights, {METADATA_KEY: text})
 
@@ -160,11 +178,14 @@ def _read_card(path: Path, data: bytes) -> Card:
     if not isinstance(values, dict) or values.get("format_version") != FORMAT_VERSION:
         found = values.get("format_version") if isinstance(values, dict) else values
         raise CheckpointError(path, f"format_version is {found!r}, expected {FORMAT_VERSION}")
+    for key, kind in _FIELD_TYPES.items():
+        if key not in values and key not in _MAY_BE_MISSING:
+            raise CheckpointError(path, f"incomplete metadata: no {key!r}")
+        if key in values and not isinstance(values[key], kind):
+            raise CheckpointError(path, f"malformed metadata: {key} is {type(values[key]).__name__}")
     known = {entry.name for entry in fields(Card)}
-    try:  # a later minor writer may add keys: readers ignore what they do not know
-        card = Card(**{key: value for key, value in values.items() if key in known})
-    except TypeError as error:
-        raise CheckpointError(path, f"incomplete metadata: {error}") from error
+    # A later minor writer may add keys: readers ignore what they do not know.
+    card = Card(**{key: value for key, value in values.items() if key in known})
     if card.pixel_range != PIXEL_RANGE:
         raise CheckpointError(path, f"pixel_range is {card.pixel_range!r}, expected {PIXEL_RANGE!r}")
     return card
@@ -177,15 +198,22 @@ def _build(path: Path, card: Card, weights: dict[str, Tensor]) -> tuple[NetConfi
         raise CheckpointError(path, f"architecture {card.architecture!r} ({card.task!r}) is not known; known: {known}")
     try:
         config = architecture.parse_config(card.config)
+        with torch.device("meta"):  # compared before any memory is given to what a card claims
+            wanted = _shapes(architecture.build(config).state_dict())
+        found = _shapes(weights)
+        if wanted != found:
+            odd = min(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+            raise ValueError(f"{odd} is {found.get(odd, 'missing')}, expected {wanted.get(odd, 'nothing')}")
         net = architecture.build(config)
-        own = net.state_dict()
-        net.load_state_dict(weights, strict=True)  # which would cast other dtypes in silence
-        wrong = [name for name, tensor in weights.items() if tensor.dtype != own[name].dtype]
-        if wrong:
-            raise ValueError(f"{wrong[0]} is {weights[wrong[0]].dtype}, expected {own[wrong[0]].dtype}")
+        net.load_state_dict(weights, strict=True)
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(path, f"weights or config do not fit {card.architecture}: {reason}") from error
     if weights_digest(weights) != card.weights_sha256:
         raise CheckpointError(path, "weights differ from their recorded digest (weights_sha256)")
     return config, net.eval()
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, str]:
+    """Every tensor's dtype and shape, as text."""
+    return {name: f"{tensor.dtype} {list(tensor.shape)}" for name, tensor in weights.items()}

@@ -37,7 +37,9 @@ def style(
     config: Config,
     data: Data,
     vgg16: Vgg16 = None,
-    style_image: Annotated[Path | None, typer.Option("--style", help="Style image, instead of the recipe's.")] = None,
+    style_image: Annotated[
+        Path | None, typer.Option("--style", exists=True, dir_okay=False, help="Style image, instead of the recipe's.")
+    ] = None,
     run: RunFolder = None,
     parent: Parent = None,
     iterations: Iterations = None,

@@ -2,9 +2,9 @@
 
 import tomllib
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trainer.errors import TrainerError
 
@@ -66,7 +66,12 @@ class StyleLoss(_Section):
     content_weight: float = Field(1.0, ge=0)
     style_weight: float = Field(gt=0)
     style_grid: int = Field(1, ge=1, le=4)
-    style_layers: dict[LayerName, float] = {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_3": 1.0, "relu4_3": 1.0}
+    style_layers: dict[LayerName, Annotated[float, Field(gt=0)]] = {
+        "relu1_2": 1.0,
+        "relu2_2": 1.0,
+        "relu3_3": 1.0,
+        "relu4_3": 1.0,
+    }
     gram_scale: Literal["relative", "absolute"] = "relative"
     total_variation_weight: float = Field(0.0, ge=0)
     range_weight: float = Field(0.0, ge=0)
@@ -97,7 +102,7 @@ class Optimiser(_Section):
 class _Recipe(_Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     iterations: int = Field(ge=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     parent: str = ""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     save_every: int = Field(200, ge=1)
@@ -127,6 +132,12 @@ class UpscaleRecipe(_Recipe):
     network: UpscaleNetwork = UpscaleNetwork()
     data: UpscaleData = UpscaleData()
     loss: UpscaleLoss = UpscaleLoss()
+
+    @model_validator(mode="after")
+    def _named_by_its_factor(self) -> Self:
+        if self.name != f"x{self.network.factor}":
+            raise ValueError(f"name must be x{self.network.factor}: the service knows an upscaler by its factor")
+        return self
 
 
 Recipe = TypeVar("Recipe", bound=_Recipe)

@@ -4,21 +4,21 @@ The example with index i depends on the seed and on i alone. So a run that resum
 have seen, and any number of workers or processes draws the same examples.
 """
 
+import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter, UnidentifiedImageError
+from PIL import Image, ImageFilter
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from trainer.errors import TrainerError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-_CACHED_PHOTOGRAPHS = 2048
+_DECODED_BYTES = 2**30
 _BORDER_LOW_RES_PX = 4
 
 Example = TypeVar("Example")
@@ -37,12 +37,18 @@ def list_photographs(folders: Sequence[Path]) -> list[Path]:
     return photographs
 
 
+def digest_of(photographs: Sequence[Path]) -> str:
+    """What a training set is known by: SHA-256 of its photographs' names and sizes in bytes, in hexadecimal."""
+    listing = "".join(f"{path.name} {path.stat().st_size}\n" for path in photographs)
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
 def read_rgb(path: Path) -> Image.Image:
     """A picture as 8-bit RGB. Raises TrainerError where it cannot be read."""
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise TrainerError(f"{path}: not a picture that can be read: {error}") from error
 
 
@@ -54,12 +60,23 @@ def read_style_image(path: Path, short_side_px: int) -> Tensor:
     return _tensor(image.resize(size, Image.Resampling.LANCZOS)).unsqueeze(0).float() / 255
 
 
-class _Photographs:
-    """Photographs by number, decoded once while they are in use; one that cannot be read is replaced by the next."""
+class Photographs:
+    """Photographs by number; one that cannot be read gives way to the next. The first gigabyte stays decoded."""
 
-    def __init__(self, paths: list[Path]) -> None:
-        self.paths = paths
-        self.read = lru_cache(maxsize=_CACHED_PHOTOGRAPHS)(self._read)
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = list(paths)
+        self._decoded: dict[int, Image.Image] = {}
+        self._bytes = 0
+
+    def read(self, number: int) -> Image.Image:
+        """Photograph `number` as 8-bit RGB. Raises TrainerError where none of them all can be read."""
+        if number not in self._decoded:
+            image = self._read(number)
+            self._bytes += 3 * image.width * image.height
+            if self._bytes > _DECODED_BYTES:
+                return image
+            self._decoded[number] = image
+        return self._decoded[number]
 
     def _read(self, number: int) -> Image.Image:
         for step in range(len(self.paths)):
@@ -74,7 +91,7 @@ class ContentCrops(Dataset[Tensor]):
     """uint8 (3, crop, crop): a random square of a random photograph, reduced by 1 to `max_scale`, perhaps mirrored."""
 
     def __init__(self, paths: list[Path], crop_px: int, max_scale: float, seed: int, examples: int) -> None:
-        self.photographs = _Photographs(paths)
+        self.photographs = Photographs(paths)
         self.crop_px, self.max_scale, self.seed, self.examples = crop_px, max_scale, seed, examples
 
     def __len__(self) -> int:
@@ -106,7 +123,7 @@ class ResolutionPairs(Dataset[tuple[Tensor, Tensor]]):
         seed: int,
         examples: int,
     ) -> None:
-        self.photographs = _Photographs(paths)
+        self.photographs = Photographs(paths)
         self.low_res_px, self.factor, self.blur_sigma = low_res_px, factor, blur_sigma
         self.augment, self.seed, self.examples = augment, seed, examples
 

@@ -16,6 +16,7 @@ from skimage.metrics import structural_similarity
 
 from nets.checkpoint import load
 from nets.pixels import Picture
+from nets.super_resolution import SuperResolutionConfig
 from trainer.data import list_photographs, read_rgb, reduce
 from trainer.errors import TrainerError
 from trainer.samples import apply
@@ -57,9 +58,9 @@ def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 def evaluate(checkpoint: Path, folder: Path) -> list[Score]:
     """Score an upscaling checkpoint on each image of a folder; the last score is the mean."""
     loaded = load(checkpoint)
-    if loaded.card.task != "upscale":
+    if not isinstance(loaded.config, SuperResolutionConfig):
         raise TrainerError(f"{checkpoint} is a {loaded.card.task} checkpoint: PSNR has a meaning for upscale alone")
-    factor = int(loaded.card.config["factor"])
+    factor = loaded.config.factor
     scores = []
     for path in list_photographs([folder]):
         image = read_rgb(path)

@@ -11,6 +11,7 @@ from trainer.config import Optimiser
 from trainer.errors import TrainerError
 
 _LAST_RATE = 0.02
+_ADVICE = "the last saved state is kept; lower optimiser.learning_rate, or use precision = 'fp32'"
 
 
 def rate_at(iteration: int, iterations: int, settings: Optimiser) -> float:
@@ -40,18 +41,17 @@ class Optimisation:
     def step(self, loss: torch.Tensor, iteration: int) -> float:
         """One step down `loss`; the gradient's norm before clipping.
 
-        Raises TrainerError where the loss is not a number; the weights are as before then.
+        Raises TrainerError where the loss or the gradient is not a number; the weights are as before then.
         """
         if not bool(torch.isfinite(loss)):
-            raise TrainerError(
-                f"the loss is {loss.item()} at iteration {iteration}: the last saved state is kept; "
-                "lower optimiser.learning_rate, or use precision = 'fp32'"
-            )
+            raise TrainerError(f"the loss is {loss.item()} at iteration {iteration}: {_ADVICE}")
         for group in self._adam.param_groups:
             group["lr"] = rate_at(iteration, self.iterations, self.settings)
         self._adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip_norm or math.inf)
+        if not bool(torch.isfinite(norm)):
+            raise TrainerError(f"the gradient's norm is {norm.item()} at iteration {iteration}: {_ADVICE}")
         self._adam.step()
         if self._average is not None:
             self._average.update_parameters(self.net)
@@ -69,6 +69,10 @@ class Optimisation:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.first = state["iteration"]
+        if self.first > self.iterations:
+            raise TrainerError(
+                f"the run has {self.first} iterations already, more than the {self.iterations} asked for"
+            )
         self.net.load_state_dict(state["net"])
         self._adam.load_state_dict(state["adam"])
         if self._average is not None:

@@ -8,12 +8,13 @@ from PIL import Image
 from torch import nn
 
 from nets.pixels import Picture, from_network, to_network
-from trainer.data import read_rgb, reduce
+from trainer.data import Photographs, reduce
 
 
 def choose(photographs: list[Path], count: int, longest_px: int) -> list[Image.Image]:
     """`count` photographs spread over the list, none longer than `longest_px`."""
-    chosen = [read_rgb(photographs[(2 * i + 1) * len(photographs) // (2 * count)]) for i in range(count)]
+    readable = Photographs(photographs)
+    chosen = [readable.read((2 * i + 1) * len(photographs) // (2 * count)).copy() for i in range(count)]
     for image in chosen:
         image.thumbnail((longest_px, longest_px))
     return chosen

@@ -23,7 +23,7 @@ def excess(activations: Tensor) -> Tensor:
 
 
 class SpikeWatch:
-    """Listens to the instance norms at a quarter of the resolution, while `net` is in training mode."""
+    """Listens to the instance norms of residual blocks and first upsampling, while `net` is in training mode."""
 
     def __init__(self, net: StyleTransferNet) -> None:
         self._device = next(net.parameters()).device

@@ -90,7 +90,8 @@ def test_instance_norm_nets_say_that_they_cannot_be_tiled():
         ({"width": "8"}, "width = '8'"),
         ({"width": True}, "width = True"),
         ({"width": 0}, "expected 1 to 1024"),
-        ({"norm": "layer"}, "norm must be"),
+        ({"norm": "layer"}, "expected one of"),
+        ({"grain": 2.0}, "expected 0 to 1"),
     ],
 )
 def test_a_wrong_config_is_refused_by_name(values, message):
@@ -99,5 +100,5 @@ def test_a_wrong_config_is_refused_by_name(values, message):
 
 
 def test_an_unknown_factor_is_refused():
-    with pytest.raises(ValueError, match="factor must be one of"):
+    with pytest.raises(ValueError, match="expected one of"):
         ARCHITECTURES["super_resolution"].parse_config({"factor": 3})

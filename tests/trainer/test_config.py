@@ -26,6 +26,7 @@ def test_every_bundled_recipe_can_be_read(path):
         (GOOD + "[data]\ncrop_px = 'large'\n", "data.crop_px = 'large'"),
         (GOOD + "style_layers = { relu9_9 = 1.0 }\n", "relu9_9"),
         (GOOD.replace("tiny", "../tiny"), "name = '../tiny'"),
+        (GOOD + "style_layers = { relu1_2 = -1.0 }\n", "loss.style_layers.relu1_2 = -1.0"),
         ("name = ", "not TOML"),
     ],
 )

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -26,6 +28,17 @@ def test_a_resumed_loader_goes_on_where_the_other_stopped(photographs):
     assert all(torch.equal(a, b) for a, b in zip(whole[2:], rest, strict=True))
     assert whole[0].shape == (3, 3, 32, 32)
     assert whole[0].dtype == torch.uint8
+
+
+def test_worker_processes_draw_the_same_examples(photographs):
+    alone = list(batches(crops(photographs), 3, 0, 12, workers=0))
+    shared = list(batches(crops(photographs), 3, 0, 12, workers=2))
+    assert all(torch.equal(a, b) for a, b in zip(alone, shared, strict=True))
+
+
+def test_a_dataset_can_be_sent_to_another_process(photographs):
+    dataset = pickle.loads(pickle.dumps(crops(photographs)))
+    assert torch.equal(dataset[3], crops(photographs)[3])
 
 
 def test_a_photograph_smaller_than_the_crop_is_enlarged(tmp_path):

@@ -130,7 +130,8 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
         assert process.poll() is None, "the trainer ended before its first state"
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait(30) == -signal.SIGKILL
+    assert 2 <= torch.load(killed / "state.pt", weights_only=True)["iteration"] < 12
 
     invoke(*arguments)
     invoke(*style_arguments(style_config, photographs, vgg16_file, straight))

@@ -12,7 +12,7 @@ from nets.checkpoint import load
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from trainer import losses, samples
 from trainer.config import StyleLoss, StyleRecipe
-from trainer.data import ContentCrops, batches, list_photographs, read_style_image, to_floats
+from trainer.data import ContentCrops, batches, digest_of, list_photographs, read_style_image, to_floats
 from trainer.errors import TrainerError
 from trainer.loss_network import LossNetwork
 from trainer.optimisation import Optimisation
@@ -43,7 +43,13 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
     device, precision = inputs.device, choose_precision(recipe.precision, inputs.device)
     style_digest = hashlib.sha256(inputs.style_image.read_bytes()).hexdigest()
     net, parent = _network(recipe)
-    settings = recipe.model_dump() | {"style_image": style_digest, "parent": parent or ""}
+    photographs = list_photographs(inputs.photographs)
+    settings = recipe.model_dump() | {
+        "style_image": style_digest,
+        "parent": parent or "",
+        "photographs": digest_of(photographs),
+        "loss_network": f"vgg16@sha256:{inputs.loss_network.digest}",
+    }
     state = run.begin(settings)
     revision = git_revision()
 
@@ -54,11 +60,10 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
 
     loss_network = inputs.loss_network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     style_image = read_style_image(inputs.style_image, recipe.data.style_px).to(device)
-    style_grams = _grams(loss_network.float(), style_image, recipe.loss)
+    style_grams = _grams(loss_network, style_image, recipe.loss)
     if precision == "bf16":
-        loss_network.bfloat16()
+        loss_network.features.bfloat16()
 
-    photographs = list_photographs(inputs.photographs)
     shown = samples.choose(photographs, _SAMPLES, _SAMPLE_PX)
     data, batch = recipe.data, recipe.data.batch
     examples = recipe.iterations * batch
@@ -88,12 +93,13 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
                 run.save({"recipe": settings, **optimisation.state(done)})
 
     training: dict[str, Any] = {
-        "recipe": settings,
+        "recipe": recipe.model_dump() | {"style_image": style_digest, "parent": parent or ""},
         "iterations": recipe.iterations,
         "precision": precision,
         "style_image_sha256": style_digest,
         "photographs": len(photographs),
-        "loss_network": f"vgg16@sha256:{loss_network.digest}",
+        "photographs_sha256": settings["photographs"],
+        "loss_network": settings["loss_network"],
         "git_revision": revision,
     }
     return publish_run(run, optimisation.result(), recipe, parent, training)

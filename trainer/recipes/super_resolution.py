@@ -11,7 +11,7 @@ from nets.checkpoint import load
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
 from trainer import losses, samples
 from trainer.config import UpscaleLoss, UpscaleRecipe
-from trainer.data import ResolutionPairs, batches, list_photographs, to_floats
+from trainer.data import ResolutionPairs, batches, digest_of, list_photographs, to_floats
 from trainer.errors import TrainerError
 from trainer.loss_network import LossNetwork
 from trainer.optimisation import Optimisation
@@ -38,7 +38,13 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
     torch.manual_seed(recipe.seed)
     device, precision = inputs.device, choose_precision(recipe.precision, inputs.device)
     net, parent = _network(recipe)
-    settings = recipe.model_dump() | {"parent": parent or ""}
+    photographs = list_photographs(inputs.photographs)
+    used = f"vgg16@sha256:{inputs.loss_network.digest}" if inputs.loss_network is not None else None
+    settings = recipe.model_dump() | {
+        "parent": parent or "",
+        "photographs": digest_of(photographs),
+        "loss_network": used,
+    }
     state = run.begin(settings)
     revision = git_revision()
 
@@ -49,9 +55,8 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
     loss_network = inputs.loss_network
     if loss_network is not None:
         loss_network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        loss_network.to(torch.bfloat16 if precision == "bf16" else torch.float32)
+        loss_network.features.to(torch.bfloat16 if precision == "bf16" else torch.float32)
 
-    photographs = list_photographs(inputs.photographs)
     shown = samples.choose(photographs, _SAMPLES, _SAMPLE_PX)
     data, factor = recipe.data, recipe.network.factor
     examples = recipe.iterations * data.batch
@@ -77,12 +82,13 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
 
     blur = f"Gaussian blur sigma {data.blur_sigma:g}, then " if data.blur_sigma else ""
     training: dict[str, Any] = {
-        "recipe": settings,
+        "recipe": recipe.model_dump() | {"parent": parent or ""},
         "iterations": recipe.iterations,
         "precision": precision,
         "degradation": f"{blur}antialiased bicubic",
         "photographs": len(photographs),
-        "loss_network": f"vgg16@sha256:{loss_network.digest}" if loss_network is not None else None,
+        "photographs_sha256": settings["photographs"],
+        "loss_network": used,
         "git_revision": revision,
     }
     return publish_run(run, optimisation.result(), recipe, parent, training)
