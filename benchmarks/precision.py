@@ -1,4 +1,4 @@
-"""How far bf16 moves 8-bit pixels from fp32, for every bundled checkpoint: prints one table, writes one JSON to out/."""
+"""How far bf16 moves 8-bit pixels from fp32, by bundled checkpoint: prints one table, writes one JSON to out/."""
 
 import json
 from pathlib import Path
