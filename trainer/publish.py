@@ -11,6 +11,22 @@ from trainer.errors import TrainerError
 from trainer.runs import Run
 
 
+def training_facts(
+    recipe: StyleRecipe | UpscaleRecipe, settings: dict[str, Any], photographs: int, precision: str, revision: str
+) -> dict[str, Any]:
+    """What a card says of its training, whatever the task; `settings` are those that the run was begun with."""
+    beside = {"photographs", "loss_network"}
+    return {
+        "recipe": {key: value for key, value in settings.items() if key not in beside},
+        "iterations": recipe.iterations,
+        "precision": precision,
+        "photographs": photographs,
+        "photographs_sha256": settings["photographs"],
+        "loss_network": settings["loss_network"],
+        "git_revision": revision,
+    }
+
+
 def publish_run(
     run: Run, net: nn.Module, recipe: StyleRecipe | UpscaleRecipe, parent: str | None, training: dict[str, Any]
 ) -> Path:

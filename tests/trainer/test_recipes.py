@@ -109,6 +109,8 @@ def test_a_style_is_trained_resumed_and_served(
     training = checkpoint.card.training
     assert training["iterations"] == 12
     assert training["loss_network"].startswith("vgg16@sha256:")
+    assert training["photographs"] == 4
+    assert "photographs" not in training["recipe"]
     assert re.fullmatch("[0-9a-f]{64}", training["style_image_sha256"])
     assert checkpoint.card.license == "CC0-1.0"
     assert checkpoint.card.metrics["iteration"] == 12

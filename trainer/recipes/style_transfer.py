@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +17,7 @@ from trainer.loss_network import LossNetwork
 from trainer.optimisation import Optimisation
 from trainer.precision import choose_precision
 from trainer.progress import Progress
-from trainer.publish import publish_run
+from trainer.publish import publish_run, training_facts
 from trainer.runs import Run, git_revision
 from trainer.spikes import SpikeWatch
 
@@ -68,7 +67,6 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
     data, batch = recipe.data, recipe.data.batch
     examples = recipe.iterations * batch
     crops = ContentCrops(photographs, data.crop_px, data.max_scale, recipe.seed, examples)
-
     loader = batches(crops, batch, first * batch, examples, inputs.workers)
 
     net.train()
@@ -92,16 +90,8 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
             if progress.due(done, recipe.save_every):
                 run.save({"recipe": settings, **optimisation.state(done)})
 
-    training: dict[str, Any] = {
-        "recipe": recipe.model_dump() | {"style_image": style_digest, "parent": parent or ""},
-        "iterations": recipe.iterations,
-        "precision": precision,
-        "style_image_sha256": style_digest,
-        "photographs": len(photographs),
-        "photographs_sha256": settings["photographs"],
-        "loss_network": settings["loss_network"],
-        "git_revision": revision,
-    }
+    training = training_facts(recipe, settings, len(photographs), precision, revision)
+    training["style_image_sha256"] = style_digest
     return publish_run(run, optimisation.result(), recipe, parent, training)
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from trainer.loss_network import LossNetwork
 from trainer.optimisation import Optimisation
 from trainer.precision import choose_precision
 from trainer.progress import Progress
-from trainer.publish import publish_run
+from trainer.publish import publish_run, training_facts
 from trainer.runs import Run, git_revision
 
 _SAMPLES, _SAMPLE_PX = 3, 320
@@ -81,16 +80,8 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
                 run.save({"recipe": settings, **optimisation.state(done)})
 
     blur = f"Gaussian blur sigma {data.blur_sigma:g}, then " if data.blur_sigma else ""
-    training: dict[str, Any] = {
-        "recipe": recipe.model_dump() | {"parent": parent or ""},
-        "iterations": recipe.iterations,
-        "precision": precision,
-        "degradation": f"{blur}antialiased bicubic",
-        "photographs": len(photographs),
-        "photographs_sha256": settings["photographs"],
-        "loss_network": used,
-        "git_revision": revision,
-    }
+    training = training_facts(recipe, settings, len(photographs), precision, revision)
+    training["degradation"] = f"{blur}antialiased bicubic"
     return publish_run(run, optimisation.result(), recipe, parent, training)
 
 
