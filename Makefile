@@ -46,6 +46,7 @@ format: install
 
 pictures: install
 	$(BIN)/python scripts/pictures.py
+	$(BIN)/python scripts/gallery.py
 
 # The exact versions of everything but torch's own CUDA packages, which torch pins itself.
 lock: install

@@ -11,7 +11,7 @@ from service.registry import load_registry
 from trainer.data import read_rgb
 
 ROOT = Path(__file__).resolve().parent.parent
-PHOTOGRAPH = ROOT / "docs" / "images" / "chelsea.jpg"
+PHOTOGRAPH = ROOT / "docs" / "images" / "photographs" / "chelsea.jpg"
 
 
 @torch.inference_mode()

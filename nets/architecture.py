@@ -35,8 +35,12 @@ def _style_transfer_facts(config: StyleTransferConfig) -> Facts:
 
 def _super_resolution_facts(config: SuperResolutionConfig) -> Facts:
     body = 2 * config.residual_blocks
-    # "subpixel": head and tail, one pixel each, and bicubic's two. "paper": 9x9 at both ends, under 2 for upsampling.
-    return Facts(scale=config.factor, halo=body + 2 if config.body == "subpixel" else 4 + body + 2 + 4 // config.factor)
+    halos = {
+        "subpixel": 1 + body + 1,  # head and tail, one pixel each; bicubic's two are less
+        "paper": 4 + body + 2 + 4 // config.factor,  # 9x9 at both ends, under 2 for upsampling
+        "srcnn": 2 + 8 // config.factor,  # bicubic's two; 9x9, 5x5 and 5x5 at high resolution
+    }
+    return Facts(scale=config.factor, halo=halos[config.body])
 
 
 @dataclass(frozen=True)

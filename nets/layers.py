@@ -117,7 +117,9 @@ class ResizeConv(nn.Module):
         self.conv = ReflectionConv(channels_in, channels_out, 3)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        y = F.interpolate(x, scale_factor=2.0, mode="nearest")[..., : size[0], : size[1]]
+        y = F.interpolate(x, scale_factor=2.0, mode="nearest")
+        if (y.shape[-2], y.shape[-1]) != size:
+            y = y[..., : size[0], : size[1]]
         upsampled: Tensor = self.conv(y)
         return upsampled
 

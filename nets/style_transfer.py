@@ -94,6 +94,12 @@ class StyleTransferNet(nn.Module):
         self.output = RgbOutput(width, 9, mid_grey=0.5 if config.output == "linear" else 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and len(x) > 1 and self.config.norm == "instance":
+            # A batch gains nothing on a CPU; a batch of one keeps its layout (InstanceNorm) and stays in the caches.
+            return torch.cat([self._paint(image) for image in torch.split(x, 1)])
+        return self._paint(x)
+
+    def _paint(self, x: Tensor) -> Tensor:
         # Each unpadded residual block takes 2 pixels from every border at a quarter of the resolution.
         eaten = 0 if self.config.padding == "each" else 2 * self.config.residual_blocks
         size = (x.shape[-2], x.shape[-1])

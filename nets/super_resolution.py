@@ -19,13 +19,14 @@ class SuperResolutionConfig:
     factor: how many times larger each side becomes: 2, 4 or 8.
     width: channels of the body. residual_blocks: blocks at low resolution. The paper has 64 and 4.
     body: "subpixel" does everything at low resolution, shuffles channels into pixels at the end and adds the result
-        to a bicubic enlargement; "paper" is the network of 2016 (batch norm, convolutions with stride 1/2, tanh).
+        to a bicubic enlargement; "paper" is the network of 2016 (batch norm, convolutions with stride 1/2, tanh);
+        "srcnn" is the rival of both papers (residual_blocks has no meaning for it).
     """
 
     factor: Literal[2, 4, 8] = 4
     width: int = 64
     residual_blocks: int = 4
-    body: Literal["subpixel", "paper"] = "subpixel"
+    body: Literal["subpixel", "paper", "srcnn"] = "subpixel"
 
     def __post_init__(self) -> None:
         if self.factor not in FACTORS:
@@ -94,6 +95,28 @@ class PaperBody(nn.Module):
         return 0.5 + 0.5 * torch.tanh(self.output(y))
 
 
+class SrcnnBody(nn.Module):
+    """SRCNN 9-5-5 (Dong et al. 2016), on RGB: three convolutions over a bicubic enlargement.
+
+    float (N, 3, H, W) -> float32 (N, 3, fH, fW). The whole picture passes through; nothing is added to the enlargement.
+    """
+
+    def __init__(self, config: SuperResolutionConfig) -> None:
+        super().__init__()
+        self.factor = config.factor
+        self.patches = ReflectionConv(3, config.width, 9)
+        self.mapping = ReflectionConv(config.width, config.width // 2, 5)
+        self.output = RgbOutput(config.width // 2, 5, mid_grey=0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        enlarged = F.interpolate(x.float(), scale_factor=float(self.factor), mode="bicubic", align_corners=False)
+        y: Tensor = self.output(F.relu(self.mapping(F.relu(self.patches(enlarged)))))
+        return y
+
+
+_BODIES = {"subpixel": SubpixelBody, "paper": PaperBody, "srcnn": SrcnnBody}
+
+
 class SuperResolutionNet(nn.Module):
     """Enlarges a picture by the factor of its config.
 
@@ -104,7 +127,7 @@ class SuperResolutionNet(nn.Module):
     def __init__(self, config: SuperResolutionConfig) -> None:
         super().__init__()
         self.config = config
-        self.body = SubpixelBody(config) if config.body == "subpixel" else PaperBody(config)
+        self.body = _BODIES[config.body](config)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.body(x)

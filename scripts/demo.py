@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
-PHOTOGRAPH = ROOT / "docs" / "images" / "coffee.jpg"
+PHOTOGRAPH = ROOT / "docs" / "images" / "photographs" / "coffee.jpg"
 REQUESTS = (("stylize", "style", "mosaic"), ("stylize", "style", "starry_night"), ("upscale", "factor", "4"))
 
 

@@ -1,67 +1,92 @@
-"""Make the pictures of the README from the CC0 photographs in docs/images and the bundled checkpoints."""
+"""Make the contact sheets of the README from the CC0 photographs in docs/images and the bundled checkpoints."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from nets.checkpoint import load
+from nets.super_resolution import FACTORS
+from trainer.data import reduce
 from trainer.samples import apply
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 CHECKPOINTS = ROOT / "checkpoints"
 PHOTOGRAPHS = ("coffee", "chelsea", "rocket")
-ROW_PX = 300
-CROP = {"x4": ("chelsea", (120, 70, 204, 133)), "x2": ("coffee", (230, 100, 398, 226))}
+CELL_PX = (360, 240)
+CROP = ("chelsea", (104, 40, 392, 232))  # 288 x 192: divisible by every factor
+LABEL_PX = 26
+FIRST_STYLES = ("mosaic", "starry_night")
+CPU = torch.device("cpu")
 
 
 def main() -> None:
-    """Write styles.jpg (photographs beside every style) and upscale.png (bicubic beside every factor)."""
-    styles().save(IMAGES / "styles.jpg", quality=90)
-    upscale().save(IMAGES / "upscale.png", optimize=True)
+    """Write styles.jpg (every style on the same photographs) and upscale.jpg (every factor on the same crop)."""
+    styles().save(IMAGES / "styles.jpg", quality=86, optimize=True)
+    upscale().save(IMAGES / "upscale.jpg", quality=92, optimize=True)
 
 
 def styles() -> Image.Image:
-    """A row for the photographs and one for each style."""
-    photographs = [read(name) for name in PHOTOGRAPHS]
-    rows = [photographs]
-    for path in sorted((CHECKPOINTS / "stylize").glob("*.safetensors")):
-        net = load(path).net
-        rows.append([Image.fromarray(apply(net, np.array(image), torch.device("cpu"))) for image in photographs])
-    return sheet(
-        [[image.resize((round(image.width * ROW_PX / image.height), ROW_PX)) for image in row] for row in rows]
-    )
+    """Two columns of strips: the photographs, then every style on them."""
+    photographs = [read(name).resize(CELL_PX, Image.Resampling.LANCZOS) for name in PHOTOGRAPHS]
+    strips = [strip("the photographs", photographs)]
+    names = [path.stem for path in sorted((CHECKPOINTS / "stylize").glob("*.safetensors"))]
+    for name in sorted(names, key=lambda name: (name not in FIRST_STYLES, name)):
+        net = load(CHECKPOINTS / "stylize" / f"{name}.safetensors").net
+        strips.append(strip(name, [Image.fromarray(apply(net, np.array(image), CPU)) for image in photographs]))
+    return stacked([beside(strips[i : i + 2], 12) for i in range(0, len(strips), 2)])
 
 
 def upscale() -> Image.Image:
-    """For each factor a row: bicubic, then the network, from the same small crop."""
-    rows = []
-    for name, (photograph, box) in CROP.items():
-        net = load(CHECKPOINTS / "upscale" / f"{name}.safetensors").net
-        low = read(photograph).crop(box)
-        answer = Image.fromarray(apply(net, np.array(low), torch.device("cpu")))
-        rows.append([low.resize(answer.size, Image.Resampling.BICUBIC), answer])
-    return sheet(rows)
+    """A strip for each factor: bicubic, the faithful network, the perceptual one, and the original."""
+    photograph, box = CROP
+    truth = read(photograph).crop(box)
+    strips = []
+    for factor in FACTORS:
+        low = reduce(truth, factor)
+        answers = [low.resize(truth.size, Image.Resampling.BICUBIC)]
+        for name in (f"x{factor}", f"x{factor}_perceptual"):
+            net = load(CHECKPOINTS / "upscale" / f"{name}.safetensors").net
+            answers.append(Image.fromarray(apply(net, np.array(low), CPU)))
+        label = f"x{factor}: bicubic, faithful, perceptual, and the original"
+        strips.append(strip(label, [image.resize((432, 288), Image.Resampling.LANCZOS) for image in [*answers, truth]]))
+    return stacked(strips)
 
 
 def read(name: str) -> Image.Image:
     """A photograph by its name."""
-    return Image.open(IMAGES / f"{name}.jpg").convert("RGB")
+    return Image.open(IMAGES / "photographs" / f"{name}.jpg").convert("RGB")
 
 
-def sheet(rows: list[list[Image.Image]]) -> Image.Image:
-    """Rows of pictures of one height each, on white."""
-    width = max(sum(image.width for image in row) for row in rows)
-    result = Image.new("RGB", (width, sum(row[0].height for row in rows)), "white")
+def strip(label: str, images: list[Image.Image]) -> Image.Image:
+    """Pictures side by side under a label."""
+    row = beside(images, 0)
+    result = Image.new("RGB", (row.width, row.height + LABEL_PX), "white")
+    ImageDraw.Draw(result).text((4, 3), label, "black", ImageFont.load_default(18))
+    result.paste(row, (0, LABEL_PX))
+    return result
+
+
+def beside(images: list[Image.Image], gap_px: int) -> Image.Image:
+    """Pictures of one height, from left to right, on white."""
+    width = sum(image.width for image in images) + gap_px * (len(images) - 1)
+    result = Image.new("RGB", (width, images[0].height), "white")
+    x = 0
+    for image in images:
+        result.paste(image, (x, 0))
+        x += image.width + gap_px
+    return result
+
+
+def stacked(images: list[Image.Image]) -> Image.Image:
+    """Pictures from top to bottom, on white."""
+    result = Image.new("RGB", (max(image.width for image in images), sum(image.height for image in images)), "white")
     y = 0
-    for row in rows:
-        x = 0
-        for image in row:
-            result.paste(image, (x, y))
-            x += image.width
-        y += row[0].height
+    for image in images:
+        result.paste(image, (0, y))
+        y += image.height
     return result
 
 

@@ -86,9 +86,12 @@ def greeting(host: str, port: int, registry: Registry) -> str:
     """The address, and a curl line for each endpoint that has a model."""
     address = f"http://{'localhost' if host in {'0.0.0.0', '127.0.0.1', '::'} else host}:{port}"  # noqa: S104
     lines = [f"Impasto listens on {address} (docs: {address}/docs)"]
-    photograph = "docs/images/coffee.jpg" if Path("docs/images/coffee.jpg").exists() else "photo.jpg"
+    bundled = Path("docs/images/photographs/coffee.jpg")
+    photograph = bundled if bundled.exists() else "photo.jpg"
     queries = [f"stylize?style={style}' -o out.jpg" for style in registry.names("stylize")[:1]]
-    queries += [f"upscale?factor={name.removeprefix('x')}' -o large.jpg" for name in registry.names("upscale")[-1:]]
+    factors = registry.factors()
+    middle = factors[len(factors) // 2 :][:1]  # the largest would make a poster of it
+    queries += [f"upscale?factor={factor}' -o large.jpg" for factor in middle]
     return "\n".join([*lines, *(f"  curl -F image=@{photograph} '{address}/{query}" for query in queries)])
 
 

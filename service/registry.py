@@ -52,7 +52,7 @@ class Registry:
         prefix = "x" if parameter == "factor" else ""  # who asks for factor=3 has never heard of "x3"
         model = self.models.get(f"{task}/{name}")
         if model is None:
-            served = [each.removeprefix(prefix) for each in self.names(task)]
+            served = self.factors() if prefix else self.names(task)
             value = shown(name.removeprefix(prefix))
             raise UnknownModelError(
                 f"{parameter} {value!r} is not served; served: {', '.join(served) or 'none'}",
@@ -63,8 +63,12 @@ class Registry:
         return model
 
     def names(self, task: Task) -> list[str]:
-        """The names under a task: styles, or "x2", "x4"."""
+        """The names under a task: styles, or "x4", "x4_perceptual"."""
         return [model.card.name for model in self.models.values() if model.card.task == task]
+
+    def factors(self) -> list[str]:
+        """The factors that `?factor=` may name: "2", "4"."""
+        return [name.removeprefix("x") for name in self.names("upscale") if name.removeprefix("x").isdigit()]
 
     def summary(self) -> dict[str, Any]:
         """What GET /models answers."""
@@ -106,6 +110,7 @@ def _load_model(task: Task, path: Path, start: float) -> Model:
     if (card.task, card.name) != (task, path.stem):
         raise CheckpointError(path, f"is {card.task}/{card.name} by its card, {task}/{path.stem} by its place")
     facts = ARCHITECTURES[card.architecture].facts(checkpoint.config)
-    if task == "upscale" and card.name != f"x{facts.scale}":
-        raise CheckpointError(path, f"enlarges by {facts.scale}, so its name must be x{facts.scale}")
+    plain = f"x{facts.scale}"
+    if task == "upscale" and card.name != plain and not card.name.startswith(f"{plain}_"):
+        raise CheckpointError(path, f"enlarges by {facts.scale}, so its name must be {plain} or {plain}_something")
     return Model(f"{task}/{card.name}", card, facts, checkpoint.net, checkpoint.version, time.perf_counter() - start)

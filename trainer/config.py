@@ -33,7 +33,7 @@ class UpscaleNetwork(_Section):
     factor: Literal[2, 4, 8] = 4
     width: int = Field(64, ge=1, le=256)
     residual_blocks: int = Field(4, ge=1, le=64)
-    body: Literal["subpixel", "paper"] = "subpixel"
+    body: Literal["subpixel", "paper", "srcnn"] = "subpixel"
 
 
 class StyleData(_Section):
@@ -59,12 +59,13 @@ class StyleLoss(_Section):
 
     gram_scale: "relative" divides each layer's style term by the style's own energy, so that one weight serves every
     style; "absolute" is the paper's. style_grid: Gram matrices are compared in style_grid^2 patches of each crop, so
-    that one unpainted patch cannot hide among painted ones; 1 is the paper's. spike_weight: see trainer.spikes.
+    that one unpainted patch cannot hide among painted ones; 1 is the paper's. light_weight: of keeping light parts of
+    the photograph light and dark ones dark, in whatever palette (losses.light). spike_weight: see trainer.spikes.
     """
 
     content_layer: LayerName = "relu3_3"
     content_weight: float = Field(1.0, ge=0)
-    style_weight: float = Field(gt=0)
+    style_weight: float = Field(5.0, gt=0)
     style_grid: int = Field(1, ge=1, le=4)
     style_layers: dict[LayerName, Annotated[float, Field(gt=0)]] = {
         "relu1_2": 1.0,
@@ -75,6 +76,7 @@ class StyleLoss(_Section):
     gram_scale: Literal["relative", "absolute"] = "relative"
     total_variation_weight: float = Field(0.0, ge=0)
     range_weight: float = Field(0.0, ge=0)
+    light_weight: float = Field(0.0, ge=0)
     spike_weight: float = Field(0.0, ge=0)
 
 
@@ -119,11 +121,22 @@ class StyleRecipe(_Recipe):
     style is then painted over a picture that is there, and the content is not lost (docs/training.md).
     """
 
-    style_image: str
+    style_image: str = ""
     neutral_iterations: int = Field(0, ge=0)
     network: StyleNetwork = StyleNetwork()
     data: StyleData = StyleData()
-    loss: StyleLoss
+    loss: StyleLoss = StyleLoss()
+
+    @property
+    def paints(self) -> bool:
+        """Whether there is a style at all: a recipe that is neutral to its end needs no style image."""
+        return self.neutral_iterations < self.iterations
+
+    @model_validator(mode="after")
+    def _with_a_style_to_paint(self) -> Self:
+        if self.paints and not self.style_image:
+            raise ValueError("style_image is missing (only a recipe with neutral_iterations = iterations needs none)")
+        return self
 
 
 class UpscaleRecipe(_Recipe):
@@ -135,8 +148,9 @@ class UpscaleRecipe(_Recipe):
 
     @model_validator(mode="after")
     def _named_by_its_factor(self) -> Self:
-        if self.name != f"x{self.network.factor}":
-            raise ValueError(f"name must be x{self.network.factor}: the service knows an upscaler by its factor")
+        plain = f"x{self.network.factor}"
+        if self.name != plain and not self.name.startswith(f"{plain}_"):
+            raise ValueError(f"name must be {plain} or {plain}_something: the service knows an upscaler by its factor")
         return self
 
 

@@ -61,10 +61,15 @@ def read_style_image(path: Path, short_side_px: int) -> Tensor:
 
 
 class Photographs:
-    """Photographs by number; one that cannot be read gives way to the next. The first gigabyte stays decoded."""
+    """Photographs by number; one that cannot be read gives way to the next. The first gigabyte stays decoded.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    What was skipped is appended to the file `skipped`, a line each, whichever process finds it (`count_skipped`).
+    """
+
+    def __init__(self, paths: Sequence[Path], skipped: Path | None = None) -> None:
         self.paths = list(paths)
+        self._skipped = skipped
+        self._broken: set[int] = set()
         self._decoded: dict[int, Image.Image] = {}
         self._bytes = 0
 
@@ -80,18 +85,32 @@ class Photographs:
 
     def _read(self, number: int) -> Image.Image:
         for step in range(len(self.paths)):
-            try:
-                return read_rgb(self.paths[(number + step) % len(self.paths)])
-            except TrainerError:
+            candidate = (number + step) % len(self.paths)
+            if candidate in self._broken:
                 continue
+            try:
+                return read_rgb(self.paths[candidate])
+            except TrainerError as error:
+                self._broken.add(candidate)
+                self._note(str(error))
         raise TrainerError(f"none of the {len(self.paths)} photographs can be read, {self.paths[0]} for one")
+
+    def _note(self, reason: str) -> None:
+        if self._skipped is not None:
+            with self._skipped.open("a", encoding="utf-8") as file:
+                file.write(" ".join(reason.split()) + "\n")
+
+
+def count_skipped(skipped: Path) -> int:
+    """How many photographs the file that `Photographs` writes tells of; several processes may tell of the same one."""
+    return len(set(skipped.read_text(encoding="utf-8").splitlines())) if skipped.exists() else 0
 
 
 class ContentCrops(Dataset[Tensor]):
     """uint8 (3, crop, crop): a random square of a random photograph, reduced by 1 to `max_scale`, perhaps mirrored."""
 
-    def __init__(self, paths: list[Path], crop_px: int, max_scale: float, seed: int, examples: int) -> None:
-        self.photographs = Photographs(paths)
+    def __init__(self, photographs: Photographs, crop_px: int, max_scale: float, seed: int, examples: int) -> None:
+        self.photographs = photographs
         self.crop_px, self.max_scale, self.seed, self.examples = crop_px, max_scale, seed, examples
 
     def __len__(self) -> int:
@@ -115,7 +134,7 @@ class ResolutionPairs(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(
         self,
-        paths: list[Path],
+        photographs: Photographs,
         low_res_px: int,
         factor: int,
         blur_sigma: float,
@@ -123,7 +142,7 @@ class ResolutionPairs(Dataset[tuple[Tensor, Tensor]]):
         seed: int,
         examples: int,
     ) -> None:
-        self.photographs = Photographs(paths)
+        self.photographs = photographs
         self.low_res_px, self.factor, self.blur_sigma = low_res_px, factor, blur_sigma
         self.augment, self.seed, self.examples = augment, seed, examples
 
@@ -157,16 +176,23 @@ def reduce(image: Image.Image, factor: int, blur_sigma: float = 0.0) -> Image.Im
 
 
 def batches(
-    dataset: Dataset[Example], batch: int, first_example: int, examples: int, workers: int
+    dataset: Dataset[Example], order: Sequence[int], batch: int, workers: int, device: torch.device
 ) -> DataLoader[Example]:
-    """Examples `first_example` to `examples`, in order, in batches of `batch`."""
-    order = range(first_example, examples)
-    return DataLoader(dataset, batch_size=batch, sampler=order, num_workers=workers, drop_last=True)
+    """The examples of these numbers, in this order, in batches of `batch`, decoded ahead by `workers` processes."""
+    return DataLoader(
+        dataset,
+        batch_size=batch,
+        sampler=order,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        pin_memory=device.type == "cuda",
+    )
 
 
 def to_floats(pictures: Tensor, device: torch.device) -> Tensor:
     """uint8 (N, 3, H, W) -> float32 (N, 3, H, W) in [0, 1], channels_last, on `device`."""
-    return pictures.to(device).float().div_(255.0).contiguous(memory_format=torch.channels_last)
+    moved = pictures.to(device, non_blocking=True)
+    return moved.float().div_(255.0).contiguous(memory_format=torch.channels_last)
 
 
 def _turn(image: Image.Image, which: int) -> Image.Image:

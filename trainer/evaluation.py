@@ -1,76 +1,103 @@
-"""Measure an upscaling checkpoint as the super-resolution literature does.
+"""Measure a checkpoint: an upscaler against the truth, a style by the terms of the objective it was trained for."""
 
-Protocol: the truth is cropped to a multiple of the factor, reduced by antialiased bicubic; PSNR and SSIM on the Y of
-BT.601 (16 to 235), with `factor` pixels cut off at each border (Johnson et al. 2016, section 4.2; facts as in
-docs/training.md).
-"""
-
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
-from skimage.metrics import structural_similarity
 
-from nets.checkpoint import load
-from nets.pixels import Picture
+from nets.checkpoint import Checkpoint
+from nets.pixels import to_network
 from nets.super_resolution import SuperResolutionConfig
-from trainer.data import list_photographs, read_rgb, reduce
+from trainer.config import StyleLoss
+from trainer.data import list_photographs, read_rgb, read_style_image
 from trainer.errors import TrainerError
+from trainer.loss_network import LossNetwork
+from trainer.measures import Enlarge, benchmark_pairs, compared_luma, psnr, ssim
+from trainer.perceptual_distance import PerceptualDistance
 from trainer.samples import apply
+from trainer.style_objective import StyleObjective
 
 
 @dataclass(frozen=True)
-class Score:
-    """PSNR in dB and SSIM, of bicubic and of the network, over one image or averaged over a folder."""
+class UpscalingScore:
+    """One image, or a folder's mean: PSNR in dB and SSIM on Y; LPIPS and the relu2_2 loss, None where not asked."""
 
     image: str
-    bicubic_psnr: float
-    bicubic_ssim: float
     psnr: float
     ssim: float
+    lpips: float | None = None
+    relu2_2: float | None = None
 
 
-def luma(picture: Picture) -> NDArray[np.float64]:
-    """Y of BT.601 in 16..235, unrounded: uint8 (H, W, 3) -> float64 (H, W)."""
-    weights = np.array([65.481, 128.553, 24.966]) / 255.0
-    y: NDArray[np.float64] = 16.0 + picture.astype(np.float64) @ weights
-    return y
+@dataclass(frozen=True)
+class StyleScore:
+    """The weighted terms of the objective on one image, or their means over a folder."""
+
+    image: str
+    terms: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        """The objective."""
+        return sum(self.terms.values())
 
 
-def psnr(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Peak signal to noise ratio in dB of two images with a peak of 255; infinite where they are equal."""
-    error = float(np.mean((a - b) ** 2))
-    return float("inf") if error == 0 else 10 * float(np.log10(255.0**2 / error))
+def enlarger(checkpoint: Checkpoint) -> Enlarge:
+    """An upscaling checkpoint as a function of pictures, on the CPU. Raises TrainerError for a style."""
+    if not isinstance(checkpoint.config, SuperResolutionConfig):
+        raise TrainerError(f"{checkpoint.card.name} is a {checkpoint.card.task} checkpoint: it enlarges nothing")
+    return partial(apply, checkpoint.net, device=torch.device("cpu"))
 
 
-def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Structural similarity (Wang et al. 2004): Gaussian window, sigma 1.5, population statistics."""
-    return float(
-        structural_similarity(  # type: ignore[no-untyped-call]
-            a, b, data_range=255.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-        )
-    )
+def score_upscaling(
+    enlarge: Enlarge, folder: Path, factor: int, distance: PerceptualDistance | None
+) -> list[UpscalingScore]:
+    """Score an upscaler on each image of a folder; the last score is the mean."""
+    scores = []
+    for name, low, truth in benchmark_pairs(folder, factor):
+        answer = enlarge(low)
+        luma = compared_luma(answer, truth, factor)
+        perceptual = (distance.lpips(answer, truth), distance.features(answer, truth)) if distance else (None, None)
+        scores.append(UpscalingScore(name, psnr(*luma), ssim(*luma), *perceptual))
+    columns = [field.name for field in fields(UpscalingScore) if field.name != "image"]
+    values = {name: [getattr(score, name) for score in scores] for name in columns}
+    means: dict[str, Any] = {
+        name: None if None in column else float(np.mean(column)) for name, column in values.items()
+    }
+    return [*scores, UpscalingScore("mean", **means)]
 
 
-def evaluate(checkpoint: Path, folder: Path) -> list[Score]:
-    """Score an upscaling checkpoint on each image of a folder; the last score is the mean."""
-    loaded = load(checkpoint)
-    if not isinstance(loaded.config, SuperResolutionConfig):
-        raise TrainerError(f"{checkpoint} is a {loaded.card.task} checkpoint: PSNR has a meaning for upscale alone")
-    factor = loaded.config.factor
+def objective_of(checkpoint: Checkpoint, loss_network: LossNetwork, style_image: Path) -> StyleObjective:
+    """The objective that a style was trained for. Raises TrainerError where the style image is another one."""
+    training = checkpoint.card.training
+    if "style_image_sha256" not in training:
+        raise TrainerError(f"{checkpoint.card.name}: its card does not tell of a style image")
+    if hashlib.sha256(style_image.read_bytes()).hexdigest() != training["style_image_sha256"]:
+        raise TrainerError(f"{style_image} is not the style image that {checkpoint.card.name} was trained on")
+    recipe = training["recipe"]
+    loss = StyleLoss.model_validate(recipe["loss"])
+    return StyleObjective(loss_network, loss, read_style_image(style_image, recipe["data"]["style_px"]))
+
+
+def score_style(checkpoint: Checkpoint, objective: StyleObjective, folder: Path, longest_px: int) -> list[StyleScore]:
+    """The objective on each photograph of a folder, none longer than `longest_px`; the last score is the mean."""
     scores = []
     for path in list_photographs([folder]):
         image = read_rgb(path)
-        truth = image.crop((0, 0, image.width // factor * factor, image.height // factor * factor))
-        low = reduce(truth, factor)
-        bicubic = np.array(low.resize(truth.size, Image.Resampling.BICUBIC))
-        answer = apply(loaded.net, np.array(low), torch.device("cpu"))
-        expected, cut = luma(np.array(truth)), np.s_[factor:-factor, factor:-factor]
-        pairs = [(luma(candidate)[cut], expected[cut]) for candidate in (bicubic, answer)]
-        numbers = [measure(a, b) for a, b in pairs for measure in (psnr, ssim)]
-        scores.append(Score(path.name, *numbers))
-    columns = [[getattr(score, name) for score in scores] for name in ("bicubic_psnr", "bicubic_ssim", "psnr", "ssim")]
-    return [*scores, Score("mean", *(float(np.mean(column)) for column in columns))]
+        image.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
+        scores.append(StyleScore(path.name, style_terms(checkpoint, objective, image)))
+    means = {name: float(np.mean([score.terms[name] for score in scores])) for name in scores[0].terms}
+    return [*scores, StyleScore("mean", means)]
+
+
+@torch.inference_mode()
+def style_terms(checkpoint: Checkpoint, objective: StyleObjective, image: Image.Image) -> dict[str, float]:
+    """The objective's terms for a network's answer to one image, in float32, colours cut off at [0, 1] as served."""
+    content = to_network([np.array(image)], torch.device("cpu"))
+    terms = objective.terms(checkpoint.net.eval()(content).clamp(0.0, 1.0), objective.content(content))
+    return {name: term.item() for name, term in terms.items()}

@@ -33,9 +33,6 @@ class LossNetwork(nn.Module):
         """Take `features.N.weight` and `.bias` of torchvision's VGG16. Raises TrainerError where one is missing."""
         super().__init__()
         self.features = make_layers(cfgs["D"], batch_norm=False)[: max(LAYERS.values()) + 1]
-        for layer in self.features:
-            if isinstance(layer, nn.ReLU):
-                layer.inplace = False  # the features before it are returned to the caller
         wanted = {f"features.{name}" for name in self.features.state_dict()}
         missing = sorted(wanted - set(weights))
         if missing:
@@ -64,22 +61,27 @@ class LossNetwork(nn.Module):
 
 
 def load_loss_network(path: Path | None = None) -> LossNetwork:
-    """VGG16 from `path`, else from the file named by IMPASTO_VGG16, else from torchvision (cached or downloaded).
+    """The loss network with the weights of `load_vgg16`."""
+    return LossNetwork(load_vgg16(path))
+
+
+def load_vgg16(path: Path | None = None) -> Mapping[str, Tensor]:
+    """VGG16's weights from `path`, else from the file that IMPASTO_VGG16 names, else torchvision's (downloaded once).
 
     A file is safetensors, or a .pth of tensors alone; keys `features.N.weight`, others are ignored.
     Raises TrainerError that says what to do where no weights can be had.
     """
     given = path or (Path(value) if (value := os.environ.get(ENVIRONMENT_VARIABLE)) else None)
     if given is not None:
-        return LossNetwork(_read_weights(given))
+        return _read_weights(given)
     try:
-        weights = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        weights: Mapping[str, Tensor] = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
         raise TrainerError(
             f"VGG16 weights could not be downloaded from {VGG16_Weights.IMAGENET1K_V1.url} ({error}). Fetch that file "
             f"on a machine with a network and pass it with --vgg16 FILE or {ENVIRONMENT_VARIABLE}=FILE."
         ) from error
-    return LossNetwork(weights)
+    return weights
 
 
 def _read_weights(path: Path) -> Mapping[str, Tensor]:

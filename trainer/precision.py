@@ -1,4 +1,4 @@
-"""Where and in what precision a recipe runs."""
+"""In what precision a recipe runs."""
 
 import time
 from typing import Literal
@@ -7,11 +7,6 @@ import torch
 from torch import nn
 
 Precision = Literal["fp32", "bf16"]
-
-
-def choose_device() -> torch.device:
-    """The first CUDA device where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def choose_precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:

@@ -7,20 +7,28 @@ from torch import nn
 
 from nets import checkpoint
 from trainer.config import StyleRecipe, UpscaleRecipe
+from trainer.data import count_skipped
 from trainer.errors import TrainerError
 from trainer.runs import Run
 
 
 def training_facts(
-    recipe: StyleRecipe | UpscaleRecipe, settings: dict[str, Any], photographs: int, precision: str, revision: str
+    recipe: StyleRecipe | UpscaleRecipe,
+    settings: dict[str, Any],
+    run: Run,
+    photographs: int,
+    precision: str,
+    revision: str,
 ) -> dict[str, Any]:
     """What a card says of its training, whatever the task; `settings` are those that the run was begun with."""
     beside = {"photographs", "loss_network"}
     return {
         "recipe": {key: value for key, value in settings.items() if key not in beside},
         "iterations": recipe.iterations,
+        "seconds": (run.metrics() or [{}])[-1].get("seconds"),
         "precision": precision,
         "photographs": photographs,
+        "photographs_skipped": count_skipped(run.skipped),
         "photographs_sha256": settings["photographs"],
         "loss_network": settings["loss_network"],
         "git_revision": revision,

@@ -2,6 +2,7 @@
 
 RUN/config.json        the resolved recipe          RUN/metrics.jsonl       one line per logged iteration
 RUN/state.pt           weights, optimiser, average  RUN/samples/000200.jpg  pictures along the way
+RUN/skipped.txt        photographs that could not be read, where there were any
 RUN/checkpoints/TASK/NAME.safetensors               what the service can serve
 """
 
@@ -25,6 +26,7 @@ class Run:
         self.directory = directory
         self.samples = directory / "samples"
         self.checkpoints = directory / "checkpoints"
+        self.skipped = directory / "skipped.txt"
         self._state = directory / "state.pt"
         self._metrics = directory / "metrics.jsonl"
 
@@ -45,16 +47,23 @@ class Run:
 
     def log(self, iteration: int, **values: float) -> None:
         """Append one line of metrics."""
-        with self._metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"iteration": iteration, **values}) + "\n")
+        try:
+            with self._metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"iteration": iteration, **values}) + "\n")
+        except OSError as error:
+            raise self._cannot_write(self._metrics, error) from error
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the state; `state` holds `iteration`, `recipe` and whatever the recipe goes on from."""
         temporary = self._state.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with temporary.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError for what the disk refused it
+            temporary.unlink(missing_ok=True)
+            raise self._cannot_write(self._state, error) from error
         temporary.replace(self._state)
 
     def metrics(self) -> list[dict[str, float]]:
@@ -68,6 +77,11 @@ class Run:
             except ValueError:
                 continue
         return lines
+
+    def _cannot_write(self, path: Path, error: Exception) -> TrainerError:
+        kept = "the last saved state is kept" if self._state.exists() else "nothing was saved yet"
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())[:200]
+        return TrainerError(f"{path} cannot be written: {reason}; {kept}, the same command goes on from it")
 
     def _load_state(self) -> dict[str, Any] | None:
         if not self._state.exists():

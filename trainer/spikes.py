@@ -6,6 +6,8 @@ as in the first StyleGAN (Karras et al. 2020, section 2). The cure here: normali
 give cost something during training.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,8 +20,13 @@ _DEVIATIONS = 5.0
 
 def excess(activations: Tensor) -> Tensor:
     """Mean squared excess of normalised activations over 5 deviations: (N, C, H, W) -> scalar."""
-    normalised = F.instance_norm(activations.float())
-    return (normalised.abs() - _DEVIATIONS).clamp_min(0.0).square().mean()
+    # A batch of one: the same numbers, but the channels_last layout survives (nets.layers.InstanceNorm).
+    normalise = (
+        F.instance_norm
+        if activations.shape[0] > 1
+        else partial(F.batch_norm, running_mean=None, running_var=None, training=True)
+    )
+    return F.softshrink(normalise(activations), _DEVIATIONS).float().square().mean()
 
 
 class SpikeWatch:
@@ -33,12 +40,12 @@ class SpikeWatch:
                 if isinstance(module, InstanceNorm):
                     module.register_forward_hook(self._hear)
 
-    def take(self) -> Tensor:
-        """The sum of `excess` over all layers of the forward passes since the last call."""
+    def take(self, images: int) -> Tensor:
+        """The sum of `excess` over all layers, averaged over the `images` painted since the last call."""
         total = sum(self._heard, start=torch.zeros((), device=self._device))
         self._heard = []
-        return total
+        return total / images
 
     def _hear(self, module: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
         if module.training:
-            self._heard.append(excess(inputs[0]))
+            self._heard.append(excess(inputs[0]) * inputs[0].shape[0])

@@ -70,9 +70,14 @@ async def stylize(
 async def upscale(
     request: Request,
     factor: Annotated[int, Query(description="A factor that GET /models lists.", examples=[4])],
+    detail: Annotated[int, Query(ge=0, le=1, description="0: faithful to the pixels; 1: sharper to the eye.")] = 0,
     output: OutputFormat = None,
 ) -> Response:
     """Enlarge a picture: each side becomes `factor` times as long."""
+    pipeline: Pipeline = request.app.state.pipeline
+    pipeline.check("upscale", "factor", f"x{factor}")
+    if detail:
+        return await _transform(request, "upscale", "detail", f"x{factor}_perceptual", output)
     return await _transform(request, "upscale", "factor", f"x{factor}", output)
 
 

@@ -14,7 +14,7 @@ from trainer.data import read_rgb
 from trainer.evaluation import evaluate
 
 ROOT = Path(__file__).parent.parent.parent
-PHOTOGRAPH = ROOT / "docs" / "images" / "chelsea.jpg"
+PHOTOGRAPH = ROOT / "docs" / "images" / "photographs" / "chelsea.jpg"
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,8 @@ def test_it_prints_its_address_and_what_to_try(large_upscaler):
     with service(checkpoints=large_upscaler) as (_, lines):
         address = address_in(lines[0])
         assert httpx.get(f"{address}/readyz", trust_env=False).status_code == 200
-        assert lines[1] == f"  curl -F image=@docs/images/coffee.jpg '{address}/upscale?factor=4' -o large.jpg"
+        photograph = "docs/images/photographs/coffee.jpg"
+        assert lines[1] == f"  curl -F image=@{photograph} '{address}/upscale?factor=4' -o large.jpg"
 
 
 def test_sigterm_answers_everything_accepted_and_exits_with_zero(large_upscaler):

@@ -62,6 +62,8 @@ def test_the_answer_does_not_depend_on_the_rest_of_the_batch():
         SuperResolutionConfig(factor=2, width=4, residual_blocks=1),
         SuperResolutionConfig(factor=4, width=4, residual_blocks=3),
         SuperResolutionConfig(factor=8, width=4, residual_blocks=1, body="paper"),
+        SuperResolutionConfig(factor=2, width=4, body="srcnn"),
+        SuperResolutionConfig(factor=8, width=4, body="srcnn"),
     ],
 )
 def test_no_pixel_reaches_further_than_the_halo(config):

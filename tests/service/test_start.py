@@ -12,7 +12,7 @@ from service.errors import StartupError
 from service.registry import load_registry
 from service.settings import Settings, read_settings
 from service.worker import Worker
-from tests.conftest import picture, running, save_net, tiny_style_net, tiny_upscaler
+from tests.conftest import encoded, picture, running, save_net, tiny_style_net, tiny_upscaler
 
 
 def test_a_bad_checkpoint_is_named_and_the_others_serve(tmp_path):
@@ -45,6 +45,26 @@ def test_an_upscaler_must_be_named_by_its_factor(tmp_path):
     save_net(tmp_path, "x4", tiny_upscaler(2))
     with pytest.raises(StartupError, match="its name must be x2"):
         load_registry(tmp_path)
+
+
+def test_a_perceptual_upscaler_is_reached_by_detail_and_is_no_factor_of_its_own(tmp_path):
+    faithful, perceptual = tiny_upscaler(2), tiny_upscaler(2, seed=1)
+    save_net(tmp_path, "x2", faithful)
+    save_net(tmp_path, "x2_perceptual", perceptual)
+    save_net(tmp_path, "x4", tiny_upscaler(4))
+    app = create_app(Settings(), load_registry(tmp_path))
+    with running(app) as address, httpx.Client(base_url=address) as client:
+        models = [
+            client.post(f"/upscale?factor=2{query}", content=encoded(picture())).headers["impasto-model"]
+            for query in ("", "&detail=0", "&detail=1")
+        ]
+        assert [model.split("@")[0] for model in models] == ["upscale/x2", "upscale/x2", "upscale/x2_perceptual"]
+        unknown = client.post("/upscale?factor=3", content=encoded(picture())).json()
+        assert unknown["expected"] == ["2", "4"]
+        without = client.post("/upscale?factor=4&detail=1", content=encoded(picture())).json()
+        assert (without["code"], without["parameter"]) == ("unknown_model", "detail")
+        beyond = client.post("/upscale?factor=2&detail=2", content=encoded(picture())).json()
+        assert (beyond["code"], beyond["parameter"]) == ("invalid_parameter", "detail")
 
 
 @pytest.mark.parametrize(("make", "message"), [(False, "no such folder"), (True, "no usable checkpoint")])

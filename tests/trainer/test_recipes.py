@@ -15,6 +15,7 @@ from nets.checkpoint import load
 from service.registry import load_registry
 from tests.conftest import save_net, tiny_style_net
 from trainer import cli
+from trainer.commands.options import STYLES_VARIABLE
 from trainer.runs import Run
 
 STYLE = """
@@ -94,7 +95,7 @@ def losses_of(run):
 def test_a_style_is_trained_resumed_and_served(
     style_config, photographs, vgg16_file, style_image, tmp_path, monkeypatch
 ):
-    monkeypatch.setenv(cli.STYLES_VARIABLE, str(style_image.parent))
+    monkeypatch.setenv(STYLES_VARIABLE, str(style_image.parent))
     straight, halting = tmp_path / "straight", tmp_path / "halting"
     assert invoke(*style_arguments(style_config, photographs, vgg16_file, straight)).exit_code == 0
     invoke(*style_arguments(style_config, photographs, vgg16_file, halting, "--iterations", "6"))
@@ -124,7 +125,7 @@ def test_a_style_is_trained_resumed_and_served(
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     style_config, photographs, vgg16_file, style_image, tmp_path, monkeypatch
 ):
-    monkeypatch.setenv(cli.STYLES_VARIABLE, str(style_image.parent))
+    monkeypatch.setenv(STYLES_VARIABLE, str(style_image.parent))
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     arguments = style_arguments(style_config, photographs, vgg16_file, killed)
     process = subprocess.Popen([sys.executable, "-m", "trainer", *arguments], stderr=subprocess.DEVNULL)
@@ -151,8 +152,9 @@ def test_an_upscaler_learns_and_its_child_starts_from_it(photographs, tmp_path):
     metrics = Run(tmp_path / "run").metrics()
     assert metrics[-1]["pixel"] < metrics[0]["pixel"]
     parent = tmp_path / "run/checkpoints/upscale/x2.safetensors"
-    scores = invoke("evaluate", parent, "--data", photographs).output.splitlines()
-    assert scores[-1].startswith("mean")
+    scores = invoke("evaluate", parent, "--data", photographs, "--no-perceptual").output.splitlines()
+    assert scores[-1].split()[:2] == ["mean", "x2"]
+    assert float(scores[-1].split()[2]) > float(scores[-2].split()[2]) - 1.0  # beside bicubic
 
     config.write_text(UPSCALE.replace("factor = 2", "factor = 4").replace('"x2"', '"x4"').replace("= 60", "= 1"))
     invoke("upscale", config, "--data", photographs, "--run", tmp_path / "child", "--parent", parent)
@@ -191,7 +193,7 @@ def test_what_the_user_can_mend_is_one_line(
 def test_another_recipe_in_the_same_run_is_refused(
     style_config, photographs, vgg16_file, style_image, tmp_path, monkeypatch
 ):
-    monkeypatch.setenv(cli.STYLES_VARIABLE, str(style_image.parent))
+    monkeypatch.setenv(STYLES_VARIABLE, str(style_image.parent))
     arguments = style_arguments(style_config, photographs, vgg16_file, tmp_path / "run", "--iterations", "2")
     invoke(*arguments)
     style_config.write_text(style_config.read_text().replace("batch = 2", "batch = 3"))
@@ -202,7 +204,7 @@ def test_another_recipe_in_the_same_run_is_refused(
 def test_a_parent_of_another_shape_is_refused(
     style_config, photographs, vgg16_file, style_image, tmp_path, monkeypatch
 ):
-    monkeypatch.setenv(cli.STYLES_VARIABLE, str(style_image.parent))
+    monkeypatch.setenv(STYLES_VARIABLE, str(style_image.parent))
     style_config.write_text(style_config.read_text().replace("width = 4", "width = 5"))
     parent = save_net(tmp_path, "tiny", tiny_style_net())
     with pytest.raises(Exception, match=r"parent .*tiny\.safetensors is StyleTransferConfig\(width=4"):

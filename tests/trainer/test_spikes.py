@@ -24,13 +24,13 @@ def test_the_watch_hears_training_alone_and_forgets_what_it_told():
     spike = torch.zeros(1, 3, 64, 64)
     spike[..., 32, 32] = 1.0
     net.eval()(spike)
-    assert watch.take().item() == 0.0
+    assert watch.take(1).item() == 0.0
     net.train()(spike)
-    heard = watch.take()
+    heard = watch.take(1)
     assert heard.item() > 0.0
     heard.backward()
     assert net.down3.conv.conv.weight.grad.abs().sum() > 0
-    assert watch.take().item() == 0.0
+    assert watch.take(1).item() == 0.0
 
 
 def test_watching_does_not_change_the_answer():

@@ -1,6 +1,7 @@
 """Train one factor: photographs in, a network that enlarges out (Johnson et al. 2016, section 3.2 and 4.2)."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,11 +11,13 @@ from nets.checkpoint import load
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
 from trainer import losses, samples
 from trainer.config import UpscaleLoss, UpscaleRecipe
-from trainer.data import ResolutionPairs, batches, digest_of, list_photographs, to_floats
+from trainer.data import Photographs, ResolutionPairs, batches, digest_of, list_photographs, to_floats
 from trainer.errors import TrainerError
 from trainer.loss_network import LossNetwork
+from trainer.measures import mean_psnr
 from trainer.optimisation import Optimisation
 from trainer.precision import choose_precision
+from trainer.processes import ONE_PROCESS, Processes
 from trainer.progress import Progress
 from trainer.publish import publish_run, training_facts
 from trainer.runs import Run, git_revision
@@ -24,18 +27,23 @@ _SAMPLES, _SAMPLE_PX = 3, 320
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a recipe is run on: folders of photographs, the loss network where the loss needs it, a device."""
+    """What a recipe is run on: folders of photographs, the loss network where the loss needs it, the processes.
+
+    validation: images that are never trained on; their mean PSNR is logged with every sample.
+    """
 
     photographs: list[Path]
     loss_network: LossNetwork | None
-    device: torch.device
+    processes: Processes = ONE_PROCESS
     workers: int = 0
+    validation: Path | None = None
 
 
 def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
     """Train to `recipe.iterations`, from wherever `run` stands; returns the published checkpoint's path."""
     torch.manual_seed(recipe.seed)
-    device, precision = inputs.device, choose_precision(recipe.precision, inputs.device)
+    processes, device = inputs.processes, inputs.processes.device
+    precision = processes.first(lambda: choose_precision(recipe.precision, device))
     net, parent = _network(recipe)
     photographs = list_photographs(inputs.photographs)
     used = f"vgg16@sha256:{inputs.loss_network.digest}" if inputs.loss_network is not None else None
@@ -44,12 +52,13 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
         "photographs": digest_of(photographs),
         "loss_network": used,
     }
-    state = run.begin(settings)
+    state = processes.first(lambda: run.begin(settings))
     revision = git_revision()
 
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisation = Optimisation(net, recipe.optimiser, recipe.iterations, state)
     first = optimisation.first
+    parallel = processes.parallel(net)
 
     loss_network = inputs.loss_network
     if loss_network is not None:
@@ -58,31 +67,42 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
 
     shown = samples.choose(photographs, _SAMPLES, _SAMPLE_PX)
     data, factor = recipe.data, recipe.network.factor
-    examples = recipe.iterations * data.batch
-    pairs = ResolutionPairs(photographs, data.low_res_px, factor, data.blur_sigma, data.augment, recipe.seed, examples)
+    order = processes.order(data.batch, first, recipe.iterations)
+    pairs = ResolutionPairs(
+        Photographs(photographs, run.skipped),
+        data.low_res_px,
+        factor,
+        data.blur_sigma,
+        data.augment,
+        recipe.seed,
+        recipe.iterations * data.batch,
+    )
+    loader = batches(pairs, order, data.batch // processes.size, inputs.workers, device)
 
     net.train()
-    loader = batches(pairs, data.batch, first * data.batch, examples, inputs.workers)
-    with Progress(run, recipe.name, first, recipe.iterations) as progress:
+    with Progress(run, processes, recipe.name, first, recipe.iterations) as progress:
         for iteration, pair in enumerate(loader, start=first):
             low, high = (to_floats(pictures, device) for pictures in pair)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                output = net(low)
+                output = parallel(low)
             terms = loss_terms(loss_network, recipe.loss, output, high)
             gradient = optimisation.step(sum(terms.values(), start=torch.zeros((), device=device)), iteration)
 
             done = iteration + 1
             progress.note(done, terms, gradient)
-            if progress.due(done, recipe.sample_every):
+            if processes.main and progress.due(done, recipe.sample_every):
                 sheet = samples.enlarged(optimisation.result(), shown, factor, data.blur_sigma, device)
                 sheet.save(run.samples / f"{done:06d}.png")
-            if progress.due(done, recipe.save_every):
+                if inputs.validation is not None:
+                    enlarge = partial(samples.apply, optimisation.result(), device=device)
+                    progress.log(done, psnr=round(mean_psnr(enlarge, inputs.validation, factor), 4))
+            if processes.main and progress.due(done, recipe.save_every):
                 run.save({"recipe": settings, **optimisation.state(done)})
 
     blur = f"Gaussian blur sigma {data.blur_sigma:g}, then " if data.blur_sigma else ""
-    training = training_facts(recipe, settings, len(photographs), precision, revision)
+    training = training_facts(recipe, settings, run, len(photographs), precision, revision)
     training["degradation"] = f"{blur}antialiased bicubic"
-    return publish_run(run, optimisation.result(), recipe, parent, training)
+    return processes.first(lambda: publish_run(run, optimisation.result(), recipe, parent, training))
 
 
 def loss_terms(loss_network: LossNetwork | None, loss: UpscaleLoss, output: Tensor, truth: Tensor) -> dict[str, Tensor]:

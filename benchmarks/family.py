@@ -1,0 +1,121 @@
+"""How far weights can be interpolated: between styles, from the neutral network to one, from faithful to perceptual.
+
+For each pair and each share of the second network: the style term towards both styles (mean over the
+photographs), the content term, and whether the style term changes monotonically. For upscalers PSNR and LPIPS. Prints
+tables, writes out/family.json and docs/images/family.jpg.
+
+    IMPASTO_STYLES=DIR python benchmarks/family.py --vgg16 PATH [--benchmark Set5]
+"""
+
+import argparse
+import json
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from nets.checkpoint import Checkpoint, load
+from nets.interpolation import interpolate
+from nets.pixels import to_network
+from trainer.commands.options import style_image_of
+from trainer.comparison import square
+from trainer.data import list_photographs, read_rgb
+from trainer.evaluation import objective_of, score_upscaling
+from trainer.loss_network import LossNetwork, load_vgg16
+from trainer.perceptual_distance import PerceptualDistance
+from trainer.samples import apply
+from trainer.style_objective import StyleObjective
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECKPOINTS = ROOT / "checkpoints"
+PHOTOGRAPHS = ROOT / "docs" / "images" / "photographs"
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+SHOWN = (("neutral", "starry_night"), ("starry_night", "wave"), ("mosaic", "the_scream"), ("neutral", "mosaic"))
+CPU = torch.device("cpu")
+SIDE_PX = 256
+
+
+def main() -> None:
+    """Walk every path."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--vgg16", type=Path)
+    parser.add_argument("--benchmark", type=Path)
+    options = parser.parse_args()
+    weights = load_vgg16(options.vgg16)
+    result = {"styles": styles(LossNetwork(weights))}
+    if options.benchmark:
+        result["upscalers"] = upscalers(options.benchmark, PerceptualDistance(weights))
+    out = ROOT / "out"
+    out.mkdir(exist_ok=True)
+    (out / "family.json").write_text(json.dumps(result, indent=1))
+    picture().save(ROOT / "docs" / "images" / "family.jpg", quality=88)
+
+
+@torch.inference_mode()
+def styles(loss_network: LossNetwork) -> list[dict[str, object]]:
+    """Every pair of networks of one config: the terms along the path between them."""
+    found = {path.stem: load(path) for path in sorted((CHECKPOINTS / "stylize").glob("*.safetensors"))}
+    objectives = {
+        name: objective_of(checkpoint, loss_network, style_image_of(checkpoint, CHECKPOINTS))
+        for name, checkpoint in found.items()
+        if "style_image_sha256" in checkpoint.card.training
+    }
+    photographs = [to_network([np.array(square(read_rgb(p), SIDE_PX))]) for p in list_photographs([PHOTOGRAPHS])]
+    rows = []
+    for one, other in combinations(found, 2):
+        if found[one].config != found[other].config:
+            continue
+        row: dict[str, object] = {"from": one, "to": other}
+        for end in {one, other} & set(objectives):
+            terms = [along(found[one], found[other], share, objectives[end], photographs) for share in SHARES]
+            wanted = terms if end == other else terms[::-1]
+            monotone = all(later["style"] <= earlier["style"] for earlier, later in pairwise(wanted))
+            row[end] = {
+                "style": [round(t["style"], 3) for t in terms],
+                "content": [round(t["content"], 3) for t in terms],
+            }
+            row[f"{end}_monotone"] = monotone
+            print(f"{one} -> {other}: style of {end} {row[end]['style']} {'monotone' if monotone else 'NOT monotone'}")  # type: ignore[index]
+        rows.append(row)
+    return rows
+
+
+def along(
+    one: Checkpoint, other: Checkpoint, share: float, objective: StyleObjective, photographs: list[torch.Tensor]
+) -> dict[str, float]:
+    """The objective's terms with `share` of the second network, averaged over the photographs."""
+    net = interpolate([one.net, other.net], [1 - share, share])  # type: ignore[list-item]
+    terms = [objective.terms(net(content).clamp(0, 1), objective.content(content)) for content in photographs]
+    return {name: float(np.mean([term[name].item() for term in terms])) for name in terms[0]}
+
+
+def upscalers(benchmark: Path, distance: PerceptualDistance) -> list[dict[str, object]]:
+    """From each faithful upscaler to its perceptual child."""
+    rows = []
+    for path in sorted((CHECKPOINTS / "upscale").glob("x*_perceptual.safetensors")):
+        name = path.stem.removesuffix("_perceptual")
+        child, parent = load(path), load(path.with_name(f"{name}.safetensors"))
+        for share in SHARES:
+            net = interpolate([parent.net, child.net], [1 - share, share])  # type: ignore[list-item]
+            score = score_upscaling(lambda low, net=net: apply(net, low, CPU), benchmark, int(name[1:]), distance)[-1]
+            rows.append({"factor": int(name[1:]), "share": share, "psnr": score.psnr, "lpips": score.lpips})
+            print(f"{name} {share:.2f}: {score.psnr:.2f} dB, LPIPS {score.lpips:.4f}")
+    return rows
+
+
+def picture() -> Image.Image:
+    """A row for each pair of `SHOWN`, a column for each share."""
+    image = np.array(square(read_rgb(PHOTOGRAPHS / "chelsea.jpg"), SIDE_PX))
+    sheet = Image.new("RGB", (SIDE_PX * len(SHARES), SIDE_PX * len(SHOWN)))
+    for y, pair in enumerate(SHOWN):
+        one, other = (load(CHECKPOINTS / "stylize" / f"{name}.safetensors").net for name in pair)
+        for x, share in enumerate(SHARES):
+            net = interpolate([one, other], [1 - share, share])  # type: ignore[list-item]
+            sheet.paste(Image.fromarray(apply(net, image, CPU)), (SIDE_PX * x, SIDE_PX * y))
+    return sheet
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""A network between others: their weights averaged (deep network interpolation, Wang et al. 2019).
+
+It works for networks of one family, fine-tuned from one parent (docs/decisions/0004-one-family.md says how far).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from nets.architecture import architecture_of
+from nets.style_transfer import StyleTransferNet
+from nets.super_resolution import SuperResolutionNet
+
+Net = StyleTransferNet | SuperResolutionNet
+
+
+def interpolate(networks: Sequence[Net], shares: Sequence[float]) -> nn.Module:
+    """A new network whose every weight is the sum of `shares[i]` times that of `networks[i]`, in evaluation mode.
+
+    Raises ValueError where the networks' configs differ, or the shares do not sum to 1.
+    """
+    first = networks[0]
+    if len(networks) != len(shares) or abs(sum(shares) - 1.0) > 1e-6:
+        raise ValueError(f"{len(networks)} networks need as many shares that sum to 1, not {list(shares)}")
+    for other in networks[1:]:
+        if other.config != first.config:
+            raise ValueError(f"networks of one config can be interpolated, not {first.config} and {other.config}")
+    states = [network.state_dict() for network in networks]
+    net = architecture_of(first).build(first.config)
+    with torch.no_grad():
+        for name, value in net.state_dict().items():
+            if value.is_floating_point():
+                weighted = [share * state[name].to(value) for share, state in zip(shares, states, strict=True)]
+                value.copy_(torch.stack(weighted).sum(dim=0))
+            else:  # batch norm's count of batches
+                value.copy_(states[0][name])
+    return net.eval()

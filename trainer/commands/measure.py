@@ -1,0 +1,172 @@
+"""`evaluate`, `gatys`, `compare` and `report`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+
+from nets.checkpoint import Checkpoint, load
+from nets.pixels import from_network
+from nets.super_resolution import SuperResolutionConfig
+from trainer import comparison, findings
+from trainer.baselines import gatys as baseline
+from trainer.commands.options import Vgg16, style_image_of
+from trainer.config import StyleRecipe, read_recipe
+from trainer.data import list_photographs, read_style_image
+from trainer.errors import TrainerError
+from trainer.evaluation import enlarger, objective_of, score_style, score_upscaling
+from trainer.loss_network import LossNetwork, load_loss_network, load_vgg16
+from trainer.measures import bicubic
+from trainer.perceptual_distance import PerceptualDistance
+from trainer.report import write_report
+from trainer.style_objective import StyleObjective
+
+_CONFIGS = Path(__file__).parents[1] / "configs"
+_HELD_OUT = Path("docs/images/photographs")
+
+
+class Part(StrEnum):
+    """What `compare` can measure."""
+
+    upscaling = "upscaling"
+    styles = "styles"
+    speed = "speed"
+
+
+class StartFrom(StrEnum):
+    """What Gatys' picture is before the first iteration."""
+
+    noise = "noise"
+    content = "content"
+
+
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint of either task.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder of test images.")],
+    vgg16: Vgg16 = None,
+    perceptual: Annotated[bool, typer.Option(help="LPIPS and the feature loss; they need VGG16.")] = True,
+    longest_px: Annotated[
+        int, typer.Option("--longest", min=16, help="Styles: photographs are reduced to this.")
+    ] = 256,
+) -> None:
+    """Print how good a checkpoint is on each image of a folder, and the mean.
+
+    An upscaler: PSNR, SSIM, LPIPS and the relu2_2 feature loss, beside bicubic. A style: the terms of its objective.
+    """
+    loaded = load(checkpoint)
+    if isinstance(loaded.config, SuperResolutionConfig):
+        _evaluate_upscaler(
+            loaded, loaded.config.factor, data, PerceptualDistance(load_vgg16(vgg16)) if perceptual else None
+        )
+        return
+    objective = objective_of(loaded, load_loss_network(vgg16), style_image_of(loaded, _CONFIGS))
+    scores = score_style(loaded, objective, data, longest_px)
+    typer.echo(f"{'image':24} {'total':>8} " + " ".join(f"{name:>8}" for name in scores[0].terms))
+    for score in scores:
+        typer.echo(f"{score.image[:24]:24} {score.total:8.3f} " + " ".join(f"{v:8.3f}" for v in score.terms.values()))
+
+
+def gatys(
+    content: Annotated[Path, typer.Option("--content", help="Content image.")],
+    style: Annotated[Path, typer.Option("--style", help="Style image.")],
+    config: Annotated[Path, typer.Option("--config", help="The style recipe whose loss weights are used.")] = _CONFIGS
+    / "starry_night.toml",
+    out: Annotated[Path, typer.Option("--out", help="Where the picture goes.")] = Path("gatys.png"),
+    iterations: Annotated[int, typer.Option("--iterations", min=1)] = 300,
+    short_side_px: Annotated[int, typer.Option("--size", min=16, help="Short side of the answer.")] = 256,
+    start: Annotated[StartFrom, typer.Option("--start", help="What L-BFGS starts from.")] = StartFrom.noise,
+    vgg16: Vgg16 = None,
+) -> None:
+    """Paint one picture as Gatys et al. do: L-BFGS on its pixels, with the losses of a recipe."""
+    recipe = read_recipe(config, StyleRecipe)
+    objective = StyleObjective(load_loss_network(vgg16), recipe.loss, read_style_image(style, recipe.data.style_px))
+    result = baseline.optimise(objective, read_style_image(content, short_side_px), iterations, start.value)
+    Image.fromarray(from_network(result.picture)[0]).save(out)
+    typer.echo(
+        f"{out}: objective {result.objective[0]:.3f} -> {result.objective[-1]:.3f} in {result.seconds[-1]:.1f} s"
+    )
+
+
+def compare(
+    checkpoints: Annotated[list[Path], typer.Option("--checkpoints", help="Model repository; may be repeated.")],
+    benchmark: Annotated[
+        list[Path] | None, typer.Option("--benchmark", help="Folder of upscaling test images, e.g. Set5; repeatable.")
+    ] = None,
+    photographs: Annotated[
+        Path, typer.Option("--photographs", help="Held-out photographs for the styles.")
+    ] = _HELD_OUT,
+    part: Annotated[list[Part] | None, typer.Option("--part", help="Measure this part only; repeatable.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where figures, pictures and report.html go.")] = Path("report"),
+    results: Annotated[Path | None, typer.Option("--results", help="Write the tables as Markdown here too.")] = None,
+    longest: Annotated[str, typer.Option("--plot", help="The style whose objective is plotted.")] = "mosaic",
+    longest_iterations: Annotated[int, typer.Option("--plot-iterations", min=1)] = 500,
+    iterations: Annotated[int, typer.Option("--iterations", min=1, help="Gatys' for the other styles.")] = 100,
+    side_px: Annotated[int, typer.Option("--size", min=16, help="Side of the pictures for styles.")] = 256,
+    speed_px: Annotated[
+        list[int] | None, typer.Option("--speed-size", help="Sides timed; default 256, 512, 1024.")
+    ] = None,
+    timed_iterations: Annotated[int, typer.Option("--timed-iterations", min=1)] = 5,
+    vgg16: Vgg16 = None,
+) -> None:
+    """Repeat the paper's comparisons, part by part, and write the report.
+
+    Parts measured earlier into the same --out stay in the report.
+    """
+    parts = part or list(Part)
+    found = comparison.Checkpoints.read(checkpoints)
+    weights = load_vgg16(vgg16)
+    loss_network = LossNetwork(weights)
+    painters = {name: c for name, c in found.stylize.items() if "style_image_sha256" in c.card.training}
+    if Part.speed in parts or Part.styles in parts:
+        if longest not in painters:
+            raise TrainerError(f"--plot {longest}: no such style; there are {', '.join(painters) or 'none'}")
+        chosen = painters[longest]
+    if Part.speed in parts:
+        objective = objective_of(chosen, loss_network, style_image_of(chosen, _CONFIGS))
+        photograph = list_photographs([photographs])[0]
+        sides = speed_px or [256, 512, 1024]
+        _keep(out, comparison.measure_speed(longest, chosen, objective, photograph, sides, timed_iterations))
+    if Part.upscaling in parts:
+        if not benchmark:
+            raise TrainerError("--benchmark FOLDER is needed to compare upscalers (or leave them out with --part)")
+        distance = PerceptualDistance(weights)
+        _keep(out, comparison.measure_upscaling(found.upscale, benchmark, distance, typer.echo))
+    if Part.styles in parts:
+        plan = comparison.DuelPlan(
+            list_photographs([photographs]), side_px, iterations, longest, longest_iterations, "noise"
+        )
+
+        def style_image(checkpoint: Checkpoint) -> Path:
+            return style_image_of(checkpoint, _CONFIGS)
+
+        _keep(
+            out,
+            comparison.measure_styles(painters, style_image, loss_network, plan, out / "pictures", typer.echo),
+        )
+    typer.echo(f"report {write_report(out, results)}")
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `compare --out` wrote.")],
+    results: Annotated[Path | None, typer.Option("--results", help="Write the tables as Markdown here too.")] = None,
+) -> None:
+    """Write the report of a comparison anew, without measuring."""
+    typer.echo(f"report {write_report(folder, results)}")
+
+
+def _keep(out: Path, part: findings.Upscaling | findings.Styles | findings.Speed) -> None:
+    typer.echo(f"figures {findings.write_part(out, part)}")
+
+
+def _evaluate_upscaler(loaded: Checkpoint, factor: int, data: Path, distance: PerceptualDistance | None) -> None:
+    typer.echo(f"{'image':24} {'method':12} {'PSNR dB':>8} {'SSIM':>7} {'LPIPS':>7} {'relu2_2':>8}")
+    columns = [score_upscaling(enlarge, data, factor, distance) for enlarge in (bicubic(factor), enlarger(loaded))]
+    for pair in zip(*columns, strict=True):
+        for method, score in zip(("bicubic", loaded.card.name), pair, strict=True):
+            lpips = "-" if score.lpips is None else f"{score.lpips:.4f}"
+            features = "-" if score.relu2_2 is None else f"{score.relu2_2:.4f}"
+            typer.echo(
+                f"{score.image[:24]:24} {method[:12]:12} {score.psnr:8.2f} {score.ssim:7.4f} {lpips:>7} {features:>8}"
+            )

@@ -1,0 +1,97 @@
+"""`style`, `upscale` and `publish`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trainer.commands.options import (
+    DEFAULT_WORKERS,
+    Config,
+    Data,
+    Iterations,
+    Parent,
+    RunFolder,
+    StyleImage,
+    Vgg16,
+    Workers,
+    find_style_image,
+)
+from trainer.config import Recipe, StyleRecipe, UpscaleRecipe, read_recipe
+from trainer.data import count_skipped
+from trainer.loss_network import load_loss_network
+from trainer.processes import Processes, joined
+from trainer.publish import publish as publish_checkpoints
+from trainer.recipes import style_transfer, super_resolution
+from trainer.runs import Run
+
+
+def style(
+    config: Config,
+    data: Data,
+    vgg16: Vgg16 = None,
+    style_image: StyleImage = None,
+    run: RunFolder = None,
+    parent: Parent = None,
+    iterations: Iterations = None,
+    workers: Workers = DEFAULT_WORKERS,
+) -> None:
+    """Train a style; run it again to go on where it stopped."""
+    recipe = _with_options(read_recipe(config, StyleRecipe), parent, iterations)
+    directory = Run(run or Path("runs") / recipe.name)
+    with joined() as processes:
+        inputs = style_transfer.Inputs(
+            data,
+            style_image or (find_style_image(recipe.style_image, config) if recipe.paints else None),
+            load_loss_network(vgg16) if recipe.paints else None,
+            processes,
+            workers,
+        )
+        _say_done(processes, style_transfer.train(recipe, inputs, directory), directory)
+
+
+def upscale(
+    config: Config,
+    data: Data,
+    vgg16: Vgg16 = None,
+    run: RunFolder = None,
+    parent: Parent = None,
+    iterations: Iterations = None,
+    workers: Workers = DEFAULT_WORKERS,
+    validation: Annotated[
+        Path | None, typer.Option("--validation", help="Folder of test images whose PSNR is logged along the way.")
+    ] = None,
+) -> None:
+    """Train an upscaling factor; run it again to go on where it stopped."""
+    recipe = _with_options(read_recipe(config, UpscaleRecipe), parent, iterations)
+    directory = Run(run or Path("runs") / recipe.name)
+    with joined() as processes:
+        loss_network = load_loss_network(vgg16) if recipe.loss.feature_weight else None
+        inputs = super_resolution.Inputs(data, loss_network, processes, workers, validation)
+        _say_done(processes, super_resolution.train(recipe, inputs, directory), directory)
+
+
+def publish(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run directory.")],
+    to: Annotated[Path, typer.Option("--to", help="The model repository that the service reads.")] = Path(
+        "checkpoints"
+    ),
+) -> None:
+    """Copy a run's checkpoint, verified, to where the service looks for it."""
+    for path in publish_checkpoints(Run(run), to):
+        typer.echo(f"published {path}")
+
+
+def _with_options(recipe: Recipe, parent: Path | None, iterations: int | None) -> Recipe:
+    changes = {"parent": str(parent) if parent else recipe.parent, "iterations": iterations or recipe.iterations}
+    return recipe.model_copy(update=changes)
+
+
+def _say_done(processes: Processes, checkpoint: Path, run: Run) -> None:
+    if not processes.main:
+        return
+    if skipped := count_skipped(run.skipped):
+        typer.echo(f"{skipped} photographs could not be read and were skipped: {run.skipped} says which and why")
+    typer.echo(f"checkpoint {checkpoint}")
+    typer.echo(f"try it:    IMPASTO_CHECKPOINTS={run.directory / 'checkpoints'} make serve")
+    typer.echo(f"bundle it: python -m trainer publish {run.directory} --to checkpoints")

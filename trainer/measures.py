@@ -1,0 +1,73 @@
+"""How far an enlarged picture is from the truth, as the super-resolution literature measures it.
+
+Protocol: the truth is cropped to a multiple of the factor, reduced by antialiased bicubic; PSNR and SSIM on the Y of
+BT.601 (16 to 235), with `factor` pixels cut off at each border (Johnson et al. 2016, section 4.2).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from skimage.metrics import structural_similarity
+
+from nets.pixels import Picture
+from trainer.data import list_photographs, read_rgb, reduce
+
+Enlarge = Callable[[Picture], Picture]
+"""uint8 (H, W, 3) -> uint8 (factor H, factor W, 3)."""
+
+
+def luma(picture: Picture) -> NDArray[np.float64]:
+    """Y of BT.601 in 16..235, unrounded: uint8 (H, W, 3) -> float64 (H, W)."""
+    weights = np.array([65.481, 128.553, 24.966]) / 255.0
+    y: NDArray[np.float64] = 16.0 + picture.astype(np.float64) @ weights
+    return y
+
+
+def psnr(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Peak signal to noise ratio in dB of two images with a peak of 255; infinite where they are equal."""
+    error = float(np.mean((a - b) ** 2))
+    return float("inf") if error == 0 else 10 * float(np.log10(255.0**2 / error))
+
+
+def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Structural similarity (Wang et al. 2004): Gaussian window, sigma 1.5, population statistics."""
+    return float(
+        structural_similarity(  # type: ignore[no-untyped-call]
+            a, b, data_range=255.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+    )
+
+
+def bicubic(factor: int) -> Enlarge:
+    """Pillow's bicubic enlargement, as everybody's baseline."""
+
+    def enlarge(low: Picture) -> Picture:
+        height, width = low.shape[:2]
+        return np.array(Image.fromarray(low).resize((width * factor, height * factor), Image.Resampling.BICUBIC))
+
+    return enlarge
+
+
+def benchmark_pairs(folder: Path, factor: int) -> list[tuple[str, Picture, Picture]]:
+    """(name, low resolution, truth) of each image of a folder. Raises TrainerError where one is broken, or none is."""
+    pairs = []
+    for path in list_photographs([folder]):
+        image = read_rgb(path)
+        truth = image.crop((0, 0, image.width // factor * factor, image.height // factor * factor))
+        pairs.append((path.name, np.array(reduce(truth, factor)), np.array(truth)))
+    return pairs
+
+
+def compared_luma(a: Picture, b: Picture, factor: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The Y of two pictures without the border that the protocol leaves out."""
+    cut = np.s_[factor:-factor, factor:-factor]
+    return luma(a)[cut], luma(b)[cut]
+
+
+def mean_psnr(enlarge: Enlarge, folder: Path, factor: int) -> float:
+    """PSNR in dB on Y, averaged over the images of a folder."""
+    scores = [psnr(*compared_luma(enlarge(low), truth, factor)) for _, low, truth in benchmark_pairs(folder, factor)]
+    return float(np.mean(scores))
