@@ -42,6 +42,7 @@ class Run:
             self._forget_metrics_after(state["iteration"])
         else:
             self._metrics.unlink(missing_ok=True)
+            self.skipped.unlink(missing_ok=True)
         replace_file(self.directory / "config.json", json.dumps(recipe, indent=2).encode())
         return state
 

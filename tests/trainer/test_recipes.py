@@ -190,6 +190,44 @@ def test_what_the_user_can_mend_is_one_line(
     assert message in process.stderr.splitlines()[-1]
 
 
+def test_broken_photographs_are_told_of_at_the_end(photographs, tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for path in photographs.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "broken.jpg").write_bytes(b"not a picture")
+    config = tmp_path / "x2.toml"
+    config.write_text(UPSCALE.replace("= 60", "= 10"))
+    output = invoke("upscale", config, "--data", folder, "--run", tmp_path / "run", "--validation", photographs).output
+    assert "1 photographs could not be read and were skipped" in output
+    training = load(tmp_path / "run/checkpoints/upscale/x2.safetensors").card.training
+    assert (training["photographs"], training["photographs_skipped"]) == (5, 1)
+    assert training["seconds"] > 0
+    assert [line["psnr"] > 10 for line in Run(tmp_path / "run").metrics() if "psnr" in line] == [True]
+
+
+def test_a_neutral_recipe_needs_neither_style_nor_loss_network(photographs, tmp_path):
+    config = tmp_path / "neutral.toml"
+    text = STYLE.replace("style_image", "# style_image").replace("neutral_iterations = 2", "neutral_iterations = 12")
+    config.write_text(text.format(style="").replace('"checks"', '"neutral"'))
+    assert invoke("style", config, "--data", photographs, "--run", tmp_path / "run").exit_code == 0
+    card = load(tmp_path / "run/checkpoints/stylize/neutral.safetensors").card
+    assert card.training["loss_network"] is None
+    assert "style_image_sha256" not in card.training
+
+
+def test_a_style_starts_from_a_parent_of_half_its_width(
+    style_config, photographs, vgg16_file, style_image, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(STYLES_VARIABLE, str(style_image.parent))
+    style_config.write_text(style_config.read_text().replace("width = 4", "width = 8"))
+    parent = save_net(tmp_path, "tiny", tiny_style_net())
+    arguments = style_arguments(style_config, photographs, vgg16_file, tmp_path / "run", "--parent", parent)
+    assert invoke(*arguments, "--iterations", "1").exit_code == 0
+    card = load(tmp_path / "run/checkpoints/stylize/checks.safetensors").card
+    assert (card.config["width"], card.parent) == (8, load(parent).version)
+
+
 def test_another_recipe_in_the_same_run_is_refused(
     style_config, photographs, vgg16_file, style_image, tmp_path, monkeypatch
 ):

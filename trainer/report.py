@@ -1,0 +1,142 @@
+"""What `compare` found, as one self-contained page and as Markdown, both from the same numbers."""
+
+import base64
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from trainer import plots, published
+from trainer.errors import TrainerError
+from trainer.findings import Duel, Speed, Styles, Upscaling, UpscalingRow, read_part
+from trainer.runs import replace_file
+
+_COUNTS = (100, 300, 500)
+_COMPARED_AFTER = 100
+
+
+@dataclass(frozen=True)
+class StyleLine:
+    """One style, averaged over its photographs. gatys: after 100 iterations, or the last one of a shorter run."""
+
+    style: str
+    network: float
+    gatys: float
+    after: int
+    equal_at: str
+    duels: list[Duel]
+
+    @property
+    def reached(self) -> bool:
+        """Whether the network is at or below Gatys."""
+        return self.network <= self.gatys
+
+
+@dataclass(frozen=True)
+class Table:
+    """One benchmark at one factor: measured rows, the published ones, and the best value of each column."""
+
+    benchmark: str
+    factor: int
+    rows: list[UpscalingRow]
+    published: list[published.PublishedScore]
+    best: dict[str, float]
+
+
+def write_report(folder: Path, results: Path | None) -> Path:
+    """Write FOLDER/report.html from FOLDER/{upscaling,styles,speed}.json and FOLDER/pictures/; `results` as Markdown.
+
+    Parts that were not measured are said to be missing. Raises TrainerError where there is none at all.
+    """
+    upscaling, styles, speed = read_part(folder, Upscaling), read_part(folder, Styles), read_part(folder, Speed)
+    measured = styles or speed or upscaling
+    if measured is None:
+        raise TrainerError(f"{folder} holds no figures: run `compare --out {folder}` first")
+    values: dict[str, Any] = {
+        "machine": measured.machine,
+        "counts": _COUNTS,
+        "styles": styles,
+        "style_lines": style_lines(styles.duels) if styles else [],
+        "speed": speed,
+        "published_seconds": {row.side_px: row for row in published.SECONDS},
+        "upscaling": upscaling,
+        "tables": tables(upscaling.rows) if upscaling else [],
+    }
+    page = folder / "report.html"
+    replace_file(page, _environment().get_template("report.html").render(values, **_figures(folder, values)).encode())
+    if results is not None:
+        results.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(results, _environment().get_template("results.md").render(values).encode())
+    return page
+
+
+def style_lines(duels: list[Duel]) -> list[StyleLine]:
+    """One line per style, in the order of the duels."""
+    by_style: dict[str, list[Duel]] = defaultdict(list)
+    for duel in duels:
+        by_style[duel.style].append(duel)
+    lines = []
+    for style, own in by_style.items():
+        after = min(_COMPARED_AFTER, *(len(duel.gatys) for duel in own))
+        equal = [duel.equal_at for duel in own]
+        shown = f"> {len(own[0].gatys)}" if None in equal else f"{mean(at for at in equal if at):.0f}"
+        network, gatys = mean(duel.network for duel in own), mean(duel.gatys[after - 1] for duel in own)
+        lines.append(StyleLine(style, network, gatys, after, shown, own))
+    return lines
+
+
+def tables(rows: list[UpscalingRow]) -> list[Table]:
+    """One table per benchmark and factor, in the order of the rows."""
+    groups: dict[tuple[str, int], list[UpscalingRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.benchmark, row.factor].append(row)
+    return [
+        Table(
+            benchmark,
+            factor,
+            own,
+            [s for s in published.SCORES if (s.benchmark, s.factor) == (benchmark.lower(), factor)],
+            {
+                "psnr": max(row.psnr for row in own),
+                "ssim": max(row.ssim for row in own),
+                "lpips": min((row.lpips for row in own if row.lpips is not None), default=-1.0),
+                "relu2_2": min((row.relu2_2 for row in own if row.relu2_2 is not None), default=-1.0),
+            },
+        )
+        for (benchmark, factor), own in groups.items()
+    ]
+
+
+def _figures(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """The plots, as markup, and a function that turns a picture of the folder into a data URI."""
+    drawn = {"objectives": "", "seconds": "", "scatter": ""}
+    if lines := values["style_lines"]:
+        longest = max(lines, key=lambda line: len(line.duels[0].gatys))
+        drawn["objectives"], drawn["plotted_style"] = plots.objectives(longest.duels), longest.style
+    if values["speed"] is not None:
+        drawn["seconds"] = plots.seconds(values["speed"].rows)
+    shown = next((table for table in values["tables"] if table.factor == 4), None)
+    if shown is not None:
+        drawn["scatter"], drawn["scatter_of"] = plots.distortion_and_perception(shown.rows), shown.benchmark
+    figures: dict[str, Any] = {name: Markup(text) for name, text in drawn.items()}  # noqa: S704  # drawn by plots
+
+    def picture(name: str) -> str:
+        data = (folder / "pictures" / f"{name}.jpg").read_bytes()
+        return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+
+    return figures | {"picture": picture}
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("trainer"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
