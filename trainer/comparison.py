@@ -99,6 +99,8 @@ def measure_styles(
 ) -> Styles:
     """Every style against Gatys on held-out photographs, with both pictures written into the folder `pictures`.
 
+    What Gatys came to is kept beside that folder, so that a comparison begun again goes on.
+
     Both minimise the same objective, that of the style's own recipe, in float32.
     """
     pictures.mkdir(parents=True, exist_ok=True)
@@ -110,7 +112,8 @@ def measure_styles(
             image = square(read_rgb(path), plan.side_px)
             terms = style_terms(checkpoint, objective, image)
             total = sum(terms.values())
-            rival = gatys.optimise(objective, to_network([np.array(image)]), iterations, plan.start)
+            content = to_network([np.array(image)])
+            rival = gatys.optimise_once(pictures.parent / "gatys", objective, content, iterations, plan.start)
             equal = next((i + 1 for i, value in enumerate(rival.objective) if value <= total), None)
             image.save(pictures / f"{path.stem}.jpg", quality=92)
             answer = apply(checkpoint.net, np.array(image), torch.device("cpu"))

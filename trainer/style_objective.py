@@ -1,5 +1,6 @@
 """What a network and Gatys' pixels are trained to: the content of one picture, the style of another (paper, 3.2)."""
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +22,8 @@ class Content:
 class StyleObjective:
     """The weighted loss terms of one style image, whose Gram matrices are computed once.
 
-    loss_network: on the device of the pictures. style_image: float (1, 3, H, W) in [0, 1].
+    loss_network: on the device of the pictures. style_image: float (1, 3, H, W) in [0, 1]. identity: tells this objective
+    from any other.
     """
 
     def __init__(self, loss_network: LossNetwork, loss: StyleLoss, style_image: Tensor) -> None:
@@ -31,6 +33,8 @@ class StyleObjective:
             "relative": losses.relative_style_reconstruction,
             "absolute": losses.style_reconstruction,
         }[loss.gram_scale]
+        style = hashlib.sha256(style_image.contiguous().cpu().numpy().tobytes()).hexdigest()
+        self.identity = f"{style} {loss.model_dump_json()} {loss_network.digest}"
         with torch.no_grad():
             features = loss_network(style_image, list(self._weights))
             self._grams = {name: losses.gram(features[name]) for name in self._weights}

@@ -4,7 +4,7 @@ import torch
 from nets.pixels import to_network
 from tests.conftest import picture
 from tests.trainer.conftest import random_vgg16
-from trainer.baselines.gatys import optimise
+from trainer.baselines.gatys import optimise, optimise_once
 from trainer.config import StyleLoss
 from trainer.loss_network import LossNetwork
 from trainer.style_objective import StyleObjective
@@ -36,6 +36,17 @@ def test_the_first_value_from_content_has_no_content_loss(objective):
         terms = objective.terms(CONTENT, objective.content(CONTENT))
     assert terms["content"].item() == 0.0
     assert optimise(objective, CONTENT, 1, "content").objective == [pytest.approx(terms["style"].item(), rel=1e-4)]
+
+
+def test_what_was_optimised_once_is_not_again(objective, tmp_path):
+    first = optimise_once(tmp_path, objective, CONTENT, 3, "noise")
+    again = optimise_once(tmp_path, objective, CONTENT, 3, "noise")
+    assert again.seconds == first.seconds  # a clock would have told otherwise
+    assert again.objective == first.objective
+    assert torch.equal(again.picture, first.picture)
+    optimise_once(tmp_path, objective, CONTENT, 2, "noise")
+    optimise_once(tmp_path, objective, CONTENT.flip(3), 3, "noise")
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_seed_gives_the_same_picture_again(objective):

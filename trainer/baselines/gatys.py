@@ -1,9 +1,12 @@
 """Gatys, Ecker and Bethge 2016: no network is trained; L-BFGS moves the pixels of one picture down the objective."""
 
+import hashlib
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -73,3 +76,22 @@ def optimise(
     except _EnoughError:
         pass
     return Optimised(best.clamp(0.0, 1.0), totals, seconds)
+
+
+def optimise_once(
+    folder: Path, objective: StyleObjective, content_image: Tensor, iterations: int, start: Start
+) -> Optimised:
+    """What `optimise` gives, kept in `folder`: minutes of work that a comparison begun again need not do again."""
+    asked = f"{objective.identity} {iterations} {start} {tuple(content_image.shape)}".encode()
+    digest = hashlib.sha256(asked + content_image.contiguous().numpy().tobytes()).hexdigest()
+    path = folder / f"{digest[:16]}.safetensors"
+    if path.exists():
+        kept = safetensors.torch.load_file(path)
+        return Optimised(kept["picture"], kept["objective"].tolist(), kept["seconds"].tolist())
+    result = optimise(objective, content_image, iterations, start)
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = {name: torch.tensor(getattr(result, name), dtype=torch.float64) for name in ("objective", "seconds")}
+    temporary = path.with_suffix(".tmp")
+    safetensors.torch.save_file({"picture": result.picture.contiguous(), **numbers}, temporary)
+    temporary.replace(path)
+    return result
