@@ -101,19 +101,24 @@ def measure_styles(
 
     What Gatys came to is kept beside that folder, so that a comparison begun again goes on.
 
-    Both minimise the same objective, that of the style's own recipe, in float32.
+    Both meet the same objective, that of the style's own recipe; the loss network computes as it does in training.
     """
     pictures.mkdir(parents=True, exist_ok=True)
+    objectives = {name: objective_of(c, loss_network, style_image(c)) for name, c in checkpoints.items()}
+    precision = choose_precision("auto", torch.device("cpu"))
+    loss_network.features.to(torch.bfloat16 if precision == "bf16" else torch.float32)
     duels = []
     for name, checkpoint in checkpoints.items():
-        objective = objective_of(checkpoint, loss_network, style_image(checkpoint))
+        objective = objectives[name]
         iterations = plan.longest_iterations if name == plan.longest else plan.iterations
         for path in plan.photographs:
             image = square(read_rgb(path), plan.side_px)
             terms = style_terms(checkpoint, objective, image)
             total = sum(terms.values())
             content = to_network([np.array(image)])
-            rival = gatys.optimise_once(pictures.parent / "gatys", objective, content, iterations, plan.start)
+            rival = gatys.optimise_once(
+                pictures.parent / f"gatys-{precision}", objective, content, iterations, plan.start
+            )
             equal = next((i + 1 for i, value in enumerate(rival.objective) if value <= total), None)
             image.save(pictures / f"{path.stem}.jpg", quality=92)
             answer = apply(checkpoint.net, np.array(image), torch.device("cpu"))
@@ -131,7 +136,8 @@ def measure_styles(
                 )
             )
             say(f"{name}, {path.stem}: network {total:.3f}, Gatys {rival.objective[-1]:.3f}, equal at {equal}")
-    return Styles(machine=this_machine(), side_px=plan.side_px, duels=duels)
+    loss_network.features.float()
+    return Styles(machine=this_machine(), side_px=plan.side_px, precision=precision, duels=duels)
 
 
 def measure_speed(

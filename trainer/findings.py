@@ -68,6 +68,7 @@ class Styles(_Part):
 
     machine: Machine
     side_px: int
+    precision: str
     duels: list[Duel]
 
 

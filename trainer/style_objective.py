@@ -22,8 +22,8 @@ class Content:
 class StyleObjective:
     """The weighted loss terms of one style image, whose Gram matrices are computed once.
 
-    loss_network: on the device of the pictures. style_image: float (1, 3, H, W) in [0, 1]. identity: tells this objective
-    from any other.
+    loss_network: on the device of the pictures. style_image: float (1, 3, H, W) in [0, 1]. identity: tells this
+    objective from any other.
     """
 
     def __init__(self, loss_network: LossNetwork, loss: StyleLoss, style_image: Tensor) -> None:

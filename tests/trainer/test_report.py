@@ -51,7 +51,7 @@ def score(method, factor, psnr, lpips, parameters=1000):
 
 @pytest.fixture
 def folder(tmp_path):
-    write_part(tmp_path, Styles(machine=MACHINE, side_px=64, duels=DUELS))
+    write_part(tmp_path, Styles(machine=MACHINE, side_px=64, precision="bf16", duels=DUELS))
     row = SpeedRow(
         side_px=256, precision="bf16", network_seconds=0.04, gatys_seconds_per_iteration=0.5, timed_iterations=3
     )
