@@ -81,12 +81,16 @@ class StyleLoss(_Section):
 
 
 class UpscaleLoss(_Section):
-    """pixel: "l1" or the paper's "squared". feature_weight: of the perceptual loss at feature_layer; 0 turns it off."""
+    """pixel: "l1" or the paper's "squared". feature_weight: of the paper's perceptual loss at feature_layer.
+
+    lpips_weight: of LPIPS, a perceptual loss over five layers of VGG16. A weight of 0 turns a term off.
+    """
 
     pixel: Literal["l1", "squared"] = "l1"
     pixel_weight: float = Field(1.0, ge=0)
     feature_layer: LayerName = "relu2_2"
     feature_weight: float = Field(0.0, ge=0)
+    lpips_weight: float = Field(0.0, ge=0)
 
 
 class Optimiser(_Section):

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from typing import Self
 
 import lpips
 import numpy as np
@@ -28,6 +29,17 @@ class PerceptualDistance:
         with torch.no_grad():
             for name, parameter in self._lpips.net.named_parameters():  # slice1.0.weight is features.0.weight
                 parameter.copy_(vgg16[f"features.{name.split('.', 1)[1]}"])
+
+    def to(self, device: torch.device) -> Self:
+        """Move to a device."""
+        self._loss_network.to(device)
+        self._lpips.to(device)
+        return self
+
+    def loss(self, pictures: Tensor, truth: Tensor) -> Tensor:
+        """LPIPS as something to train for: float (N, 3, H, W) in [0, 1] twice -> scalar, the mean over the batch."""
+        distance: Tensor = self._lpips(pictures, truth, normalize=True)
+        return distance.float().mean()
 
     @torch.inference_mode()
     def lpips(self, a: Picture, b: Picture) -> float:

@@ -190,6 +190,22 @@ def test_what_the_user_can_mend_is_one_line(
     assert message in process.stderr.splitlines()[-1]
 
 
+def test_an_upscaler_is_trained_for_features_and_lpips_and_resumed(photographs, vgg16_file, tmp_path):
+    config = tmp_path / "x2_perceptual.toml"
+    loss = "[loss]\nfeature_weight = 0.1\nlpips_weight = 1.0\n"
+    config.write_text(UPSCALE.replace('"x2"', '"x2_perceptual"').replace("low_res_px = 12", "low_res_px = 16") + loss)
+    arguments = ["upscale", config, "--data", photographs, "--vgg16", vgg16_file, "--workers", 0]
+    invoke(*arguments, "--run", tmp_path / "straight", "--iterations", 20)
+    invoke(*arguments, "--run", tmp_path / "halting", "--iterations", 10)
+    invoke(*arguments, "--run", tmp_path / "halting", "--iterations", 20)
+    straight, halting = (Run(tmp_path / name).metrics() for name in ("straight", "halting"))
+    assert [set(line) >= {"pixel", "feature", "lpips"} for line in straight] == [True, True]
+    for name in ("pixel", "feature", "lpips"):
+        assert halting[1][name] == pytest.approx(straight[1][name], rel=1e-3)
+    card = load(tmp_path / "straight/checkpoints/upscale/x2_perceptual.safetensors").card
+    assert card.training["loss_network"].startswith("vgg16@sha256:")
+
+
 def test_broken_photographs_are_told_of_at_the_end(photographs, tmp_path):
     folder = tmp_path / "photographs"
     folder.mkdir()

@@ -19,7 +19,7 @@ from trainer.commands.options import (
 )
 from trainer.config import Recipe, StyleRecipe, UpscaleRecipe, read_recipe
 from trainer.data import count_skipped
-from trainer.loss_network import load_loss_network
+from trainer.loss_network import load_loss_network, load_vgg16
 from trainer.processes import Processes, joined
 from trainer.publish import publish as publish_checkpoints
 from trainer.recipes import style_transfer, super_resolution
@@ -66,8 +66,8 @@ def upscale(
     recipe = _with_options(read_recipe(config, UpscaleRecipe), parent, iterations)
     directory = Run(run or Path("runs") / recipe.name)
     with joined() as processes:
-        loss_network = load_loss_network(vgg16) if recipe.loss.feature_weight else None
-        inputs = super_resolution.Inputs(data, loss_network, processes, workers, validation)
+        weights = load_vgg16(vgg16) if recipe.loss.feature_weight or recipe.loss.lpips_weight else None
+        inputs = super_resolution.Inputs(data, weights, processes, workers, validation)
         _say_done(processes, super_resolution.train(recipe, inputs, directory), directory)
 
 

@@ -1,5 +1,6 @@
 """Train one factor: photographs in, a network that enlarges out (Johnson et al. 2016, section 3.2 and 4.2)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from trainer.errors import TrainerError
 from trainer.loss_network import LossNetwork
 from trainer.measures import mean_psnr
 from trainer.optimisation import Optimisation
+from trainer.perceptual_distance import PerceptualDistance
 from trainer.precision import choose_precision
 from trainer.processes import ONE_PROCESS, Processes
 from trainer.progress import Progress
@@ -27,13 +29,13 @@ _SAMPLES, _SAMPLE_PX = 3, 320
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a recipe is run on: folders of photographs, the loss network where the loss needs it, the processes.
+    """What a recipe is run on: folders of photographs, VGG16's weights where the loss needs them, the processes.
 
     validation: images that are never trained on; their mean PSNR is logged with every sample.
     """
 
     photographs: list[Path]
-    loss_network: LossNetwork | None
+    vgg16: Mapping[str, Tensor] | None
     processes: Processes = ONE_PROCESS
     workers: int = 0
     validation: Path | None = None
@@ -46,7 +48,9 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
     precision = processes.first(lambda: choose_precision(recipe.precision, device))
     net, parent = _network(recipe)
     photographs = list_photographs(inputs.photographs)
-    used = f"vgg16@sha256:{inputs.loss_network.digest}" if inputs.loss_network is not None else None
+    loss_network = LossNetwork(inputs.vgg16) if inputs.vgg16 is not None else None
+    distance = PerceptualDistance(inputs.vgg16) if inputs.vgg16 is not None and recipe.loss.lpips_weight else None
+    used = f"vgg16@sha256:{loss_network.digest}" if loss_network is not None else None
     settings = recipe.model_dump() | {
         "parent": parent or "",
         "photographs": digest_of(photographs),
@@ -60,7 +64,8 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
     first = optimisation.first
     parallel = processes.parallel(net)
 
-    loss_network = inputs.loss_network
+    if distance is not None:
+        distance.to(device)
     if loss_network is not None:
         loss_network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         loss_network.features.to(torch.bfloat16 if precision == "bf16" else torch.float32)
@@ -86,6 +91,9 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 output = parallel(low)
             terms = loss_terms(loss_network, recipe.loss, output, high)
+            if distance is not None:
+                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                    terms["lpips"] = recipe.loss.lpips_weight * distance.loss(output, high)
             gradient = optimisation.step(sum(terms.values(), start=torch.zeros((), device=device)), iteration)
 
             done = iteration + 1
