@@ -58,27 +58,25 @@ def styles(loss_network: LossNetwork) -> list[dict[str, object]]:
     """Every pair of networks of one config: the terms along the path between them."""
     found = {path.stem: load(path) for path in sorted((CHECKPOINTS / "stylize").glob("*.safetensors"))}
     objectives = {
-        name: objective_of(checkpoint, loss_network, style_image_of(checkpoint, CHECKPOINTS))
+        name: objective_of(checkpoint, loss_network, style_image_of(checkpoint, ROOT / "trainer" / "configs"))
         for name, checkpoint in found.items()
         if "style_image_sha256" in checkpoint.card.training
     }
-    photographs = [to_network([np.array(square(read_rgb(p), SIDE_PX))]) for p in list_photographs([PHOTOGRAPHS])]
+    photographs = [to_network([np.array(square(read_rgb(p), SIDE_PX))]) for p in list_photographs([PHOTOGRAPHS])[::2]]
     rows = []
     for one, other in combinations(found, 2):
         if found[one].config != found[other].config:
             continue
-        row: dict[str, object] = {"from": one, "to": other}
-        for end in {one, other} & set(objectives):
+        for end in sorted({one, other} & set(objectives)):
             terms = [along(found[one], found[other], share, objectives[end], photographs) for share in SHARES]
-            wanted = terms if end == other else terms[::-1]
-            monotone = all(later["style"] <= earlier["style"] for earlier, later in pairwise(wanted))
-            row[end] = {
-                "style": [round(t["style"], 3) for t in terms],
-                "content": [round(t["content"], 3) for t in terms],
-            }
-            row[f"{end}_monotone"] = monotone
-            print(f"{one} -> {other}: style of {end} {row[end]['style']} {'monotone' if monotone else 'NOT monotone'}")  # type: ignore[index]
-        rows.append(row)
+            style = [round(term["style"], 2) for term in terms]
+            towards = style if end == other else style[::-1]
+            monotone = all(later <= earlier for earlier, later in pairwise(towards))
+            content = [round(term["content"], 2) for term in terms]
+            rows.append(
+                {"from": one, "to": other, "measured": end, "style": style, "content": content, "monotone": monotone}
+            )
+            print(f"{one} -> {other}: style of {end} {style}{'' if monotone else ', NOT monotone'}, content {content}")
     return rows
 
 

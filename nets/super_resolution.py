@@ -99,6 +99,7 @@ class SrcnnBody(nn.Module):
     """SRCNN 9-5-5 (Dong et al. 2016), on RGB: three convolutions over a bicubic enlargement.
 
     float (N, 3, H, W) -> float32 (N, 3, fH, fW). The whole picture passes through; nothing is added to the enlargement.
+    Training starts from bicubic: three channels of each layer begin as the identity.
     """
 
     def __init__(self, config: SuperResolutionConfig) -> None:
@@ -106,7 +107,13 @@ class SrcnnBody(nn.Module):
         self.factor = config.factor
         self.patches = ReflectionConv(3, config.width, 9)
         self.mapping = ReflectionConv(config.width, config.width // 2, 5)
-        self.output = RgbOutput(config.width // 2, 5, mid_grey=0.5)
+        self.output = RgbOutput(config.width // 2, 5, mid_grey=0.0)
+        nn.init.zeros_(self.output.conv.conv.weight)
+        for conv in (self.patches.conv, self.mapping.conv, self.output.conv.conv):
+            nn.init.zeros_(conv.weight[:3])
+            nn.init.dirac_(conv.weight[:3])
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias[:3])
 
     def forward(self, x: Tensor) -> Tensor:
         enlarged = F.interpolate(x.float(), scale_factor=float(self.factor), mode="bicubic", align_corners=False)

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nets.architecture import ARCHITECTURES
+from nets.golden import golden_input
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
 from tests.conftest import seeded, tiny_style_net, tiny_upscaler
@@ -47,6 +48,13 @@ def test_an_untrained_subpixel_upscaler_is_bicubic():
     x = torch.rand(1, 3, 7, 9)
     net = SuperResolutionNet(SuperResolutionConfig(factor=4, width=8, residual_blocks=2))
     assert torch.equal(net(x), F.interpolate(x, scale_factor=4.0, mode="bicubic", align_corners=False))
+
+
+def test_an_untrained_srcnn_is_bicubic_too():
+    net = SuperResolutionNet(SuperResolutionConfig(factor=2, width=8, body="srcnn"))
+    x = golden_input()
+    expected = F.interpolate(x, scale_factor=2.0, mode="bicubic", align_corners=False).clamp_min(0.0)
+    assert torch.allclose(net(x), expected, atol=1e-6)
 
 
 def test_the_answer_does_not_depend_on_the_rest_of_the_batch():
