@@ -1,22 +1,25 @@
 """The plots of the report, as SVG text to stand in a page."""
 
 import io
+from html import escape
 from statistics import mean
 
+import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trainer.findings import Duel, SpeedRow, UpscalingRow
 
-_INK, _ACCENT = "#666", "#c2410c"
+_INK, _ACCENT = "#666666", "#c2410c"  # stand for the page's own colours, which follow its light or dark
 
 
 def objectives(duels: list[Duel]) -> str:
     """Gatys' objective by iteration and the network's as a line, both averaged over the photographs of one style."""
     figure, axes = _figure("iterations of Gatys et al. (L-BFGS)", "objective")
-    curve = [mean(values) for values in zip(*(duel.gatys for duel in duels), strict=True)]
+    shortest = min(len(duel.gatys) for duel in duels)
+    curve = [mean(duel.gatys[i] for duel in duels) for i in range(shortest)]
     network = mean(duel.network for duel in duels)
-    axes.plot(range(1, len(curve) + 1), curve, color=_INK, label="Gatys et al.")
+    axes.plot(range(1, shortest + 1), curve, color=_INK, label="Gatys et al.")
     axes.axhline(network, color=_ACCENT, label=f"the network, one pass ({network:.2f})")
     equal = next((i + 1 for i, value in enumerate(curve) if value <= network), None)
     if equal is not None:
@@ -24,29 +27,37 @@ def objectives(duels: list[Duel]) -> str:
         axes.annotate(f"equal after {equal}", (equal, network), (6, 8), textcoords="offset points", color=_ACCENT)
     axes.set_yscale("log")
     axes.legend(frameon=False, labelcolor=_INK)
-    return _svg(figure)
+    crossing = f"equal after {equal}" if equal else f"not equal within {shortest} iterations"
+    return _svg(
+        figure, "objectives", f"Gatys' objective falls over the iterations; the network's is a line; {crossing}."
+    )
 
 
 def seconds(rows: list[SpeedRow]) -> str:
     """Seconds of one pass and of 500 iterations, by size."""
     figure, axes = _figure("side of the picture, px", "seconds")
     sides = [str(row.side_px) for row in rows]
-    axes.plot(sides, [500 * row.gatys_seconds_per_iteration for row in rows], "o-", color=_INK, label="Gatys, 500")
+    gatys = [500 * row.gatys_seconds_per_iteration for row in rows]
+    axes.plot(sides, gatys, "o-", color=_INK, label="Gatys et al., 500 iterations")
     axes.plot(sides, [row.network_seconds for row in rows], "o-", color=_ACCENT, label="the network")
     axes.set_yscale("log")
     axes.legend(frameon=False, labelcolor=_INK)
-    return _svg(figure)
+    ratios = ", ".join(f"{row.ratio(500):.0f} times at {row.side_px} px" for row in rows)
+    return _svg(figure, "seconds", f"Seconds by size: Gatys, 500 iterations, takes longer than the network {ratios}.")
 
 
 def distortion_and_perception(rows: list[UpscalingRow]) -> str:
-    """PSNR against LPIPS: to the right is faithful, up is alike to the eye."""
-    figure, axes = _figure("PSNR, dB", "LPIPS (downwards is more alike)")
-    for row in rows:
-        if row.lpips is not None:
-            axes.plot([row.psnr], [row.lpips], "o", color=_ACCENT)
-            axes.annotate(row.method, (row.psnr, row.lpips), (6, 4), textcoords="offset points", color=_INK)
+    """PSNR against LPIPS: to the right is more faithful, down is more alike to the eye. "" where no row has LPIPS."""
+    points = [(row.method, row.psnr, row.lpips) for row in rows if row.lpips is not None]
+    if not points:
+        return ""
+    figure, axes = _figure("PSNR, dB (to the right is more faithful)", "LPIPS (downwards is more alike)")
+    for method, psnr, lpips in points:
+        axes.plot([psnr], [lpips], "o", color=_ACCENT)
+        axes.annotate(method, (psnr, lpips), (6, 4), textcoords="offset points", color=_INK)
     axes.margins(0.25, 0.15)
-    return _svg(figure)
+    said = "; ".join(f"{method} {psnr:.2f} dB, {lpips:.4f}" for method, psnr, lpips in points)
+    return _svg(figure, "scatter", f"PSNR and LPIPS of each method: {said}.")
 
 
 def _figure(x: str, y: str) -> tuple[Figure, Axes]:
@@ -58,11 +69,17 @@ def _figure(x: str, y: str) -> tuple[Figure, Axes]:
     axes.set_ylabel(y, color=_INK)
     axes.tick_params(colors=_INK, which="both")
     axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_INK)
     return figure, axes
 
 
-def _svg(figure: Figure) -> str:
+def _svg(figure: Figure, name: str, alternative: str) -> str:
+    """SVG without what a page does not want: declarations, the drawer's links, ids that other plots have too."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    with mpl.rc_context({"svg.hashsalt": name}):  # the same figures give the same file
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = buffer.getvalue()
-    return text[text.index("<svg") :]  # a page wants neither the XML declaration nor the document type
+    text = text[text.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{escape(alternative)}" ', 1)
+    for mark in (' id="', 'href="#', "url(#"):
+        text = text.replace(mark, f"{mark}{name}-")
+    return text.replace(_INK, "currentColor").replace(_ACCENT, "var(--accent)")

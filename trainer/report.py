@@ -12,11 +12,13 @@ from markupsafe import Markup
 
 from trainer import plots, published
 from trainer.errors import TrainerError
-from trainer.findings import Duel, Speed, Styles, Upscaling, UpscalingRow, read_part
+from trainer.findings import Duel, Machine, Speed, Styles, Upscaling, UpscalingRow, read_part
 from trainer.runs import replace_file
 
 _COUNTS = (100, 300, 500)
 _COMPARED_AFTER = 100
+_ABSENT = "\N{EN DASH}"
+_PLACES = {"psnr": 2, "ssim": 4, "lpips": 4, "relu2_2": 4}
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,22 @@ class StyleLine:
 
 @dataclass(frozen=True)
 class Table:
-    """One benchmark at one factor: measured rows, the published ones, and the best value of each column."""
+    """One benchmark at one factor: measured rows and the published ones."""
 
     benchmark: str
     factor: int
     rows: list[UpscalingRow]
     published: list[published.PublishedScore]
-    best: dict[str, float]
+
+    def cells(self, row: UpscalingRow) -> list[tuple[str, bool]]:
+        """PSNR, SSIM, LPIPS and relu2_2 as text, each with whether it is the best that was measured."""
+        cells = []
+        for name, places in _PLACES.items():
+            value = getattr(row, name)
+            known = [other for r in self.rows if (other := getattr(r, name)) is not None]
+            best = max if name in {"psnr", "ssim"} else min
+            cells.append((_ABSENT, False) if value is None else (f"{value:.{places}f}", value == best(known)))
+        return cells
 
 
 def write_report(folder: Path, results: Path | None) -> Path:
@@ -53,12 +64,19 @@ def write_report(folder: Path, results: Path | None) -> Path:
     Parts that were not measured are said to be missing. Raises TrainerError where there is none at all.
     """
     upscaling, styles, speed = read_part(folder, Upscaling), read_part(folder, Styles), read_part(folder, Speed)
-    measured = styles or speed or upscaling
-    if measured is None:
+    measured = {"styles": styles, "speed": speed, "super-resolution": upscaling}
+    machines: dict[Machine, list[str]] = defaultdict(list)
+    for name, part in measured.items():
+        if part is not None:
+            machines[part.machine].append(name)
+    if not machines:
         raise TrainerError(f"{folder} holds no figures: run `compare --out {folder}` first")
     values: dict[str, Any] = {
-        "machine": measured.machine,
+        "absent": _ABSENT,
+        "machines": machines,
         "counts": _COUNTS,
+        "compared_after": _COMPARED_AFTER,
+        "equality": published.EQUALITY,
         "styles": styles,
         "style_lines": style_lines(styles.duels) if styles else [],
         "speed": speed,
@@ -82,11 +100,15 @@ def style_lines(duels: list[Duel]) -> list[StyleLine]:
     lines = []
     for style, own in by_style.items():
         after = min(_COMPARED_AFTER, *(len(duel.gatys) for duel in own))
-        equal = [duel.equal_at for duel in own]
-        shown = f"> {len(own[0].gatys)}" if None in equal else f"{mean(at for at in equal if at):.0f}"
         network, gatys = mean(duel.network for duel in own), mean(duel.gatys[after - 1] for duel in own)
-        lines.append(StyleLine(style, network, gatys, after, shown, own))
+        lines.append(StyleLine(style, network, gatys, after, _equal_at(own), own))
     return lines
+
+
+def _equal_at(duels: list[Duel]) -> str:
+    """The mean; a lower bound of it where Gatys stayed above the network, since such a duel tells its length only."""
+    iterations = mean(duel.equal_at or len(duel.gatys) for duel in duels)
+    return f"> {int(iterations)}" if any(duel.equal_at is None for duel in duels) else f"{iterations:.0f}"
 
 
 def tables(rows: list[UpscalingRow]) -> list[Table]:
@@ -100,12 +122,6 @@ def tables(rows: list[UpscalingRow]) -> list[Table]:
             factor,
             own,
             [s for s in published.SCORES if (s.benchmark, s.factor) == (benchmark.lower(), factor)],
-            {
-                "psnr": max(row.psnr for row in own),
-                "ssim": max(row.ssim for row in own),
-                "lpips": min((row.lpips for row in own if row.lpips is not None), default=-1.0),
-                "relu2_2": min((row.relu2_2 for row in own if row.relu2_2 is not None), default=-1.0),
-            },
         )
         for (benchmark, factor), own in groups.items()
     ]
@@ -114,21 +130,22 @@ def tables(rows: list[UpscalingRow]) -> list[Table]:
 def _figures(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
     """The plots, as markup, and a function that turns a picture of the folder into a data URI."""
     drawn = {"objectives": "", "seconds": "", "scatter": ""}
+    plotted_style = ""
     if lines := values["style_lines"]:
         longest = max(lines, key=lambda line: len(line.duels[0].gatys))
-        drawn["objectives"], drawn["plotted_style"] = plots.objectives(longest.duels), longest.style
+        drawn["objectives"], plotted_style = plots.objectives(longest.duels), longest.style
     if values["speed"] is not None:
         drawn["seconds"] = plots.seconds(values["speed"].rows)
-    shown = next((table for table in values["tables"] if table.factor == 4), None)
-    if shown is not None:
-        drawn["scatter"], drawn["scatter_of"] = plots.distortion_and_perception(shown.rows), shown.benchmark
+    for table in values["tables"]:
+        if (table.benchmark.lower(), table.factor) == ("set5", 4):
+            drawn["scatter"] = plots.distortion_and_perception(table.rows)
     figures: dict[str, Any] = {name: Markup(text) for name, text in drawn.items()}  # noqa: S704  # drawn by plots
 
-    def picture(name: str) -> str:
-        data = (folder / "pictures" / f"{name}.jpg").read_bytes()
-        return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+    def picture(name: str) -> str | None:
+        path = folder / "pictures" / f"{name}.jpg"
+        return f"data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}" if path.exists() else None
 
-    return figures | {"picture": picture}
+    return figures | {"picture": picture, "plotted_style": plotted_style}
 
 
 def _environment() -> Environment:

@@ -1,6 +1,7 @@
 """The report, from figures written by hand."""
 
 import base64
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -13,6 +14,7 @@ from trainer.report import style_lines, write_report
 
 MACHINE = Machine(processor="an <abacus> & beads", threads=2, torch_version="2.14.1", date="2026-11-23")
 FALLING = [10.0 / (i + 1) for i in range(120)]  # 0.1 after 100 iterations, 2.0 after 5
+DASH = "\N{EN DASH}"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -70,7 +72,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.sources, self.words, self.alt = [], [], [], []
+        self.open, self.sources, self.words, self.alt, self.ids = [], [], [], [], []
         self.feed(text)
         assert self.open == []
 
@@ -78,11 +80,15 @@ class Page(HTMLParser):
         if tag not in VOID:
             self.open.append(tag)
         values = dict(attributes)
-        self.sources += [values[name] for name in ("src", "href") if name in values]
+        self.note(values)
         self.alt += [values["alt"]] if tag == "img" else []
 
     def handle_startendtag(self, tag, attributes):
-        self.sources += [value for name, value in attributes if name in {"src", "href"}]
+        self.note(dict(attributes))
+
+    def note(self, values):
+        self.sources += [values[name] for name in ("src", "href", "xlink:href") if name in values]
+        self.ids += [values["id"]] if "id" in values else []
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -105,6 +111,13 @@ def test_a_style_is_averaged_over_its_photographs():
     assert udnie.reached
 
 
+def test_a_duel_that_gatys_did_not_win_counts_as_no_less_than_its_length():
+    [style] = style_lines([duel("wave", "cat", 2.0, FALLING, 5), duel("wave", "cup", 0.01, FALLING, None)])
+    assert style.equal_at == "> 62"  # (5 + 120) / 2 is 62.5, and the true mean is more
+    [style] = style_lines([duel("wave", name, 0.01, FALLING[:100], None) for name in ("cat", "cup")])
+    assert style.equal_at == "> 100"
+
+
 def test_the_page_is_whole_and_needs_nothing_else(folder):
     path = write_report(folder, None)
     text = path.read_text(encoding="utf-8")
@@ -114,12 +127,24 @@ def test_the_page_is_whole_and_needs_nothing_else(folder):
     assert base64.b64decode(pictures[0].split(",")[1]) == (folder / "pictures" / "cat.jpg").read_bytes()
     assert all(source.startswith(("data:", "#")) for source in page.sources)
     assert "<script" not in text
-    assert text.count("<svg") == 3
+    assert text.count("<svg") == text.count('<svg role="img" aria-label="') == 3
+    assert len(page.ids) == len(set(page.ids))
+    assert {source[1:] for source in page.sources if source.startswith("#")} <= set(page.ids)
+    assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(page.ids)
+    assert "equal after 4." in text  # the mean network, 3.0, is met by 10 / 4
     assert "an <abacus> & beads" in " ".join(page.words)
     assert "1250" in page.words  # 100 x 0.5 s / 0.04 s
     assert "28.40" in page.words
     assert "the paper, per-pixel (unverified)" in page.words
     assert "SRCNN, published" in page.words
+    assert "bicubic, published" in page.words
+    assert "0.20 (after 50)" in page.words
+    assert "> 50" in page.words
+
+
+def test_the_same_figures_give_the_same_page(folder):
+    first = write_report(folder, None).read_bytes()
+    assert write_report(folder, None).read_bytes() == first
 
 
 def test_the_markdown_has_the_same_numbers(folder, tmp_path):
@@ -127,13 +152,21 @@ def test_the_markdown_has_the_same_numbers(folder, tmp_path):
     write_report(folder, results)
     text = results.read_text(encoding="utf-8")
     assert cells(text, "`wave`") == ["`wave`", "3.00", "0.10", "4", "no"]
-    assert cells(text, "`udnie`") == ["`udnie`", "0.02", "0.20", "> 50", "yes"]
+    assert cells(text, "`udnie`") == ["`udnie`", "0.02", "0.20 (after 50)", "> 50", "yes"]
     assert cells(text, "256 px") == ["256 px", "0.040", "50.0", "150.0", "250.0", "1250", "3750", "6250"]
-    assert cells(text, "the paper") == ["the paper", "0.015", "3.17", "9.52", "15.86", "211", "635", "1057"]
-    assert cells(text, "bicubic") == ["bicubic", "-", "28.43", "0.7107", "-", "-"]
+    paper = ["the paper (*unverified*)", "0.015", "3.17", "9.52", "15.86", "212", "636", "1060"]
+    assert cells(text, paper[0]) == paper
+    assert cells(text, "bicubic") == ["bicubic", DASH, "28.43", "0.7107", DASH, DASH]
     assert cells(text, "x4") == ["x4", "1,000", "**31.00**", "**0.7750**", "0.2500", "0.2500"]
     assert cells(text, "x4_perceptual") == ["x4_perceptual", "1,000", "30.00", "0.7500", "**0.1250**", "**0.1250**"]
     assert cells(text, "the paper, perceptual (*unverified*)")[2] == "27.09"
+    assert cells(text, "bicubic, published")[2] == "28.42"
+    assert "The paper found 50 to 100 (*unverified*)." in text
+    assert text.startswith(
+        "<!-- Written by `python -m trainer compare`; must not be edited by hand. -->\n\n# Results\n"
+    )
+    assert not [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")]
+    assert text.count("Measured on") == 1
 
 
 def test_what_was_not_measured_is_said(folder, tmp_path):
@@ -144,6 +177,29 @@ def test_what_was_not_measured_is_said(folder, tmp_path):
     assert "Not measured: `compare --part speed` does." in text
     assert "Not measured: `compare --part upscaling` does." in text
     assert "`wave`" in text
+    assert "Not measured:" in (folder / "report.html").read_text()
+
+
+def test_parts_of_different_days_say_so(folder, tmp_path):
+    later = MACHINE.model_copy(update={"date": "2026-11-24"})
+    speed = Speed.model_validate_json((folder / "speed.json").read_text())
+    write_part(folder, speed.model_copy(update={"machine": later}))
+    write_report(folder, tmp_path / "results.md")
+    text = (tmp_path / "results.md").read_text()
+    assert "Measured on 2026-11-23 (styles, super-resolution): " in text
+    assert "Measured on 2026-11-24 (speed): " in text
+
+
+def test_a_picture_that_was_not_kept_is_said(folder):
+    (folder / "pictures" / "cup-wave-gatys.jpg").unlink()
+    page = Page(write_report(folder, None).read_text())
+    assert "cup by Gatys et al. in the style wave: this picture was not kept." in page.words
+
+
+def test_without_lpips_there_is_no_scatter_plot(folder):
+    rows = [score("bicubic", 4, 28.43, None, 0), score("x4", 4, 31.0, None)]
+    write_part(folder, Upscaling(machine=MACHINE, rows=rows))
+    assert write_report(folder, None).read_text().count("<svg") == 2
 
 
 def test_an_empty_folder_is_no_report(tmp_path):
