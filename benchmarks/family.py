@@ -55,7 +55,7 @@ def main() -> None:
 
 @torch.inference_mode()
 def styles(loss_network: LossNetwork) -> list[dict[str, object]]:
-    """Every pair of networks of one config: the terms along the path between them."""
+    """Neutral and the parent with every other, and a pair of siblings: the terms along the paths between them."""
     found = {path.stem: load(path) for path in sorted((CHECKPOINTS / "stylize").glob("*.safetensors"))}
     objectives = {
         name: objective_of(checkpoint, loss_network, style_image_of(checkpoint, ROOT / "trainer" / "configs"))
@@ -65,7 +65,8 @@ def styles(loss_network: LossNetwork) -> list[dict[str, object]]:
     photographs = [to_network([np.array(square(read_rgb(p), SIDE_PX))]) for p in list_photographs([PHOTOGRAPHS])[::2]]
     rows = []
     for one, other in combinations(found, 2):
-        if found[one].config != found[other].config:
+        central = {one, other} & {"neutral", "starry_night"} or (one, other) in SHOWN
+        if found[one].config != found[other].config or not central:
             continue
         for end in sorted({one, other} & set(objectives)):
             terms = [along(found[one], found[other], share, objectives[end], photographs) for share in SHARES]
