@@ -16,8 +16,16 @@ Written by `make pictures` from the cards of the bundled checkpoints (`GET /mode
 
 ![Every factor on the same crop](images/upscale.jpg)
 
-All checkpoints are CC0. Minutes are of two CPU cores, often with another training beside; a dash: not recorded then.
-Iterations are those of the last step; `from` is the network that it started from.
+All checkpoints are CC0. Minutes are of one or two CPU cores, with other trainings beside; a dash: not recorded then
+(and of `x8` only the last 500 iterations were). Iterations are those of the last step; `from` is the network that it
+started from. `starry_night` came from the first mosaic network, `x4` from 4,000 iterations from scratch that `x2` and
+`x8` started from too.
+
+What the pictures show: `the_scream`, `wave` and `composition_vii` leave some smooth backgrounds as flat veils of one
+colour; `engraving` has the lines and few of the flat colours; `udnie` the planes and little of the contrast;
+`neutral` drifts in colour and greys flat regions ([ADR 4](decisions/0004-one-family.md)). `x4_perceptual` has a faint
+weave in fur at high magnification, and `x8_perceptual` is noisier than `x8` without a better LPIPS
+([results.md](results.md)).
 """
 
 
