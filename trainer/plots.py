@@ -1,12 +1,16 @@
-"""The plots of the report, as SVG text to stand in a page."""
+"""The plots of the report, as SVG text to stand in a page.
+
+matplotlib is imported where it draws: importing it writes a cache into the home directory.
+"""
 
 import io
 from html import escape
 from statistics import mean
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 from trainer.findings import Duel, SpeedRow, UpscalingRow
 
@@ -60,7 +64,9 @@ def distortion_and_perception(rows: list[UpscalingRow]) -> str:
     return _svg(figure, "scatter", f"PSNR and LPIPS of each method: {said}.")
 
 
-def _figure(x: str, y: str) -> tuple[Figure, Axes]:
+def _figure(x: str, y: str) -> tuple["Figure", "Axes"]:
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     figure.patch.set_alpha(0)
     axes = figure.add_subplot()
@@ -73,8 +79,10 @@ def _figure(x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _svg(figure: Figure, name: str, alternative: str) -> str:
+def _svg(figure: "Figure", name: str, alternative: str) -> str:
     """SVG without what a page does not want: declarations, the drawer's links, ids that other plots have too."""
+    import matplotlib as mpl  # noqa: PLC0415
+
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):  # the same figures give the same file
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))

@@ -95,9 +95,9 @@ def test_the_documentation_describes_both_endpoints(client):
     assert client.get("/docs").status_code == 200
     assert client.get("/").headers["location"] == "/docs"
     paths = client.get("/openapi.json").json()["paths"]
-    for path, parameter in (("/stylize", "style"), ("/upscale", "factor")):
+    for path, parameters in (("/stylize", {"style", "format"}), ("/upscale", {"factor", "detail", "format"})):
         operation = paths[path]["post"]
-        assert {each["name"] for each in operation["parameters"]} == {parameter, "format"}
+        assert {each["name"] for each in operation["parameters"]} == parameters
         assert set(operation["requestBody"]["content"]) == {
             "image/jpeg",
             "image/png",
