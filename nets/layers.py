@@ -25,13 +25,14 @@ def reflection_pad(x: Tensor, pixels: int) -> Tensor:
     return x
 
 
-def grain(height: int, width: int, device: torch.device) -> Tensor:
+def grain(height: int, width: int, device: torch.device, top: int = 0, left: int = 0) -> Tensor:
     """Fixed noise, the same at a pixel whatever the picture's size: float32 (1, 1, H, W), uniform in [-1, 1].
 
-    A hash of the coordinates in 32-bit integers, so that every device and library gives the same.
+    A hash of the coordinates in 32-bit integers, so that every device and library gives the same. top, left: where in
+    the picture the first row and column lie.
     """
-    y = torch.arange(height, device=device, dtype=torch.int64)[:, None]
-    x = torch.arange(width, device=device, dtype=torch.int64)[None, :]
+    y = torch.arange(top, top + height, device=device, dtype=torch.int64)[:, None]
+    x = torch.arange(left, left + width, device=device, dtype=torch.int64)[None, :]
     n = (x * 374_761_393 + y * 668_265_263) & 0xFFFFFFFF
     n = ((n ^ (n >> 13)) * 1_274_126_177) & 0xFFFFFFFF
     n = (n ^ (n >> 16)) & 0xFFFF

@@ -1,0 +1,192 @@
+"""Feature maps computed band by band: rows that stay in the processor's caches, and a place to pause after each.
+
+A network works through one layer after the other. Each layer's map is held whole, in the precision of the
+convolution; what is done to it before the next one (normalise, ReLU, enlarge, mirror the border) is done to the rows of
+one band when they are read. The answer is the whole image's, because each band reads the rows that it needs beyond
+its own. Between two bands the computation may pause, or never go on.
+"""
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nets.layers import NORM_EPSILON, InstanceNorm
+
+Answer = TypeVar("Answer")
+
+Steps = Generator[None, None, Answer]
+"""A computation that pauses between its parts: each `next()` is one; the answer is the StopIteration's value."""
+
+
+def finish(steps: "Steps[Answer]") -> Answer:
+    """Run a computation to its end, without pausing."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and variance of each channel over space: float32 (C,), of one image."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+class Rows(Protocol):
+    """Something (1, C, height, width) of which rows can be had."""
+
+    height: int
+    width: int
+
+    def read(self, top: int, bottom: int) -> Tensor:
+        """Rows `top` (included) to `bottom` (excluded): (1, C, bottom - top, width)."""
+
+
+class FeatureMap:
+    """A map held whole, (1, C, H, W) channels_last, and what is done to its rows when they are read."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+        self.height, self.width = values.shape[-2:]
+        self._norm: InstanceNorm | None = None
+        self._statistics: Statistics | None = None
+        self._relu = False
+
+    def normalised(self, norm: InstanceNorm, statistics: Statistics, relu: bool) -> "FeatureMap":
+        """The same map, normalised (and rectified) when it is read."""
+        view = FeatureMap(self.values)
+        view._norm, view._statistics, view._relu = norm, statistics, relu
+        return view
+
+    def read(self, top: int, bottom: int) -> Tensor:
+        rows = self.values[..., top:bottom, :]
+        if self._norm is not None and self._statistics is not None:
+            rows = F.batch_norm(
+                rows,
+                self._statistics.mean,
+                self._statistics.variance,
+                self._norm.weight,
+                self._norm.bias,
+                False,
+                0.0,
+                NORM_EPSILON,
+            )
+        return rows.relu_() if self._relu else rows
+
+
+class Doubled:
+    """Rows enlarged twice by nearest neighbour, cut to a size. See `nets.layers.ResizeConv`."""
+
+    def __init__(self, source: Rows, size: tuple[int, int]) -> None:
+        self._source = source
+        self.height, self.width = size
+
+    def read(self, top: int, bottom: int) -> Tensor:
+        rows = self._source.read(top // 2, (bottom + 1) // 2)
+        n, c, h, w = rows.shape
+        # As F.interpolate(mode="nearest") does it, in a tenth of the time.
+        doubled = rows.permute(0, 2, 3, 1)[:, :, None, :, None].expand(n, h, 2, w, 2, c).reshape(n, 2 * h, 2 * w, c)
+        return doubled.permute(0, 3, 1, 2)[..., top % 2 : top % 2 + bottom - top, : self.width]
+
+
+def bands(height: int, rows: int) -> Iterator[tuple[int, int]]:
+    """Cut `height` rows into bands of about `rows`, none of them much smaller than the others."""
+    count = max(1, round(height / max(1, rows)))
+    for i in range(count):
+        yield height * i // count, height * (i + 1) // count
+
+
+class Moments:
+    """Mean and variance over all the bands of a map, put together from those of each (Chan et al. 1979)."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._mean: Tensor | None = None
+        self._squares: Tensor | None = None
+
+    def add(self, band: Tensor) -> None:
+        """Take in (1, C, h, W)."""
+        count = band.shape[-2] * band.shape[-1]
+        mean, variance = (torch.zeros(band.shape[1], device=band.device) for _ in range(2))
+        torch.batch_norm_update_stats(band, mean, variance, 1.0)  # momentum 1: what it had before is forgotten
+        squares = variance * (count - 1)  # its variance is that of a sample
+        if self._mean is None or self._squares is None:
+            self._count, self._mean, self._squares = count, mean, squares
+            return
+        total = self._count + count
+        difference = mean - self._mean
+        self._squares += squares + difference**2 * (self._count * count / total)
+        self._mean += difference * (count / total)
+        self._count = total
+
+    def statistics(self) -> Statistics:
+        """What was taken in, together."""
+        assert self._mean is not None
+        assert self._squares is not None
+        return Statistics(self._mean, self._squares / self._count)
+
+
+def convolve(conv: nn.Conv2d, pad: int, source: Rows, top: int, bottom: int) -> Tensor:
+    """Rows `top` to `bottom` of a convolution's answer, borders mirrored by `pad`: (1, C', bottom - top, W')."""
+    answer: Tensor = conv(_framed(conv, pad, source, top, bottom))
+    return answer
+
+
+def convolve_to_rgb(conv: nn.Conv2d, pad: int, source: Rows, top: int, bottom: int) -> Tensor:
+    """As `convolve`, for a 9 x 9 kernel with three answers and no bias: float32, in half the time on a CPU.
+
+    Vector units work on sixteen channels at once and would be idle for thirteen. So the kernel is cut into three
+    of three rows each, which stand side by side as nine channels, and are added up three rows apart.
+    """
+    rows = _framed(conv, pad, source, top, bottom)
+    thirds = conv.weight.unflatten(2, (3, 3)).permute(2, 0, 1, 3, 4).flatten(0, 1)
+    partial = F.conv2d(rows, thirds).contiguous().unflatten(1, (3, 3))
+    height = bottom - top
+    answer = partial[:, 0, :, :height].float()
+    answer += partial[:, 1, :, 3 : 3 + height]
+    answer += partial[:, 2, :, 6 : 6 + height]
+    return answer
+
+
+def _framed(conv: nn.Conv2d, pad: int, source: Rows, top: int, bottom: int) -> Tensor:
+    """The rows that a convolution needs for its answer's rows `top` to `bottom`, mirrored at the borders."""
+    first, last = top * conv.stride[0] - pad, (bottom - 1) * conv.stride[0] - pad + conv.kernel_size[0]
+    rows = source.read(max(first, 0), min(last, source.height))
+    return _mirrored(rows, pad, max(-first, 0), max(last - source.height, 0))
+
+
+def _mirrored(rows: Tensor, sides: int, above: int, below: int) -> Tensor:
+    """What F.pad(mode="reflect") does, without its detour through float32 and another memory layout."""
+    n, c, h, w = rows.shape
+    whole = rows.new_empty((n, above + h + below, sides + w + sides, c)).permute(0, 3, 1, 2)
+    whole[..., above : above + h, sides : sides + w] = rows
+    inside = whole[..., above : above + h, :]
+    inside[..., :sides] = rows[..., 1 : sides + 1].flip(-1)
+    inside[..., sides + w :] = rows[..., w - 1 - sides : w - 1].flip(-1)
+    whole[..., :above, :] = inside[..., 1 : above + 1, :].flip(-2)
+    whole[..., above + h :, :] = inside[..., h - 1 - below : h - 1, :].flip(-2)
+    return whole
+
+
+def convolve_map(conv: nn.Conv2d, pad: int, source: Rows, band_pixels: int) -> Steps[tuple[FeatureMap, Statistics]]:
+    """A convolution's whole answer, a band at a time, and its statistics over space."""
+    height, width = (-(-side // conv.stride[0]) for side in (source.height, source.width))
+    values: Tensor | None = None
+    moments = Moments()
+    for top, bottom in bands(height, band_pixels // width):
+        band = convolve(conv, pad, source, top, bottom)
+        if values is None:
+            values = band.new_empty((1, height, width, band.shape[1])).permute(0, 3, 1, 2)
+        values[..., top:bottom, :] = band
+        moments.add(band)
+        yield
+    assert values is not None
+    return FeatureMap(values), moments.statistics()
