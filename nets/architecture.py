@@ -20,17 +20,19 @@ class Facts:
     scale: output pixels per input pixel, along a side.
     halo: input pixels around a tile that its answer depends on (the receptive radius), or None where every pixel
         depends on the whole picture (instance norm), so that tiles would not agree.
+    radius: the receptive radius of the convolutions alone: what the halo would be with known statistics.
     """
 
     scale: int
     halo: int | None
+    radius: int
 
 
 def _style_transfer_facts(config: StyleTransferConfig) -> Facts:
-    if config.norm == "instance":
-        return Facts(scale=1, halo=None)
     # 9x9 at full, 3x3 at half and quarter, two 3x3 a block at a quarter, two upsamplings, 9x9; a little to spare.
-    return Facts(scale=1, halo=4 + 1 + 2 + 4 * 2 * config.residual_blocks + 4 + 2 + 4)
+    radius = 4 + 1 + 2 + 4 * 2 * config.residual_blocks + 4 + 2 + 4
+    tileable = config.norm == "batch" and not config.grain  # a tile does not know where in the grain it lies
+    return Facts(scale=1, halo=radius if tileable else None, radius=radius)
 
 
 def _super_resolution_facts(config: SuperResolutionConfig) -> Facts:
@@ -40,7 +42,7 @@ def _super_resolution_facts(config: SuperResolutionConfig) -> Facts:
         "paper": 4 + body + 2 + 4 // config.factor,  # 9x9 at both ends, under 2 for upsampling
         "srcnn": 2 + 8 // config.factor,  # bicubic's two; 9x9, 5x5 and 5x5 at high resolution
     }
-    return Facts(scale=config.factor, halo=halos[config.body])
+    return Facts(scale=config.factor, halo=halos[config.body], radius=halos[config.body])
 
 
 @dataclass(frozen=True)

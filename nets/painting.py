@@ -1,16 +1,16 @@
 """A style transfer network, computed band by band: the whole picture's answer in a fraction of the memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nets.bands import Doubled, FeatureMap, Rows, Statistics, Steps, bands, convolve_map, convolve_to_rgb
-from nets.layers import InstanceNorm, ReflectionConv, ResidualBlock, ResizeConv, grain
-from nets.pixels import Picture, from_network, to_network
+from nets.bands import Doubled, FeatureMap, Moments, Rows, Statistics, Steps, bands, convolve_map, convolve_to_rgb
+from nets.layers import InstanceNorm, ResidualBlock, ResizeConv, grain
+from nets.pixels import Picture, from_network, scale, upload
 from nets.style_transfer import StyleTransferNet
 
 SMALLEST_SIDE_PX = 64
@@ -25,7 +25,7 @@ class Painted:
     statistics: list[Statistics]
 
 
-def can_paint(net: nn.Module, height: int, width: int) -> bool:
+def can_paint(net: nn.Module, height: int, width: int) -> TypeGuard[StyleTransferNet]:
     """Whether `paint` knows the network and the size."""
     if not isinstance(net, StyleTransferNet) or min(height, width) < SMALLEST_SIDE_PX:
         return False
@@ -49,27 +49,25 @@ def paint(
     """
     norms = _Norms(known)
     source: Rows = _PictureRows(picture, net.config.grain, device, corner)
-    sizes = []
+    sizes, maps = [], []
     for down in (net.down1, net.down2, net.down3):
         sizes.append((source.height, source.width))
-        raw = yield from convolve_map(down.conv.conv, down.conv.padding, source, band_pixels)
-        source = norms.next(down.norm, *raw)
+        source = yield from norms.convolved(down.conv.conv, source, band_pixels, down.norm)
+        maps.append(norms.last)
     body = yield from _settle(norms.last, None, band_pixels)
+    inner, outer = None, None  # two maps take turns, and a third for what is between them
     for block in net.residual:
         assert isinstance(block, ResidualBlock)
-        raw = yield from convolve_map(block.conv1, 1, body, band_pixels)
-        raw = yield from convolve_map(block.conv2, 1, norms.next(block.norm1, *raw), band_pixels)
-        norms.next(block.norm2, *raw, relu=False)
-        body = yield from _settle(norms.last, body, band_pixels)
+        inner = yield from norms.convolved(block.conv1, body, band_pixels, block.norm1, into=inner)
+        yield from norms.convolved(block.conv2, inner, band_pixels, block.norm2, relu=False, into=outer)
+        outer, body = body, (yield from _settle(norms.last, body, band_pixels))
     source = body
-    for up, size in ((net.up1, sizes[2]), (net.up2, sizes[1])):
+    for up, size, done in ((net.up1, sizes[2], maps[1]), (net.up2, sizes[1], maps[0])):
         assert isinstance(up.conv, ResizeConv)
-        raw = yield from convolve_map(up.conv.conv.conv, 1, Doubled(source, size), band_pixels)
-        source = norms.next(up.norm, *raw)
+        source = yield from norms.convolved(up.conv.conv.conv, Doubled(source, size), band_pixels, up.norm, into=done)
     painted = np.empty_like(picture)
-    last: ReflectionConv = net.output.conv
     for top, bottom in bands(source.height, band_pixels // source.width):
-        band = convolve_to_rgb(last.conv, last.padding, source, top, bottom) + net.output.bias[:, None, None]
+        band = convolve_to_rgb(net.output.conv.conv, source, top, bottom) + net.output.bias[:, None, None]
         painted[top:bottom] = from_network(band)[0]
         yield
     return Painted(painted, norms.used)
@@ -80,27 +78,45 @@ class _PictureRows:
 
     def __init__(self, picture: Picture, amount: float, device: torch.device, corner: tuple[int, int]) -> None:
         self.height, self.width = picture.shape[:2]
-        self._picture, self._amount, self._device, self._corner = picture, amount, device, corner
+        self._pixels = upload([picture], device)
+        self._amount, self._corner = amount, corner
 
     def read(self, top: int, bottom: int) -> Tensor:
-        rows = to_network([self._picture[top:bottom]], self._device)
+        rows = scale(self._pixels[:, top:bottom])
         if self._amount:
-            noise = grain(bottom - top, self.width, self._device, self._corner[0] + top, self._corner[1])
-            rows = rows + self._amount * noise
+            y, x = self._corner
+            rows = rows + self._amount * grain(bottom - top, self.width, rows.device, y + top, x)
         return rows
 
 
 class _Norms:
-    """Hands each map its statistics: its own, or those that are known already."""
+    """Gives each map its statistics: its own, or those that are known already."""
 
     def __init__(self, known: Sequence[Statistics] | None) -> None:
         self.used: list[Statistics] = []
         self.last: FeatureMap
-        self._known: Iterator[Statistics] | None = None if known is None else iter(known)
+        self._known = None if known is None else iter(known)
 
-    def next(self, norm: nn.Module, raw: FeatureMap, own: Statistics, relu: bool = True) -> FeatureMap:
+    def convolved(
+        self,
+        conv: nn.Conv2d,
+        source: Rows,
+        band_pixels: int,
+        norm: nn.Module,
+        relu: bool = True,
+        into: FeatureMap | None = None,
+    ) -> Steps[FeatureMap]:
+        """A convolution's answer, to be normalised when it is read."""
         assert isinstance(norm, InstanceNorm)
-        self.used.append(own if self._known is None else next(self._known))
+        own = Moments()
+
+        def take_in(band: Tensor, _top: int, _bottom: int) -> Tensor:
+            own.add(band)
+            return band
+
+        keep = take_in if self._known is None else None
+        raw = yield from convolve_map(conv, "mirrored", source, band_pixels, keep, into)
+        self.used.append(own.statistics() if self._known is None else next(self._known))
         self.last = raw.normalised(norm, self.used[-1], relu)
         return self.last
 

@@ -17,11 +17,26 @@ def to_network(pictures: list[Picture], device: torch.device | str = "cpu") -> T
 
     Raises ValueError where a picture is not uint8 (H, W, 3) or the sizes differ.
     """
+    return scale(upload(pictures, device))
+
+
+def upload(pictures: list[Picture], device: torch.device | str = "cpu") -> Tensor:
+    """Put pictures of one size on a device as they are: each uint8 (H, W, 3) -> uint8 (N, H, W, 3).
+
+    Eight bits travel, not thirty-two, and to a GPU from pinned memory. Raises ValueError as `to_network` does.
+    """
     for picture in pictures:
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
             raise ValueError(f"expected uint8 (H, W, 3), got {picture.dtype} {picture.shape}")
-    stacked = torch.from_numpy(np.stack(pictures)).to(device)
-    return stacked.permute(0, 3, 1, 2).float().div_(255.0)
+    stacked = torch.from_numpy(np.stack(pictures))
+    if torch.device(device).type == "cuda":
+        return stacked.pin_memory().to(device, non_blocking=True)
+    return stacked.to(device)
+
+
+def scale(pixels: Tensor) -> Tensor:
+    """What a network takes: uint8 (N, H, W, 3) in 0..255 -> float32 (N, 3, H, W) in [0, 1], channels_last."""
+    return pixels.permute(0, 3, 1, 2).float().div_(255.0)
 
 
 def from_network(batch: Tensor) -> list[Picture]:

@@ -38,7 +38,7 @@ class SuperResolutionConfig:
         return cls(factor=factor, body="paper")
 
 
-class _PlainBlock(nn.Module):
+class PlainBlock(nn.Module):
     """conv-ReLU-conv plus the input, without normalisation (EDSR, Lim et al. 2017). (N, C, H, W) -> same."""
 
     def __init__(self, channels: int) -> None:
@@ -62,7 +62,7 @@ class SubpixelBody(nn.Module):
         super().__init__()
         self.factor = config.factor
         self.head = nn.Conv2d(3, config.width, 3, padding=1)
-        self.blocks = nn.Sequential(*(_PlainBlock(config.width) for _ in range(config.residual_blocks)))
+        self.blocks = nn.Sequential(*(PlainBlock(config.width) for _ in range(config.residual_blocks)))
         self.tail = nn.Conv2d(config.width, 3 * config.factor**2, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]  # this convolution has a bias

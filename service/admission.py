@@ -1,69 +1,88 @@
-"""Permits: how many requests may be in flight, and when a refused one should come back."""
+"""Who is let in: requests are counted before decoding, pixels as soon as the header is known, seconds when asked for."""
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from prometheus_client import Gauge
 
-from service.errors import OverloadedError, UnavailableError
+from service.errors import DeadlineError, OverloadedError, UnavailableError
 
-_MEMORY = 0.2
-_FIRST_GUESS_SECONDS = 0.5
 _RETRY_LIMIT_SECONDS = 60
 
 
 class Admission:
-    """Counts the requests between decoding and the end of encoding, on the event loop alone.
+    """Permits in requests and in pixels, on the event loop alone.
 
-    Decoding is where memory is at risk, so a permit comes before it.
+    Decoding is where memory is at risk, so a request's permit comes before it. A picture larger than all the pixels
+    that may be in flight is let in alone.
     """
 
-    def __init__(self, limit: int, in_flight_gauge: Gauge) -> None:
-        self.limit = limit
-        self.in_flight = 0
+    def __init__(
+        self, most_requests: int, most_pixels: int, seconds_queued: Callable[[], float], in_flight_gauge: Gauge
+    ) -> None:
+        """seconds_queued: what the device has to do, as predicted: from it comes when to try again."""
+        self.most_requests, self.most_pixels = most_requests, most_pixels
+        self.requests = self.pixels = 0
         self.open = False
-        self._gauge = in_flight_gauge
-        self._seconds_between_answers: float | None = None
-        self._last_answer = 0.0
+        self._seconds_queued, self._gauge = seconds_queued, in_flight_gauge
 
     @contextmanager
-    def permit(self) -> Iterator[None]:
-        """Hold a permit. Raises OverloadedError at the limit and UnavailableError before start and after stop."""
+    def request(self) -> Iterator[None]:
+        """Hold a request's permit. Raises OverloadedError at the limit, UnavailableError before start, after stop."""
         self.refuse_if_full()
-        if self.in_flight == 0:
-            self._last_answer = time.monotonic()
-        self._set(self.in_flight + 1)
+        self._set(self.requests + 1)
         try:
             yield
-            self._note_answer(time.monotonic())  # a refusal says nothing of the pace
         finally:
-            self._set(self.in_flight - 1)
+            self._set(self.requests - 1)
+
+    @contextmanager
+    def picture(self, pixels: int) -> Iterator[None]:
+        """Hold the permit of a picture and its answer, of so many pixels together. Raises OverloadedError."""
+        if self.pixels and self.pixels + pixels > self.most_pixels:
+            raise self._overloaded(f"pictures of {self.pixels} pixels are in flight, the limit is {self.most_pixels}")
+        self.pixels += pixels
+        try:
+            yield
+        finally:
+            self.pixels -= pixels
 
     def refuse_if_full(self) -> None:
-        """Raise what `permit` would."""
+        """Raise what `request` would."""
         if not self.open:
             raise UnavailableError("the service is starting or shutting down", {"Retry-After": "5"})
-        if self.in_flight >= self.limit:
-            seconds = self.retry_after_seconds()
-            raise OverloadedError(
-                f"{self.in_flight} requests are in flight, the limit is {self.limit}; try again in {seconds} s",
-                {"Retry-After": str(seconds)},
-                limit=self.limit,
-                retry_after_seconds=seconds,
-            )
+        if self.requests >= self.most_requests:
+            raise self._overloaded(f"{self.requests} requests are in flight, the limit is {self.most_requests}")
 
     def retry_after_seconds(self) -> int:
-        """When half of what is in flight should be done, at the pace of the latest answers: 1 to 60 s."""
-        expected = (self._seconds_between_answers or _FIRST_GUESS_SECONDS) * self.in_flight / 2
-        return min(_RETRY_LIMIT_SECONDS, max(1, math.ceil(expected)))
+        """When half of what is queued should be done: 1 to 60 s."""
+        return min(_RETRY_LIMIT_SECONDS, max(1, math.ceil(self._seconds_queued() / 2)))
 
-    def _note_answer(self, now: float) -> None:
-        gap, self._last_answer = now - self._last_answer, now
-        before = self._seconds_between_answers
-        self._seconds_between_answers = gap if before is None else before + _MEMORY * (gap - before)
+    def _overloaded(self, why: str) -> OverloadedError:
+        seconds = self.retry_after_seconds()
+        return OverloadedError(
+            f"{why}; try again in {seconds} s",
+            {"Retry-After": str(seconds)},
+            limit=self.most_requests,
+            retry_after_seconds=seconds,
+        )
 
-    def _set(self, in_flight: int) -> None:
-        self.in_flight = in_flight
-        self._gauge.set(in_flight)
+    def _set(self, requests: int) -> None:
+        self.requests = requests
+        self._gauge.set(requests)
+
+
+def refuse_if_late(expires: float | None, predicted_seconds: float) -> None:
+    """Raise DeadlineError where an answer would come after `expires` (of time.monotonic)."""
+    if expires is None:
+        return
+    left = expires - time.monotonic()
+    if predicted_seconds > left:
+        raise DeadlineError(
+            f"the answer would take about {predicted_seconds:.1f} s, the deadline is in {max(0.0, left):.1f} s",
+            parameter="deadline_ms",
+            predicted_seconds=round(predicted_seconds, 3),
+            expected="a later deadline, a smaller picture, or another try when less is queued",
+        )

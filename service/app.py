@@ -2,37 +2,21 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from nets.pixels import Picture
 from service.admission import Admission
-from service.batcher import Batcher
+from service.engine import Engine, warm_up_pictures
 from service.errors import install_handlers
 from service.metrics import Metrics
 from service.middleware import RequestContext
-from service.pipeline import BatchKey, Pipeline
+from service.pipeline import Pipeline
 from service.registry import Registry
 from service.routes import operations, transform
 from service.settings import Settings
-from service.worker import Worker
-
-
-class _QueueMetrics:
-    """Tells the metrics what the queue does."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def queued(self, key: BatchKey, jobs: int, pixels: int) -> None:
-        self._metrics.queue_jobs.labels(key[0]).inc(jobs)
-        self._metrics.queue_pixels.labels(key[0]).inc(pixels)
-
-    def batched(self, items: int, pixels: int) -> None:
-        self._metrics.batch_items.observe(items)
-        self._metrics.batch_pixels.observe(pixels)
 
 
 def create_app(settings: Settings, registry: Registry) -> FastAPI:
@@ -41,26 +25,27 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
     Raises StartupError where the settings ask for a device that is not there.
     """
     metrics = Metrics(CollectorRegistry())
-    worker = Worker(registry, settings.device, settings.precision)
+    engine = Engine(settings, metrics)
+    admission = Admission(
+        settings.max_requests,
+        settings.max_pixels_in_flight,
+        engine.scheduler.seconds_before,
+        metrics.requests_in_flight,
+    )
+    pipeline = Pipeline(settings, registry, admission, engine, metrics)
 
-    async def run(key: BatchKey, pictures: list[Picture]) -> list[Picture | Exception]:
-        return list(await worker.run(registry.models[key[0]], pictures))
-
-    max_items = settings.max_batch_items or (1 if worker.device.type == "cpu" else 8)
-    batcher: Batcher[BatchKey, Picture, Picture] = Batcher(run, max_items, _QueueMetrics(metrics))
-    admission = Admission(settings.max_requests, metrics.requests_in_flight)
-    pipeline = Pipeline(settings, registry, admission, batcher, metrics)
+    def close() -> None:
+        admission.open = False
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await worker.start()
-        batcher.start()
-        _describe(metrics, registry, worker)
+        await engine.start(on_fatal=close)
+        await registry.start(partial(pipeline.warm, pictures=warm_up_pictures()))
+        _describe(metrics, registry, engine)
         app.state.warm = admission.open = True
         yield
-        admission.open = False
-        await batcher.stop()
-        worker.stop()
+        close()
+        await engine.stop()
         pipeline.close()
 
     app = FastAPI(
@@ -70,7 +55,7 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.settings, app.state.registry, app.state.metrics = settings, registry, metrics
-    app.state.admission, app.state.batcher, app.state.pipeline, app.state.warm = admission, batcher, pipeline, False
+    app.state.admission, app.state.engine, app.state.pipeline, app.state.warm = admission, engine, pipeline, False
     app.include_router(transform.router)
     app.include_router(operations.router)
     app.add_middleware(RequestContext, metrics=metrics)
@@ -78,10 +63,14 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
     return app
 
 
-def _describe(metrics: Metrics, registry: Registry, worker: Worker) -> None:
+def _describe(metrics: Metrics, registry: Registry, engine: Engine) -> None:
     """Set the metrics that do not change while the service runs."""
     metrics.build_info.info(
-        {"version": version("impasto"), "device": str(worker.device), "precision": worker.precision}
+        {
+            "version": version("impasto"),
+            "device": ",".join(map(str, engine.devices)),
+            "precision": engine.precision,
+        }
     )
     metrics.models_refused.set(len(registry.refused))
     for model in registry.models.values():

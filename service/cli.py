@@ -5,10 +5,12 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 
 from service.app import create_app
 from service.errors import StartupError
@@ -17,6 +19,8 @@ from service.registry import Registry, load_registry
 from service.settings import Settings, read_settings
 
 log = logging.getLogger(__name__)
+
+_DEVICE_LOST = 70
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -59,27 +63,37 @@ def serve_or_exit(**overrides: object) -> None:
         server_header=False,
         timeout_graceful_shutdown=settings.drain_seconds,
     )
-    server = _Server(config, settings, registry)
+    server = _Server(config, application, settings, registry)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn drains, then raises the signal again for whoever listened before: nobody, so that the exit code is 0.
         signal.signal(number, lambda *_: None)
     server.run()
     if not server.started:
         sys.exit(3)
+    if application.state.engine.fatal is not None:
+        typer.echo(f"impasto: the device is lost: {application.state.engine.fatal}", err=True)
+        sys.exit(_DEVICE_LOST)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which says where it is and what to try as soon as it listens."""
+    """uvicorn, which says where it listens, is unready from the first signal on, and ends when a device is lost."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, registry: Registry) -> None:
+    def __init__(self, config: uvicorn.Config, application: FastAPI, settings: Settings, registry: Registry) -> None:
         super().__init__(config)
-        self._settings, self._registry = settings, registry
+        self._application, self._settings, self._registry = application, settings, registry
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             port = self.servers[0].sockets[0].getsockname()[1]
             typer.echo(greeting(self._settings.host, port, self._registry))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._application.state.admission.open = False
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._application.state.engine.fatal is not None
 
 
 def greeting(host: str, port: int, registry: Registry) -> str:

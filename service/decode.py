@@ -2,6 +2,8 @@
 
 import io
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,12 +56,25 @@ class Decoded:
     format: Format
 
 
+def measure(data: bytes, max_pixels: int, why: str = "") -> tuple[int, int]:
+    """(height, width) by the header, before any pixel is decoded. Raises what `decode` raises for it."""
+    with _opened(data, max_pixels, why) as (image, _):
+        return image.height, image.width
+
+
 def decode(data: bytes, max_pixels: int, why: str = "") -> Decoded:
     """Decode a JPEG, PNG or WebP of at most `max_pixels`; `why` there is that limit goes into the refusal.
 
     Raises BodyError (empty), UnsupportedImageError (another format), TooManyPixelsError (read from the header, before
     any pixel is decoded) and BrokenImageError (announced as one of ours, but damaged).
     """
+    with _opened(data, max_pixels, why) as (image, kind):
+        return _decode_pixels(image, kind)
+
+
+@contextmanager
+def _opened(data: bytes, max_pixels: int, why: str) -> Iterator[tuple[Image.Image, Format]]:
+    """The picture with its header read; damage that is found while it is used is refused too."""
     if not data:
         raise BodyError("the body is empty", expected=f"an image: {', '.join(MEDIA_TYPES.values())}")
     kind = sniff(data)
@@ -78,7 +93,7 @@ def decode(data: bytes, max_pixels: int, why: str = "") -> Decoded:
                     value=f"{image.width}x{image.height}",
                     expected=too_many,
                 )
-            return _decode_pixels(image, kind)
+            yield image, kind
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixelsError(f"{error}; {too_many}", expected=too_many) from error
     except _DAMAGE as error:

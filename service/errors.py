@@ -11,6 +11,8 @@ ImpastoError                                  (never raised itself)
 +-- NotAcceptableError     406 not_acceptable        no format that the client accepts
 +-- OverloadedError        503 overloaded            with a computed Retry-After
 +-- UnavailableError       503 unavailable           starting, or shutting down
++-- DeadlineError          504 deadline_exceeded     cannot be met, or has passed
++-- ClientLeftError        499 client_left           nobody reads this; it is for the metrics
 +-- InferenceError         500 inference_failed      the network failed on this picture
 StartupError                                         the service cannot start; the command line prints it
 """
@@ -27,6 +29,7 @@ from starlette.responses import JSONResponse
 
 PROBLEM_JSON = "application/problem+json"
 _SHOWN_CHARACTERS = 200
+_STANDARD = frozenset(map(int, HTTPStatus))
 
 
 class StartupError(Exception):
@@ -106,6 +109,18 @@ class UnavailableError(ImpastoError):
     status, code = 503, "unavailable"
 
 
+class DeadlineError(ImpastoError):
+    """The client's deadline cannot be met, or has passed before the device was free."""
+
+    status, code = 504, "deadline_exceeded"
+
+
+class ClientLeftError(ImpastoError):
+    """The client hung up before its answer was ready."""
+
+    status, code = 499, "client_left"
+
+
 class InferenceError(ImpastoError):
     """The network failed on this picture."""
 
@@ -124,7 +139,7 @@ def problem(
     """The one shape of every error."""
     content = {
         "type": f"urn:impasto:problem:{code}",
-        "title": HTTPStatus(status).phrase,
+        "title": HTTPStatus(status).phrase if status in _STANDARD else "Client Closed Request",
         "status": status,
         "code": code,
         "detail": detail,

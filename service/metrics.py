@@ -40,6 +40,13 @@ class Metrics:
             "impasto_batch_pixels", "Input pixels in a forward pass.", buckets=_BATCH_PIXEL_BUCKETS, registry=registry
         )
         self.rejected = Counter("impasto_rejected", "Requests refused, by error code.", ["reason"], registry=registry)
+        self.cancelled = Counter(
+            "impasto_cancelled", "Jobs that left the queue without an answer.", ["reason"], registry=registry
+        )
+        self.forward_passes = Counter("impasto_forward_passes", "Passes through a network.", registry=registry)
+        self.queue_seconds = Gauge(
+            "impasto_queue_predicted_seconds", "What the devices have to do, as predicted.", registry=registry
+        )
         self.pixels = Counter(
             "impasto_pixels", "Pixels of answered requests.", ["model", "direction"], registry=registry
         )

@@ -33,7 +33,7 @@ class RequestContext:
             return
         claimed = Headers(scope=scope).get("x-request-id", "")
         identity = claimed if _WELL_FORMED_ID.fullmatch(claimed) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = identity
+        scope.setdefault("state", {}).update(request_id=identity, received=time.monotonic())
         token = request_id.set(identity)
         status, started, start = 500, False, time.perf_counter()
 

@@ -4,36 +4,53 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 from nets.architecture import Task
 from nets.pixels import Picture
-from service.admission import Admission
-from service.batcher import Batcher
-from service.decode import decode
+from service.admission import Admission, refuse_if_late
+from service.decode import decode, measure
 from service.encode import choose_format, encode
+from service.engine import Engine
 from service.errors import TooManyPixelsError
 from service.formats import MAX_SIDE_PX, MEDIA_TYPES, Format
+from service.jobs import OVERTAKING, Job
 from service.metrics import Metrics
 from service.registry import Model, Registry
 from service.settings import Settings
 
 Value = TypeVar("Value")
 
-BatchKey = tuple[str, tuple[int, ...]]
-"""What jobs of one batch share: the model's key and the picture's shape."""
+_LARGE_PIXELS = 4_000_000
+_CODECS = "codecs"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a client wants: `parameter` is what it named the model by. expires: on the clock of time.monotonic."""
+
+    task: Task
+    parameter: str
+    name: str
+    format: Format | None = None
+    accept: str | None = None
+    expires: float | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An encoded picture, what made it, and the milliseconds of each stage."""
+    """An encoded picture, what made it, and the milliseconds of each stage.
+
+    exact: whether it is the whole picture's, or instance norm's statistics come from a reduced one.
+    """
 
     body: bytes
     media_type: str
     model: Model
-    milliseconds: dict[str, float]
+    exact: bool
+    milliseconds: dict[str, float] = field(default_factory=dict)
 
 
 class Pipeline:
@@ -44,39 +61,80 @@ class Pipeline:
         settings: Settings,
         registry: Registry,
         admission: Admission,
-        batcher: Batcher[BatchKey, Picture, Picture],
+        engine: Engine,
         metrics: Metrics,
     ) -> None:
-        self._settings, self._registry, self._admission = settings, registry, admission
-        self._batcher, self._metrics = batcher, metrics
+        self._settings, self._registry, self._admission, self._metrics = settings, registry, admission, metrics
+        self._scheduler, self._costs, self._limits = engine.scheduler, engine.costs, engine.limits
         self._quality = {"jpeg": settings.jpeg_quality, "webp": settings.webp_quality}
         self._codecs = ThreadPoolExecutor(settings.codec_threads, thread_name_prefix="codec")
+        self._large_codec = ThreadPoolExecutor(1, thread_name_prefix="codec-large")  # small pictures do not wait for it
 
-    async def transform(
-        self, task: Task, parameter: str, name: str, data: bytes, asked: Format | None, accept: str | None
-    ) -> Answer:
-        """Run the picture in `data` through the model `task`/`name`. Raises an ImpastoError for every way of no."""
-        model = self._registry.find(task, name, parameter)
+    async def transform(self, asked: Asked, data: bytes) -> Answer:
+        """Run the picture in `data` through the model. Raises an ImpastoError for every way of no."""
         milliseconds: dict[str, float] = {}
-        with self._admission.permit():
-            picture = await self._on_codec("decode", milliseconds, partial(decode, data, *self._limit(model)))
-            height, width = picture.pixels.shape[:2]
-            kind = choose_format(asked, accept, picture.format)
-            _refuse_long_side(max(height, width) * model.facts.scale, kind)
-            key = (model.key, picture.pixels.shape)
-            pixels, timing = await self._batcher.submit(key, picture.pixels, height * width)
-            self._note("queue", milliseconds, timing.queue_seconds)
-            self._note("forward", milliseconds, timing.forward_seconds)
-            encoder = partial(encode, pixels, picture.alpha, picture.icc, kind, self._quality)
-            body = await self._on_codec("encode", milliseconds, encoder)
-        self._metrics.pixels.labels(model.key, "in").inc(height * width)
-        self._metrics.pixels.labels(model.key, "out").inc(pixels.shape[0] * pixels.shape[1])
-        return Answer(body, MEDIA_TYPES[kind], model, milliseconds)
+        with self._admission.request():
+            model = await self._registry.get(asked.task, asked.name, asked.parameter)
+            codec = partial(self._on_codec, milliseconds)
+            height, width = await codec("decode", 0, partial(measure, data, *self._limit(model)))
+            there, back = height * width, height * width * model.facts.scale**2
+            with self._admission.picture(there + back):
+                refuse_if_late(asked.expires, self.predicted_seconds(model.key, there, there + back))
+                decoded = await codec("decode", there, partial(decode, data, *self._limit(model)))
+                kind = choose_format(asked.format, asked.accept, decoded.format)
+                _refuse_long_side(max(height, width) * model.facts.scale, kind)
+                job = await self._compute(model, decoded.pixels, asked.expires)
+                assert job.begun is not None
+                assert job.answer is not None
+                milliseconds |= {"queue": (job.begun - job.entered) * 1000, "forward": job.forward_seconds * 1000}
+                encoder = partial(encode, job.answer, decoded.alpha, decoded.icc, kind, self._quality)
+                body = await codec("encode", back, encoder)
+        self._costs.observe(_CODECS, there + back, (milliseconds["decode"] + milliseconds["encode"]) / 1000)
+        for stage, value in milliseconds.items():
+            self._metrics.stage_duration.labels(stage).observe(value / 1000)
+        self._metrics.pixels.labels(model.key, "in").inc(there)
+        self._metrics.pixels.labels(model.key, "out").inc(back)
+        return Answer(body, MEDIA_TYPES[kind], model, not job.plan.reduced, milliseconds)
+
+    async def warm(self, model: Model, pictures: list[Picture]) -> None:
+        """Run pictures of growing size through a model, which tells the costs; raises what goes wrong."""
+        for picture in pictures:
+            await self._compute(model, picture, None, warming=True)
 
     def check(self, task: Task, parameter: str, name: str) -> None:
         """Say no before the body is read, where the answer would be no in any case."""
         self._registry.find(task, name, parameter)
         self._admission.refuse_if_full()
+
+    def predicted_seconds(self, key: str, pixels: int, coded_pixels: int) -> float:
+        """From now to the answer: what is ahead in the queue, the pass, decoding and encoding."""
+        cost = self._costs.predict(key, pixels)
+        job_rank = time.monotonic() + OVERTAKING * cost
+        return self._scheduler.seconds_before(job_rank) + cost + self._costs.predict(_CODECS, coded_pixels)
+
+    def close(self) -> None:
+        """End the codec threads."""
+        self._codecs.shutdown(wait=True)
+        self._large_codec.shutdown(wait=True)
+
+    async def _compute(self, model: Model, picture: Picture, expires: float | None, warming: bool = False) -> Job:
+        """The job, done. A cancelled caller leaves the queue."""
+        plan = self._limits.plan(model.facts, *picture.shape[:2])
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Picture] = loop.create_future()
+        cost = 0.0 if warming else self._costs.predict(model.key, plan.pixels, len(plan.windows))
+
+        def settle(outcome: Picture | Exception) -> None:
+            loop.call_soon_threadsafe(_settle, future, outcome)
+
+        job = Job(model, picture, plan, cost, settle, expires)
+        self._scheduler.submit(job)
+        try:
+            await future
+        finally:
+            if not future.done() or future.cancelled():
+                self._scheduler.cancel(job)
+        return job
 
     def _limit(self, model: Model) -> tuple[int, str]:
         """The most pixels that `model` takes, and why there are not more: the answer, too, has a limit."""
@@ -87,19 +145,23 @@ class Pipeline:
         most = self._settings.max_output_pixels
         return by_answer, f": each side becomes {scale} times as long, and an answer has at most {most}"
 
-    def close(self) -> None:
-        """End the codec threads."""
-        self._codecs.shutdown(wait=True)
-
-    async def _on_codec(self, stage: str, milliseconds: dict[str, float], work: Callable[[], Value]) -> Value:
+    async def _on_codec(
+        self, milliseconds: dict[str, float], stage: str, pixels: int, work: Callable[[], Value]
+    ) -> Value:
         start = time.perf_counter()
-        value = await asyncio.get_running_loop().run_in_executor(self._codecs, work)
-        self._note(stage, milliseconds, time.perf_counter() - start)
+        threads = self._large_codec if pixels > _LARGE_PIXELS else self._codecs
+        value = await asyncio.get_running_loop().run_in_executor(threads, work)
+        milliseconds[stage] = milliseconds.get(stage, 0.0) + (time.perf_counter() - start) * 1000
         return value
 
-    def _note(self, stage: str, milliseconds: dict[str, float], seconds: float) -> None:
-        milliseconds[stage] = seconds * 1000
-        self._metrics.stage_duration.labels(stage).observe(seconds)
+
+def _settle(future: "asyncio.Future[Picture]", outcome: Picture | Exception) -> None:
+    if future.done():  # its caller has left
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 def _refuse_long_side(side: int, kind: Format) -> None:

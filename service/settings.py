@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import StartupError
@@ -22,8 +22,15 @@ class Settings(BaseSettings):
         Path("checkpoints"), description="Folder with stylize/*.safetensors and upscale/*.safetensors."
     )
     device: str = Field(
-        "auto", pattern=r"^(auto|cpu|cuda|cuda:(0|[1-9]\d?))$", description="auto, cpu, cuda or cuda:N."
+        "auto",
+        pattern=r"^(auto|(cpu|cuda|cuda:(0|[1-9]\d?))(,(cpu|cuda|cuda:(0|[1-9]\d?)))*)$",
+        description="auto (every GPU, else the CPU), cpu, cuda, cuda:N, or several with commas.",
     )
+    loading: Literal["eager", "lazy"] = Field("eager", description="Load checkpoints at start, or when asked for.")
+    max_model_bytes: int = Field(0, ge=0, description="Most bytes of loaded weights, least used leave; 0: no limit.")
+    watch_seconds: float = Field(0.0, ge=0, description="How often to look for changed checkpoints; 0: never.")
+    admin_key: SecretStr | None = Field(None, description="Key for POST /models/reload; without one it is not there.")
+    admin_key_file: Path | None = Field(None, description="A file that holds the admin key.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: bf16 where the device has it and, on a CPU, where it is measured to be faster."
     )
@@ -31,8 +38,15 @@ class Settings(BaseSettings):
     max_pixels: int = Field(12_500_000, ge=64, le=89_000_000, description="Most pixels of an input picture.")
     max_output_pixels: int = Field(50_000_000, ge=64, description="Most pixels of an answer.")
     max_requests: int = Field(32, ge=1, description="Requests in flight; the next one is answered 503.")
+    max_pixels_in_flight: int = Field(
+        150_000_000, ge=64, description="Pixels of pictures and answers in flight; the next one is answered 503."
+    )
+    max_whole_pixels: int = Field(
+        12_500_000, ge=4096, description="A style runs exactly up to here; above, in tiles, and the answer says so."
+    )
+    tile_pixels: int = Field(1_000_000, ge=4096, description="An upscaler's pixels in one pass; larger ones are cut.")
     max_batch_items: int = Field(
-        0, ge=0, description="Pictures of one size in one forward pass; 0: 1 on a CPU, else 8."
+        0, ge=0, description="Windows of one size in one pass; 0: as many as are measured to be worth it, up to 8."
     )
     codec_threads: int = Field(2, ge=1, description="Threads that decode and encode pictures.")
     jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of JPEG answers.")

@@ -1,121 +1,201 @@
-"""The device: the only place where networks run. One thread, so that a forward pass never competes with another."""
+"""A device: the only place where networks run. One thread, so that a forward pass never competes with another."""
 
-import asyncio
+import copy
 import logging
+import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+import weakref
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
+from PIL import Image
+from torch import nn
 
-from nets.pixels import Picture, from_network, to_network
-from service.errors import StartupError
-from service.registry import Model, Registry
+from nets.bands import Steps
+from nets.painting import can_paint, paint
+from nets.pixels import Picture
+from nets.stepwise import compute
+from nets.tiling import cut
+from service.cost import CostModel
+from service.errors import InferenceError, UnavailableError
+from service.jobs import Limits
+from service.scheduler import Batch, Piece, Scheduler
 
 log = logging.getLogger(__name__)
 
+Answer = TypeVar("Answer")
 Precision = Literal["fp32", "bf16", "fp16"]
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_PROBE_SIDE = 192
-_PROBE_RUNS = 3
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+class _Unwanted(Exception):  # noqa: N818  # not an error
+    """Everybody who waited for a pass has left."""
 
 
 class Worker:
-    """Runs batches on one device, in one precision, on one thread."""
+    """Takes batches from the scheduler and computes them on one device, in one precision, on one thread.
 
-    def __init__(self, registry: Registry, device: str, precision: Literal["auto", "fp32", "bf16", "fp16"]) -> None:
-        """Choose the device; raises StartupError where there is none such, or it cannot compute in `precision`."""
-        self.device = choose_device(device)
-        if precision == "fp16" and self.device.type == "cpu":
-            raise StartupError("IMPASTO_PRECISION=fp16: a CPU has no fast fp16; expected auto, fp32 or bf16")
-        self._asked = precision
-        self.precision: Precision = "fp32"
-        self._registry = registry
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"worker-{self.device}")
+    An error is its batch's alone, and a batch that fails is computed again one by one, so that it is one item's alone.
+    Where the memory was not enough, less is computed at once from then on. What kills the device kills the worker:
+    `on_fatal` hears of it, and no job is left waiting.
+    """
 
-    async def start(self) -> None:
-        """Move every network to the device, settle the precision, run each once. Raises StartupError."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._prepare)
+    def __init__(
+        self,
+        device: torch.device,
+        precision: Precision,
+        scheduler: Scheduler,
+        costs: CostModel,
+        limits: Limits,
+        on_fatal: Callable[[str], None],
+    ) -> None:
+        self.device, self.precision = device, precision
+        self._scheduler, self._costs, self._limits, self._on_fatal = scheduler, costs, limits, on_fatal
+        self._nets: weakref.WeakKeyDictionary[nn.Module, nn.Module] = weakref.WeakKeyDictionary()
+        self._placed: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+        self._interrupting_seconds = 0.0
+        self._thread = threading.Thread(target=self._serve, name=f"worker-{device}", daemon=True)
 
-    async def run(self, model: Model, pictures: list[Picture]) -> Sequence[Picture | Exception]:
-        """One answer or error per picture, in order: uint8 (H, W, 3), all of one size -> uint8 (sH, sW, 3)."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._forward, model, pictures)
+    def start(self) -> None:
+        """Begin to take batches."""
+        self._thread.start()
 
-    def stop(self) -> None:
-        """Wait for the batch in hand, then end the thread."""
-        self._thread.shutdown(wait=True)
+    @property
+    def alive(self) -> bool:
+        """Whether batches are taken."""
+        return self._thread.is_alive()
 
-    def _prepare(self) -> None:
-        models = list(self._registry.models.values())
-        for model in models:
-            model.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.precision = self._choose_precision(list({model.card.task: model for model in models}.values()))
-        for model in models:
-            result = self._try(model)
-            if isinstance(result, Exception):
-                reason = f"failed its warm-up on {self.device} in {self.precision}: {result}"
-                self._registry.refuse(model.key, reason)
-        if not self._registry.models:
-            raise StartupError(f"no network passed its warm-up: {self._registry.refused}")
-        log.info("worker ready", extra={"device": str(self.device), "precision": self.precision})
+    def join(self) -> None:
+        """Wait until the scheduler has no more."""
+        if self._thread.ident is not None:
+            self._thread.join()
 
-    def _choose_precision(self, models: list[Model]) -> Precision:
-        """What was asked for; "auto" is measured on a CPU, over one model of each task."""
-        if self._asked != "auto":
-            return self._asked
-        if self.device.type == "cuda":
-            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-        fp32, bf16 = (sum(self._seconds(model, precision) for model in models) for precision in ("fp32", "bf16"))
-        log.info("precision measured", extra={"fp32_seconds": round(fp32, 4), "bf16_seconds": round(bf16, 4)})
-        return "bf16" if bf16 < fp32 else "fp32"
-
-    def _seconds(self, model: Model, precision: Precision) -> float:
-        """The best of three forward passes over a small picture, after one to warm up."""
-        self.precision = precision
-        best = float("inf")
-        for run in range(1 + _PROBE_RUNS):
-            start = time.perf_counter()
-            self._try(model)
-            best = min(best, time.perf_counter() - start) if run else best
-        return best
-
-    def _try(self, model: Model) -> Picture | Exception:
-        """The answer to a small picture, or what went wrong."""
+    def _serve(self) -> None:
         try:
-            return self._forward(model, [_probe()])[0]
-        except Exception as error:  # noqa: BLE001  # a network that cannot run is refused, the others serve
-            return error
+            while (batch := self._scheduler.take()) is not None:
+                self._compute(batch)
+                del batch  # while it waits, it holds no picture
+        except BaseException as error:
+            log.critical("the device is lost", exc_info=error, extra={"device": str(self.device)})
+            self._scheduler.fail_all(UnavailableError("the device failed; the service restarts", {"Retry-After": "5"}))
+            self._on_fatal(f"{self.device}: {error}")
 
-    @torch.inference_mode()
-    def _forward(self, model: Model, pictures: list[Picture]) -> list[Picture | Exception]:
-        batch = to_network(pictures, self.device)
-        with torch.autocast(self.device.type, _DTYPES[self.precision], enabled=self.precision != "fp32"):
-            output = model.net(batch)
-        results: list[Picture | Exception] = []
-        for item in output.split(1):
+    def _compute(self, batch: Batch) -> None:
+        try:
+            if batch.pieces[0].window is None:
+                self._reduced(batch, batch.pieces[0])
+            else:
+                pictures = [np.ascontiguousarray(cut(p.job.picture, p.window)) for p in batch.pieces if p.window]
+                answers, seconds = self._run(batch, self._steps(batch, pictures))
+                self._costs.observe(batch.model.key, batch.pixels, seconds)
+                for answer in answers:
+                    if isinstance(answer, Exception):
+                        log.error("the network failed on a picture", exc_info=answer)
+                self._scheduler.done(batch, answers, seconds)
+        except _Unwanted:
+            return
+        except Exception as error:
+            if _is_fatal(error):
+                raise
+            self._after_failure(batch, error)
+
+    def _after_failure(self, batch: Batch, error: Exception) -> None:
+        if len(batch.pieces) > 1:
+            log.warning("a batch failed, its items are computed one by one", exc_info=error)
+            for piece in batch.pieces:
+                self._compute(Batch(batch.model, [piece]))
+            return
+        piece, facts = batch.pieces[0], batch.model.facts
+        if not _is_out_of_memory(error):
+            log.error("the network failed on a picture", exc_info=error)
+            self._scheduler.done(batch, [error], 0.0) if piece.window else self._scheduler.again(piece, error)
+            return
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        try:
+            self._limits.halve(facts, batch.pixels)
+        except InferenceError as refusal:
+            self._scheduler.again(piece, refusal)
+            return
+        log.warning("out of memory: less at once from now on", extra={"tile_pixels": self._limits.tile_pixels})
+        height, width = piece.job.picture.shape[:2]
+        self._scheduler.again(piece, self._limits.plan(facts, height, width))
+
+    def _steps(self, batch: Batch, pictures: list[Picture]) -> Steps[list[Picture | Exception]]:
+        net, piece = self._on_device(batch.model.net), batch.pieces[0]
+        if not piece.plan.reduced or piece.window is None:
+            return compute(net, pictures, self.device)
+        return _tile(net, piece, pictures[0], self.device)
+
+    def _reduced(self, batch: Batch, piece: Piece) -> None:
+        """The statistics of a reduced picture, for the tiles of a large one (thumbnail instance normalisation)."""
+        height, width = piece.job.picture.shape[:2]
+        share = (self._limits.whole_pixels / (height * width)) ** 0.5
+        size = max(1, int(width * share)), max(1, int(height * share))
+        smaller = np.asarray(Image.fromarray(piece.job.picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
+        net = self._on_device(batch.model.net)
+        if not can_paint(net, *smaller.shape[:2]):
+            raise InferenceError("this network runs whole pictures only, and the picture is too large for the device")
+        painted, seconds = self._run(batch, paint(net, smaller, self.device, band_pixels=65_536))
+        self._scheduler.reduced(piece, painted.statistics, seconds)
+
+    def _run(self, batch: Batch, steps: Steps[Answer]) -> tuple[Answer, float]:
+        """Run to the end; between two steps let pass who is much smaller, and stop where nobody waits any more."""
+        start, interrupted_before = time.perf_counter(), self._interrupting_seconds
+        dtype = _DTYPES[self.precision]
+        while True:
             try:
-                results += from_network(item)
-            except ValueError as error:  # not finite: this picture's failure alone
-                results.append(error)
-        return results
+                # For each step anew: what interrupts it must not find its modes.
+                with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+                    next(steps)
+            except StopIteration as end:
+                answer: Answer = end.value
+                break
+            if not batch.wanted:
+                raise _Unwanted
+            if (smaller := self._scheduler.take(instead_of=batch)) is not None:
+                begun = time.perf_counter()
+                nested_before = self._interrupting_seconds
+                self._compute(smaller)
+                self._interrupting_seconds = nested_before + time.perf_counter() - begun
+        seconds = time.perf_counter() - start - (self._interrupting_seconds - interrupted_before)
+        return answer, seconds
+
+    def _on_device(self, net: nn.Module) -> nn.Module:
+        """The network on this device: itself on a CPU, else a copy, which goes when it goes."""
+        if self.device.type == "cpu":
+            if net not in self._placed:
+                net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                self._placed.add(net)
+            return net
+        if net not in self._nets:
+            self._nets[net] = copy.deepcopy(net).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self._nets[net]
 
 
-def choose_device(asked: str) -> torch.device:
-    """`auto` is the first CUDA device, else the CPU. Raises StartupError for a device that is not there."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if asked == "auto":
-        return torch.device("cuda:0" if count else "cpu")
-    device = torch.device(asked)
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise StartupError(f"IMPASTO_DEVICE={asked}: this machine shows {count} CUDA devices; expected auto or cpu")
-    return device
+def _tile(net: nn.Module, piece: Piece, picture: Picture, device: torch.device) -> Steps[list[Picture | Exception]]:
+    """A tile of a picture whose statistics are known."""
+    window, statistics = piece.window, piece.job.statistics
+    assert window is not None
+    assert isinstance(statistics, list)
+    if not can_paint(net, *picture.shape[:2]):
+        return [InferenceError("a tile is too small for this network")]
+    painted = yield from paint(net, picture, device, 65_536, statistics, (window.top, window.left))
+    return [painted.picture]
 
 
-def _probe() -> Picture:
-    """A picture in code: uint8 (192, 192, 3)."""
-    y, x, c = np.mgrid[0:_PROBE_SIDE, 0:_PROBE_SIDE, 0:3]
-    picture: Picture = ((3 * x + 5 * y + 60 * c) % 256).astype(np.uint8)
-    return picture
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
+
+
+def _is_fatal(error: Exception) -> bool:
+    """Whether the device can do nothing more: a CUDA context that has seen an error never recovers."""
+    if _is_out_of_memory(error):
+        return False
+    return isinstance(error, torch.AcceleratorError) or (isinstance(error, RuntimeError) and "CUDA error" in str(error))

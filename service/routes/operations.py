@@ -22,8 +22,8 @@ async def index() -> RedirectResponse:
 @router.head("/livez", include_in_schema=False)
 @router.get("/livez")
 async def livez(request: Request) -> JSONResponse:
-    """Whether the event loop answers and something serves the queue; if not, restart the process."""
-    alive = request.app.state.batcher.alive or not request.app.state.warm
+    """Whether the event loop answers and every device computes; if not, restart the process."""
+    alive = request.app.state.engine.alive or not request.app.state.warm
     return JSONResponse({"status": "alive" if alive else "dead"}, 200 if alive else 503)
 
 
@@ -33,7 +33,7 @@ async def livez(request: Request) -> JSONResponse:
 @router.get("/healthz")
 async def readyz(request: Request) -> JSONResponse:
     """Whether pictures are taken: every network has passed its warm-up, and the service is not shutting down."""
-    ready = request.app.state.admission.open and request.app.state.batcher.alive
+    ready = request.app.state.admission.open and request.app.state.engine.alive
     return JSONResponse({"status": "ready" if ready else "unavailable"}, 200 if ready else 503)
 
 

@@ -1,14 +1,15 @@
 """POST /stylize and POST /upscale."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from nets.architecture import Task
 from service.body import FIELD, read_picture
+from service.connection import while_connected
 from service.errors import PROBLEM_JSON, ParameterError, shown
 from service.formats import MEDIA_TYPES, Format
-from service.pipeline import Pipeline
+from service.pipeline import Asked, Pipeline
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
@@ -32,13 +33,15 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     413: {"description": "Too many bytes or pixels.", **_PROBLEM},
     415: {"description": "Not an image of a format that is taken.", **_PROBLEM},
     422: {"description": "A parameter, the body or the image is not as it should be.", **_PROBLEM},
+    504: {"description": "The deadline cannot be met, or has passed.", **_PROBLEM},
     503: {"description": "Busy; come back after Retry-After seconds.", **_PROBLEM},
 }
 
 
 def refuse_surprises(request: Request) -> None:
     """Refuse a query parameter that is given twice, or that no one reads: a slip would pass for a default."""
-    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    dependant = request.scope["route"].dependant
+    known = {parameter.alias for each in (dependant, *dependant.dependencies) for parameter in each.query_params}
     seen: set[str] = set()
     for name, value in request.query_params.multi_items():
         if name not in known:
@@ -51,6 +54,24 @@ def refuse_surprises(request: Request) -> None:
         seen.add(name)
 
 
+def expiry(
+    request: Request,
+    deadline_ms: Annotated[
+        int | None,
+        Query(ge=1, le=3_600_000, description="Milliseconds within which the answer is wanted; else 504, at once."),
+    ] = None,
+    request_timeout: Annotated[
+        float | None, Header(gt=0, le=3600, description="The same in seconds; deadline_ms goes before it.")
+    ] = None,
+) -> float | None:
+    """When the client stops waiting, on the clock of time.monotonic, counted from the arrival of its request."""
+    received: float = request.scope["state"]["received"]
+    if deadline_ms is not None:
+        return received + deadline_ms / 1000
+    return None if request_timeout is None else received + request_timeout
+
+
+Expiry = Annotated[float | None, Depends(expiry)]
 OutputFormat = Annotated[Format | None, Query(alias="format", description="Format of the answer; default: by Accept.")]
 
 router = APIRouter(tags=["pictures"], dependencies=[Depends(refuse_surprises)])
@@ -60,35 +81,37 @@ router = APIRouter(tags=["pictures"], dependencies=[Depends(refuse_surprises)])
 async def stylize(
     request: Request,
     style: Annotated[str, Query(description="A style that GET /models lists.", examples=["mosaic"])],
+    expires: Expiry,
     output: OutputFormat = None,
 ) -> Response:
     """Repaint a picture in a style: the answer has the picture's size."""
-    return await _transform(request, "stylize", "style", style, output)
+    return await _transform(request, Asked("stylize", "style", style, output, expires=expires))
 
 
 @router.post("/upscale", response_class=Response, responses=_RESPONSES, openapi_extra=_REQUEST_BODY)
 async def upscale(
     request: Request,
     factor: Annotated[int, Query(description="A factor that GET /models lists.", examples=[4])],
+    expires: Expiry,
     detail: Annotated[int, Query(ge=0, le=1, description="0: faithful to the pixels; 1: sharper to the eye.")] = 0,
     output: OutputFormat = None,
 ) -> Response:
     """Enlarge a picture: each side becomes `factor` times as long."""
     pipeline: Pipeline = request.app.state.pipeline
     pipeline.check("upscale", "factor", f"x{factor}")
-    if detail:
-        return await _transform(request, "upscale", "detail", f"x{factor}_perceptual", output)
-    return await _transform(request, "upscale", "factor", f"x{factor}", output)
+    parameter, name = ("detail", f"x{factor}_perceptual") if detail else ("factor", f"x{factor}")
+    return await _transform(request, Asked("upscale", parameter, name, output, expires=expires))
 
 
-async def _transform(request: Request, task: Task, parameter: str, name: str, output: Format | None) -> Response:
+async def _transform(request: Request, asked: Asked) -> Response:
     pipeline: Pipeline = request.app.state.pipeline
-    pipeline.check(task, parameter, name)
+    pipeline.check(asked.task, asked.parameter, asked.name)
     data = await read_picture(request, request.app.state.settings.max_body_bytes)
     accept = ", ".join(request.headers.getlist("accept")) or None
-    answer = await pipeline.transform(task, parameter, name, data, output, accept)
+    answer = await while_connected(request, pipeline.transform(replace(asked, accept=accept), data))
     headers = {
         "Impasto-Model": answer.model.identity,
+        "Impasto-Exact": "true" if answer.exact else "false",
         "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in answer.milliseconds.items()),
         "Vary": "Accept",
     }

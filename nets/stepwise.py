@@ -1,0 +1,52 @@
+"""Any network's answer as a computation that can pause. See `nets.bands`."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from nets.bands import Steps
+from nets.enlarging import can_enlarge, enlarge
+from nets.painting import can_paint, paint
+from nets.pixels import Picture, from_network, to_network
+
+BAND_PIXELS = 65_536
+"""Pixels of a layer between two pauses: what fits in the caches of two CPU cores, measured (docs/performance.md)."""
+
+
+def compute(
+    net: nn.Module, pictures: list[Picture], device: torch.device, band_pixels: int = BAND_PIXELS
+) -> Steps[list[Picture | Exception]]:
+    """One answer or error per picture, in order: uint8 (H, W, 3), all of one size -> uint8 (sH, sW, 3).
+
+    In bands where the network is one of those that are known; else as a whole, without a pause.
+    """
+    height, width = pictures[0].shape[:2]
+    alone = len(pictures) == 1 or device.type == "cpu"  # for instance norm, a batch gains nothing on a CPU
+    if can_paint(net, height, width) and alone:
+        answers: list[Picture | Exception] = []
+        for picture in pictures:
+            try:
+                answers.append((yield from paint(net, picture, device, band_pixels)).picture)
+            except ValueError as error:  # not finite: this picture's failure alone
+                answers.append(error)
+        return answers
+    if can_enlarge(net):
+        return (yield from enlarge(net, pictures, device, band_pixels))
+    return _whole(net, pictures, device)
+
+
+def _whole(net: nn.Module, pictures: list[Picture], device: torch.device) -> list[Picture | Exception]:
+    answers: list[Picture | Exception] = []
+    for item in torch.split(net(to_network(pictures, device)), 1):
+        try:
+            answers += from_network(item)
+        except ValueError as error:
+            answers.append(error)
+    return answers
+
+
+def seeded_picture(height: int, width: int) -> Picture:
+    """A picture in code, for trials: uint8 (H, W, 3)."""
+    y, x, c = np.mgrid[0:height, 0:width, 0:3]
+    picture: Picture = ((3 * x + 5 * y + 60 * c) % 256).astype(np.uint8)
+    return picture

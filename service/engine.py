@@ -1,0 +1,111 @@
+"""The devices' side of the service, as one part: scheduler, workers, costs and limits."""
+
+import asyncio
+from collections.abc import Callable
+
+from torch import nn
+
+from nets.architecture import Task
+from nets.pixels import Picture
+from nets.stepwise import seeded_picture
+from nets.style_transfer import StyleTransferConfig, StyleTransferNet
+from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
+from service.cost import CostModel
+from service.device import choose_devices, choose_precision, worthwhile_batch_pixels
+from service.jobs import Limits
+from service.metrics import Metrics
+from service.registry import Model
+from service.scheduler import Scheduler
+from service.settings import Settings
+from service.worker import Precision, Worker
+
+_MOST_ITEMS = 8
+_ANY_PIXELS = 2**21
+WARM_UP_SIDES_PX = (64, 192)
+"""Two sizes tell what a pass costs at least, and what a pixel adds."""
+
+
+class Engine:
+    """One worker per device before one queue. `fatal` is why a device is lost, once one is."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Choose the devices; raises StartupError where there is none such."""
+        self._settings = settings
+        self.devices = choose_devices(settings.device)
+        self.precision: Precision = "fp32"
+        self.fatal: str | None = None
+        self.costs = CostModel()
+        self.limits = Limits(settings.max_whole_pixels, settings.tile_pixels)
+        self._batch_pixels: dict[Task, int] = {}
+        self.scheduler = Scheduler(
+            _QueueMetrics(metrics), self._worthwhile, settings.max_batch_items or _MOST_ITEMS, len(self.devices)
+        )
+        metrics.queue_seconds.set_function(self.scheduler.seconds_before)
+        self._workers: list[Worker] = []
+
+    async def start(self, on_fatal: Callable[[], None]) -> None:
+        """Settle the precision and what a batch is worth; begin to compute. on_fatal: called on the event loop."""
+        await asyncio.to_thread(self._measure)
+        loop = asyncio.get_running_loop()
+
+        def lost(reason: str) -> None:
+            self.fatal = self.fatal or reason
+            loop.call_soon_threadsafe(on_fatal)
+
+        self._workers = [
+            Worker(device, self.precision, self.scheduler, self.costs, self.limits, lost) for device in self.devices
+        ]
+        for worker in self._workers:
+            worker.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether every device computes."""
+        return bool(self._workers) and all(worker.alive for worker in self._workers)
+
+    async def stop(self) -> None:
+        """Finish what is queued, then end the threads."""
+        self.scheduler.close()
+        for worker in self._workers:
+            await asyncio.to_thread(worker.join)
+
+    def _worthwhile(self, model: Model) -> int:
+        return self._batch_pixels.get(model.card.task, 0)
+
+    def _measure(self) -> None:
+        """On networks of the bundled ones' shape, whatever is served: it is the device that is measured."""
+        nets: dict[Task, nn.Module] = {
+            "stylize": StyleTransferNet(StyleTransferConfig(width=16)).eval(),
+            "upscale": SuperResolutionNet(SuperResolutionConfig(width=48, residual_blocks=6)).eval(),
+        }
+        device, most = self.devices[0], self._settings.max_batch_items
+        self.precision = choose_precision(self._settings.precision, device, list(nets.values()))
+        for task, net in nets.items():
+            if most or (task == "stylize" and device.type == "cpu"):  # instance norm in a batch gains nothing there
+                self._batch_pixels[task] = _ANY_PIXELS if most > 1 else 0
+            else:
+                self._batch_pixels[task] = worthwhile_batch_pixels(net, device, self.precision, _MOST_ITEMS)
+
+
+def warm_up_pictures() -> list[Picture]:
+    """Pictures in code, of WARM_UP_SIDES_PX."""
+    return [seeded_picture(side, side) for side in WARM_UP_SIDES_PX]
+
+
+class _QueueMetrics:
+    """Tells the metrics what the queue does."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def queued(self, key: str, jobs: int, pixels: int) -> None:
+        self._metrics.queue_jobs.labels(key).inc(jobs)
+        self._metrics.queue_pixels.labels(key).inc(pixels)
+
+    def batched(self, items: int, pixels: int) -> None:
+        self._metrics.forward_passes.inc()
+        self._metrics.batch_items.observe(items)
+        self._metrics.batch_pixels.observe(pixels)
+
+    def dropped(self, reason: str) -> None:
+        self._metrics.cancelled.labels(reason).inc()

@@ -1,0 +1,247 @@
+"""What the device does next. Knows no torch and no event loop: workers take from it, on their own threads.
+
+Work-conserving: whoever is free takes what is there, and never waits for a batch to fill. Shorter jobs overtake longer
+ones (see `Job.rank`), between windows and, where they are much smaller, in the middle of one. Windows of one model and
+one size share a batch where the device gains by it, whosever they are.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from nets.pixels import Picture
+from nets.tiling import Window, paste
+from service.errors import DeadlineError, ImpastoError, InferenceError, UnavailableError
+from service.jobs import Job, Plan
+from service.registry import Model
+
+_MUCH_SMALLER = 4
+"""Who interrupts a pass has at most a quarter of its pixels, so that all that is begun is 4/3 of the largest."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A window of a job's plan. None: the reduced pass."""
+
+    job: Job
+    plan: Plan
+    window: Window | None
+
+    @property
+    def pixels(self) -> int:
+        """Input pixels that are computed."""
+        return _pixels(self.job, self.window)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody waits for it, and by this plan."""
+        return not self.job.over and self.job.plan is self.plan
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pieces for one pass: of one model and one size."""
+
+    model: Model
+    pieces: list[Piece]
+
+    @property
+    def pixels(self) -> int:
+        """Input pixels of the pass."""
+        return sum(piece.pixels for piece in self.pieces)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody still waits for any of it."""
+        return any(piece.wanted for piece in self.pieces)
+
+
+class QueueObserver(Protocol):
+    """Hears what the queue does; the metrics do."""
+
+    def queued(self, key: str, jobs: int, pixels: int) -> None:
+        """`jobs` and `pixels` of model `key` entered (or, negative, left) the queue."""
+
+    def batched(self, items: int, pixels: int) -> None:
+        """A batch goes to the device."""
+
+    def dropped(self, reason: str) -> None:
+        """A job left without an answer: its caller "left", or its "deadline" passed."""
+
+
+class Scheduler:
+    """One queue before one or more devices. Every method may be called from any thread."""
+
+    def __init__(
+        self, observer: QueueObserver, batch_pixels: Callable[[Model], int], most_items: int, devices: int
+    ) -> None:
+        """batch_pixels: up to how many pixels a pass of a model gains by more windows; 0: never."""
+        self._observer, self._batch_pixels, self._most_items = observer, batch_pixels, most_items
+        self._devices = devices
+        self._jobs: list[Job] = []
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def submit(self, job: Job) -> None:
+        """Queue a job. Raises UnavailableError after `close`."""
+        with self._changed:
+            if self._closed:
+                raise stopped()
+            self._jobs.append(job)
+            self._observer.queued(job.model.key, 1, _waiting_pixels(job))
+            self._changed.notify_all()
+
+    def cancel(self, job: Job) -> None:
+        """Its caller has left: nothing more of it is begun, and what is begun stops at the next band."""
+        with self._changed:
+            if not job.over:
+                self._observer.dropped("client_left")
+                self._end(job)
+
+    def take(self, instead_of: Batch | None = None) -> Batch | None:
+        """What to compute next: waits until there is something; None: there will be nothing more.
+
+        instead_of: do not wait; only what may interrupt that batch.
+        """
+        with self._changed:
+            while True:
+                batch = self._next(instead_of)
+                if batch is not None or instead_of is not None:
+                    return batch
+                if self._closed and not self._jobs:
+                    return None
+                self._changed.wait()
+
+    def done(self, batch: Batch, answers: Sequence[Picture | Exception], seconds: float) -> None:
+        """Take in a pass's answers, one per piece."""
+        for piece, answer in zip(batch.pieces, answers, strict=True):  # not under the lock: it may be megabytes
+            if piece.window is not None and not isinstance(answer, Exception) and piece.wanted:
+                _put(piece.job, piece.window, answer)
+        with self._changed:
+            for piece, answer in zip(batch.pieces, answers, strict=True):
+                if piece.wanted:
+                    self._count_down(piece.job, answer if isinstance(answer, Exception) else None, seconds)
+            self._changed.notify_all()
+
+    def reduced(self, piece: Piece, statistics: object, seconds: float) -> None:
+        """Take in the statistics of a reduced pass."""
+        with self._changed:
+            if piece.wanted:
+                piece.job.statistics = statistics
+                self._count_down(piece.job, None, seconds)
+            self._changed.notify_all()
+
+    def again(self, piece: Piece, plan: Plan | Exception) -> None:
+        """Begin a piece's job again by a new plan; an error instead ends it."""
+        with self._changed:
+            if not piece.wanted:
+                return
+            if isinstance(plan, Exception):
+                self._end(piece.job, plan)
+            else:
+                self._observer.queued(piece.job.model.key, 0, plan.pixels - _waiting_pixels(piece.job))
+                piece.job.restart(plan)
+            self._changed.notify_all()
+
+    def fail_all(self, error: ImpastoError) -> None:
+        """End every job, and take no more."""
+        with self._changed:
+            self._closed = True
+            for job in list(self._jobs):
+                self._end(job, error)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Take no more jobs; workers finish those that are there."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def seconds_before(self, rank: float | None = None) -> float:
+        """Predicted seconds until a job of that rank would be begun; None: until all is done."""
+        with self._changed:
+            ahead = [job.remaining_seconds for job in self._jobs if rank is None or job.rank <= rank]
+        return sum(ahead) / self._devices
+
+    def _next(self, instead_of: Batch | None) -> Batch | None:
+        now = time.monotonic()
+        for job in [job for job in self._jobs if job.expired(now)]:
+            self._observer.dropped("deadline")
+            self._end(job, DeadlineError("the deadline passed before the device was free"))
+        startable = sorted((job for job in self._jobs if job.startable), key=lambda job: job.rank)
+        if instead_of is not None:
+            first = min(piece.job.rank for piece in instead_of.pieces)
+            most = instead_of.pixels // _MUCH_SMALLER
+            startable = [job for job in startable if job.rank < first and _pixels(job, job.waiting[0]) <= most]
+        if not startable:
+            return None
+        lead = self._start(startable[0], now)
+        batch = Batch(lead.job.model, [lead])
+        if not lead.plan.reduced:
+            self._fill(batch, startable, now)
+        self._observer.batched(len(batch.pieces), batch.pixels)
+        return batch
+
+    def _fill(self, batch: Batch, startable: list[Job], now: float) -> None:
+        """Add windows of the same model and size, whosever they are, as far as the device gains by it."""
+        size = _size(batch.pieces[0].window)
+        most_items = min(self._most_items, self._batch_pixels(batch.model) // batch.pixels)
+        for job in startable:
+            while len(batch.pieces) < most_items and job.model is batch.model and job.startable:
+                if job.plan.reduced or _size(job.waiting[0]) != size:
+                    break
+                batch.pieces.append(self._start(job, now))
+
+    def _start(self, job: Job, now: float) -> Piece:
+        window = job.waiting.popleft()
+        self._observer.queued(job.model.key, -1 if job.begun is None else 0, -_pixels(job, window))
+        if job.begun is None:
+            job.begun = now
+            if len(job.plan.windows) > 1:
+                job.canvas()
+        return Piece(job, job.plan, window)
+
+    def _count_down(self, job: Job, error: Exception | None, seconds: float) -> None:
+        job.left -= 1
+        job.forward_seconds += seconds
+        if error is not None:
+            self._end(job, error)
+        elif not job.left:
+            assert job.answer is not None
+            self._end(job, job.answer)
+
+    def _end(self, job: Job, outcome: Picture | Exception | None = None) -> None:
+        job.over = True
+        self._jobs.remove(job)
+        self._observer.queued(job.model.key, -1 if job.begun is None else 0, -_waiting_pixels(job))
+        job.waiting.clear()
+        if isinstance(outcome, Exception) and not isinstance(outcome, ImpastoError):
+            outcome = InferenceError("the network failed on this picture")
+        if outcome is not None:
+            job.settle(outcome)
+
+
+def stopped() -> UnavailableError:
+    """What is said to those who come too late."""
+    return UnavailableError("the service is shutting down", {"Retry-After": "5"})
+
+
+def _put(job: Job, window: Window, answer: Picture) -> None:
+    if len(job.plan.windows) == 1:
+        job.answer = answer
+    else:
+        paste(answer, window, job.model.facts.scale, job.canvas())
+
+
+def _pixels(job: Job, window: Window | None) -> int:
+    return job.plan.pixels // 4 if window is None else window.pixels
+
+
+def _waiting_pixels(job: Job) -> int:
+    return sum(_pixels(job, window) for window in job.waiting)
+
+
+def _size(window: Window | None) -> tuple[int, int] | None:
+    return None if window is None else (window.height, window.width)
