@@ -105,6 +105,8 @@ class Worker:
 
     def _after_failure(self, batch: Batch, error: Exception) -> None:
         if len(batch.pieces) > 1:
+            if _is_out_of_memory(error):
+                self._limits.halve_batches(batch.pixels)
             log.warning("a batch failed, its items are computed one by one", exc_info=error)
             for piece in batch.pieces:
                 self._compute(Batch(batch.model, [piece]))

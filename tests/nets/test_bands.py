@@ -102,9 +102,7 @@ def test_the_papers_upscalers_in_tiles_are_the_whole_pictures_too(body):
 
 
 @settings(deadline=None, max_examples=30, phases=GENERATE)
-@given(
-    st.integers(SMALLEST_SIDE_PX, 140), st.integers(SMALLEST_SIDE_PX, 140), st.integers(500, 30_000), st.booleans()
-)
+@given(st.integers(SMALLEST_SIDE_PX, 140), st.integers(SMALLEST_SIDE_PX, 140), st.integers(500, 30_000), st.booleans())
 def test_a_style_in_bands_is_the_plain_network(height, width, band_pixels, grainy):
     """To one level in a pixel of a thousand: sums over space are put together from bands, in another order."""
     config = StyleTransferConfig(width=4, residual_blocks=2, grain=0.05 if grainy else 0.0)
