@@ -46,16 +46,20 @@ class Limits:
         if facts.halo is not None:
             step = 1 if facts.scale > 1 else _STYLE_STEP_PX
             return Plan(windows(height, width, facts.halo, self.tile_pixels, step))
-        if height * width <= self.whole_pixels:
+        if height * width <= self.whole_pixels or not facts.approximable:
             return Plan(windows(height, width, 0, height * width))
         return Plan(
             windows(height, width, facts.radius, min(self.tile_pixels, self.whole_pixels), _STYLE_STEP_PX), True
         )
 
+    def most_pixels(self, facts: Facts) -> int | None:
+        """The largest picture that a network takes; None where it takes any, in tiles."""
+        return None if facts.halo is not None or facts.approximable else self.whole_pixels
+
     def halve(self, facts: Facts, pixels: int) -> None:
         """A pass over so many pixels was too much. Raises InferenceError where less makes no sense."""
         self._on_halved()
-        if pixels <= _LEAST_PIXELS:
+        if pixels <= _LEAST_PIXELS or (facts.halo is None and not facts.approximable):
             raise InferenceError(f"the device has not enough memory for {pixels} pixels")
         if facts.halo is None:
             self.whole_pixels = min(self.whole_pixels, pixels // 2)

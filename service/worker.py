@@ -141,7 +141,7 @@ class Worker:
         smaller = np.asarray(Image.fromarray(piece.job.picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
         net = self._on_device(batch.model.net)
         if not can_paint(net, *smaller.shape[:2]):
-            raise InferenceError("this network runs whole pictures only, and the picture is too large for the device")
+            raise InferenceError("the reduced picture is too small for this network")
         painted, seconds = self._run(batch, paint(net, smaller, self.device, band_pixels=65_536))
         self._scheduler.reduced(piece, painted.statistics, seconds)
 
