@@ -195,7 +195,9 @@ def _tile(net: nn.Module, piece: Piece, picture: Picture, device: torch.device) 
     assert isinstance(statistics, list)
     if not can_paint(net, *picture.shape[:2]):
         return [InferenceError("a tile is too small for this network")]
-    painted = yield from paint(net, picture, device, suitable_band_pixels(device), statistics, (window.top, window.left))
+    painted = yield from paint(
+        net, picture, device, suitable_band_pixels(device), statistics, (window.top, window.left)
+    )
     return [painted.picture]
 
 
