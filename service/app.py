@@ -10,11 +10,15 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from service.admission import Admission
+from service.cache import ResultCache
+from service.cors import add_cors
 from service.engine import Engine, warm_up_pictures
 from service.errors import install_handlers
+from service.methods import AllMethods
 from service.metrics import Metrics
 from service.middleware import RequestContext
-from service.pipeline import Pipeline
+from service.openapi import describe
+from service.pipeline import Answer, Pipeline
 from service.registry import Registry
 from service.rendering import Renderer
 from service.routes import admin, operations, transform
@@ -35,8 +39,18 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         engine.scheduler.seconds_before,
         metrics.requests_in_flight,
     )
-    renderer = Renderer(engine)
-    pipeline = Pipeline(settings, registry, admission, renderer, engine.costs, metrics)
+    renderer = Renderer(engine, settings.codec_threads)
+    cache: ResultCache[Answer] = ResultCache(settings.cache_bytes, metrics)
+    pipeline = Pipeline(
+        settings,
+        registry,
+        admission,
+        renderer,
+        engine.costs,
+        cache,
+        metrics,
+        made_by=lambda: (version("impasto"), engine.precision, settings.max_whole_pixels),
+    )
 
     def close() -> None:
         admission.open = False
@@ -53,6 +67,7 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         if watching is not None:
             watching.cancel()
         await engine.stop()
+        renderer.close()
         pipeline.close()
 
     app = FastAPI(
@@ -68,8 +83,11 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
     if admin_key is not None:
         app.include_router(admin.router)
     app.include_router(operations.router)
+    app.add_middleware(AllMethods, router=app.router)
+    add_cors(app, settings.cors_origins)
     app.add_middleware(RequestContext, metrics=metrics)
     install_handlers(app)
+    describe(app)
     return app
 
 

@@ -7,6 +7,9 @@ Format = Literal["jpeg", "png", "webp"]
 
 MEDIA_TYPES: Mapping[Format, str] = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
+SUFFIXES: Mapping[Format, str] = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+"""What a file of that format is called at its end."""
+
 MAX_SIDE_PX: Mapping[Format, int] = {"jpeg": 65_500, "png": 2**31 - 1, "webp": 16_383}
 """The longest side that a format, or its encoder, can hold."""
 

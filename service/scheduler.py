@@ -90,7 +90,7 @@ class Scheduler:
             if self._closed:
                 raise stopped()
             self._jobs.append(job)
-            self._observer.queued(job.model.key, 1, _waiting_pixels(job))
+            self._observer.queued(job.model.label, 1, _waiting_pixels(job))
             self._changed.notify_all()
 
     def cancel(self, job: Job) -> None:
@@ -141,7 +141,7 @@ class Scheduler:
             if isinstance(plan, Exception):
                 self._end(piece.job, plan)
             else:
-                self._observer.queued(piece.job.model.key, 0, plan.pixels - _waiting_pixels(piece.job))
+                self._observer.queued(piece.job.model.label, 0, plan.pixels - _waiting_pixels(piece.job))
                 piece.job.restart(plan)
             self._changed.notify_all()
 
@@ -196,7 +196,7 @@ class Scheduler:
 
     def _start(self, job: Job, now: float) -> Piece:
         window = job.waiting.popleft()
-        self._observer.queued(job.model.key, -1 if job.begun is None else 0, -_pixels(job, window))
+        self._observer.queued(job.model.label, -1 if job.begun is None else 0, -_pixels(job, window))
         if job.begun is None:
             job.begun = now
             if len(job.plan.windows) > 1:
@@ -215,7 +215,7 @@ class Scheduler:
     def _end(self, job: Job, outcome: Picture | Exception | None = None) -> None:
         job.over = True
         self._jobs.remove(job)
-        self._observer.queued(job.model.key, -1 if job.begun is None else 0, -_waiting_pixels(job))
+        self._observer.queued(job.model.label, -1 if job.begun is None else 0, -_waiting_pixels(job))
         job.waiting.clear()
         if isinstance(outcome, Exception) and not isinstance(outcome, ImpastoError):
             outcome = InferenceError("the network failed on this picture")

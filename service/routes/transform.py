@@ -4,37 +4,93 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import WithJsonSchema
 
-from service.body import FIELD, read_picture
+from service.body import FORM, JSON, read_picture
 from service.connection import while_connected
-from service.errors import PROBLEM_JSON, ParameterError, shown
-from service.formats import MEDIA_TYPES, Format
-from service.pipeline import Asked, Pipeline
+from service.errors import (
+    BodyError,
+    BodyTooLargeError,
+    BrokenImageError,
+    DeadlineError,
+    InferenceError,
+    NotAcceptableError,
+    OverloadedError,
+    ParameterError,
+    TooManyPixelsError,
+    UnavailableError,
+    UnknownModelError,
+    UnsupportedImageError,
+    shown,
+)
+from service.filename import content_disposition
+from service.formats import MEDIA_TYPES, SUFFIXES, Format
+from service.json_body import EXAMPLE_BASE64, FIELD
+from service.knobs import LARGEST_FACTOR, LARGEST_STROKE, Enlarging, Stylizing, parse_stroke, parse_styles
+from service.openapi import BINARY, problems
+from service.pipeline import Asked, NotModified, Pipeline
 
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {
+_PICTURE: dict[str, Any] = {"type": "string", "format": "binary"}
+_FORM = {"schema": {"type": "object", "required": [FIELD], "properties": {FIELD: _PICTURE}}}
+_JSON_PICTURE = {
+    "type": "string",
+    "format": "base64-picture",
+    "description": "base64, alone or in a data URL. Other URLs are refused: nothing is fetched.",
+}
+_JSON = {
     "schema": {
         "type": "object",
         "required": [FIELD],
-        "properties": {FIELD: {"type": "string", "format": "binary"}},
-    }
+        "properties": {FIELD: _JSON_PICTURE},
+        "additionalProperties": False,
+    },
+    "examples": {
+        "base64": {"summary": "base64 alone.", "value": {FIELD: EXAMPLE_BASE64}},
+        "data URL": {"summary": "A data URL.", "value": {FIELD: f"data:image/png;base64,{EXAMPLE_BASE64}"}},
+    },
 }
 _REQUEST_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {**dict.fromkeys(MEDIA_TYPES.values(), _BINARY), "multipart/form-data": _FORM},
+        "description": "The picture itself (its bytes decide, not this type), a form, or JSON.",
+        "content": {**dict.fromkeys(MEDIA_TYPES.values(), BINARY), FORM: _FORM, JSON: _JSON},
     }
 }
-_PROBLEM = {"content": {PROBLEM_JSON: {"schema": {"type": "object"}}}}
+_HEADERS = {
+    "ETag": "Changes with the picture, the parameters, the networks and the version; for If-None-Match.",
+    "Impasto-Model": "The networks that made it, with versions and, where there are several, shares.",
+    "Impasto-Exact": "false: instance norm's statistics come from a reduced picture.",
+    "Server-Timing": "Milliseconds in each stage.",
+    "Content-Disposition": "A file name.",
+    "X-Request-ID": "The client's own where it is well formed, else a new one.",
+}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The picture.", "content": dict.fromkeys(MEDIA_TYPES.values(), _BINARY)},
-    404: {"description": "No such style or factor; the served ones are listed.", **_PROBLEM},
-    406: {"description": "No format that the client accepts can be made.", **_PROBLEM},
-    413: {"description": "Too many bytes or pixels.", **_PROBLEM},
-    415: {"description": "Not an image of a format that is taken.", **_PROBLEM},
-    422: {"description": "A parameter, the body or the image is not as it should be.", **_PROBLEM},
-    504: {"description": "The deadline cannot be met, or has passed.", **_PROBLEM},
-    503: {"description": "Busy; come back after Retry-After seconds.", **_PROBLEM},
+    200: {
+        "description": "The picture.",
+        "content": dict.fromkeys(MEDIA_TYPES.values(), BINARY),
+        "headers": {name: {"description": what, "schema": {"type": "string"}} for name, what in _HEADERS.items()},
+    },
+    304: {"description": "The client has it already: If-None-Match names its ETag. Nothing was computed."},
+    **problems(
+        ParameterError,
+        UnknownModelError,
+        NotAcceptableError,
+        BodyError,
+        BodyTooLargeError,
+        TooManyPixelsError,
+        UnsupportedImageError,
+        BrokenImageError,
+        OverloadedError,
+        UnavailableError,
+        DeadlineError,
+        InferenceError,
+    ),
+}
+_STROKE_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "enum": ["auto", "off"]},
+        {"type": "number", "minimum": 1, "maximum": LARGEST_STROKE},
+    ]
 }
 
 
@@ -80,39 +136,82 @@ router = APIRouter(tags=["pictures"], dependencies=[Depends(refuse_surprises)])
 @router.post("/stylize", response_class=Response, responses=_RESPONSES, openapi_extra=_REQUEST_BODY)
 async def stylize(
     request: Request,
-    style: Annotated[str, Query(description="A style that GET /models lists.", examples=["mosaic"])],
+    style: Annotated[
+        str,
+        Query(
+            description="A style that GET /models lists, or several with weights.",
+            openapi_examples={
+                "one": {"summary": "One style.", "value": "mosaic"},
+                "two": {"summary": "Between two.", "value": "mosaic:0.7,wave:0.3"},
+            },
+        ),
+    ],
     expires: Expiry,
+    strength: Annotated[
+        float, Query(ge=0, le=1, allow_inf_nan=False, description="0: the photograph, 1: the style.")
+    ] = 1.0,
+    preserve_color: Annotated[bool, Query(description="Keep the photograph's colours: only light is painted.")] = False,
+    stroke: Annotated[
+        str,
+        Query(description="How many times larger strokes are than the network's own; auto: by the picture's size."),
+        WithJsonSchema(_STROKE_SCHEMA),
+    ] = "auto",
+    max_side: Annotated[
+        int | None, Query(ge=16, le=100_000, description="The answer's longest side in pixels, at most.")
+    ] = None,
     output: OutputFormat = None,
 ) -> Response:
-    """Repaint a picture in a style: the answer has the picture's size."""
-    return await _transform(request, Asked("stylize", "style", style, output, expires=expires))
+    """Repaint a picture in a style, or between several: the answer has the picture's size."""
+    knobs = Stylizing(parse_styles(style), strength, preserve_color, parse_stroke(stroke), max_side)
+    return await _transform(request, Asked(knobs, output, expires=expires), style)
 
 
 @router.post("/upscale", response_class=Response, responses=_RESPONSES, openapi_extra=_REQUEST_BODY)
 async def upscale(
     request: Request,
-    factor: Annotated[int, Query(description="A factor that GET /models lists.", examples=[4])],
+    factor: Annotated[
+        float,
+        Query(
+            ge=1,
+            le=LARGEST_FACTOR,
+            allow_inf_nan=False,
+            description="Any number from 1 to the largest factor that GET /models lists.",
+            examples=[4, 2.5],
+        ),
+    ],
     expires: Expiry,
-    detail: Annotated[int, Query(ge=0, le=1, description="0: faithful to the pixels; 1: sharper to the eye.")] = 0,
+    detail: Annotated[
+        float, Query(ge=0, le=1, allow_inf_nan=False, description="0: faithful to the pixels; 1: sharper to the eye.")
+    ] = 0.0,
     output: OutputFormat = None,
 ) -> Response:
     """Enlarge a picture: each side becomes `factor` times as long."""
-    pipeline: Pipeline = request.app.state.pipeline
-    pipeline.check("upscale", "factor", f"x{factor}")
-    parameter, name = ("detail", f"x{factor}_perceptual") if detail else ("factor", f"x{factor}")
-    return await _transform(request, Asked("upscale", parameter, name, output, expires=expires))
+    return await _transform(request, Asked(Enlarging(factor, detail), output, expires=expires), f"x{factor:g}")
 
 
-async def _transform(request: Request, asked: Asked) -> Response:
+async def _transform(request: Request, asked: Asked, what: str) -> Response:
     pipeline: Pipeline = request.app.state.pipeline
-    pipeline.check(asked.task, asked.parameter, asked.name)
-    data = await read_picture(request, request.app.state.settings.max_body_bytes)
+    pipeline.check(asked.knobs)
+    upload = await read_picture(request, request.app.state.settings.max_body_bytes)
     accept = ", ".join(request.headers.getlist("accept")) or None
-    answer = await while_connected(request, pipeline.transform(replace(asked, accept=accept), data))
+    asked = replace(asked, accept=accept, if_none_match=tuple(request.headers.getlist("if-none-match")))
+    answer = await while_connected(request, pipeline.transform(asked, upload.data))
+    if isinstance(answer, NotModified):
+        return Response(status_code=304, headers={"ETag": answer.tag, "Vary": "Accept"})
+    stages = {"cache": 0.0} if answer.cached else answer.milliseconds
     headers = {
-        "Impasto-Model": answer.model.identity,
+        "Impasto-Model": ", ".join(_network(*source) for source in answer.sources) or "none",
         "Impasto-Exact": "true" if answer.exact else "false",
-        "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in answer.milliseconds.items()),
+        "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages.items()),
         "Vary": "Accept",
+        "Content-Disposition": content_disposition(upload.filename, what, SUFFIXES[answer.format]),
     }
-    return Response(answer.body, media_type=answer.media_type, headers=headers)
+    if answer.tag:
+        headers["ETag"] = answer.tag
+    if request.app.state.settings.cache_bytes:
+        headers["Cache-Status"] = "Impasto; hit" if answer.cached else "Impasto; fwd=miss"
+    return Response(answer.body, media_type=MEDIA_TYPES[answer.format], headers=headers)
+
+
+def _network(identity: str, share: float | None) -> str:
+    return identity if share is None else f"{identity};share={share:.3g}"

@@ -96,7 +96,7 @@ def test_the_documentation_describes_both_endpoints(client):
     assert client.get("/docs").status_code == 200
     assert client.get("/").headers["location"] == "/docs"
     paths = client.get("/openapi.json").json()["paths"]
-    for path, parameters in (("/stylize", {"style", "format"}), ("/upscale", {"factor", "detail", "format"})):
+    for path, parameters in (("/stylize", {"style", "strength", "preserve_color", "stroke", "max_side", "format"}), ("/upscale", {"factor", "detail", "format"})):
         operation = paths[path]["post"]
         assert {each["name"] for each in operation["parameters"]} == parameters | {"deadline_ms", "request-timeout"}
         assert set(operation["requestBody"]["content"]) == {
@@ -104,8 +104,9 @@ def test_the_documentation_describes_both_endpoints(client):
             "image/png",
             "image/webp",
             "multipart/form-data",
+            "application/json",
         }
-        assert {"200", "404", "406", "413", "415", "422", "503"} <= set(operation["responses"])
+        assert {"200", "304", "404", "406", "413", "415", "422", "503"} <= set(operation["responses"])
 
 
 def admission(requests=10, pixels=1000, seconds=0.0):
