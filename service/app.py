@@ -80,8 +80,7 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
     app.state.admission, app.state.engine, app.state.pipeline, app.state.warm = admission, engine, pipeline, False
     app.state.admin_key = admin_key
     app.include_router(transform.router)
-    if admin_key is not None:
-        app.include_router(admin.router)
+    app.include_router(admin.router)
     app.include_router(operations.router)
     app.add_middleware(AllMethods, router=app.router)
     add_cors(app, settings.cors_origins)

@@ -31,7 +31,8 @@ from starlette.responses import JSONResponse
 
 PROBLEM_JSON = "application/problem+json"
 _SHOWN_CHARACTERS = 200
-_STANDARD = frozenset(map(int, HTTPStatus))
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content", 499: "Client Closed Request"}
+"""What HTTPStatus does not know, or calls otherwise from one Python to the next."""
 
 
 class StartupError(Exception):
@@ -159,7 +160,7 @@ def problem(
 
 def problem_content(status: int, code: str, **facts: Any) -> dict[str, Any]:
     """The one shape of every error; `facts` has at least `detail` and `request_id`."""
-    title = HTTPStatus(status).phrase if status in _STANDARD else "Client Closed Request"
+    title = _TITLES.get(status) or HTTPStatus(status).phrase
     return {"type": f"urn:impasto:problem:{code}", "title": title, "status": status, "code": code, **facts}
 
 

@@ -48,7 +48,8 @@ def parse_styles(text: str) -> tuple[tuple[str, float], ...]:
     """
     styles: dict[str, float] = {}
     for part in text.split(","):
-        name, colon, weight = part.strip().rpartition(":") if ":" in part else (part.strip(), "", "1")
+        before, colon, after = part.rpartition(":")
+        name, weight = (before.strip(), after) if colon else (part.strip(), "1")
         if colon and not name:
             raise _wrong_styles(text, "a style has no name")
         if name in styles:

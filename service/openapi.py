@@ -104,6 +104,9 @@ _EXAMPLES: Mapping[type[ImpastoError], dict[str, Any]] = {
     ForbiddenError: {"detail": "this key is not the admin key"},
     InferenceError: {"detail": "the network failed on this picture"},
 }
+NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"description": "There is no such path.", "content": {PROBLEM_JSON: {"schema": _PROBLEM}}}
+}
 _UNFORESEEN = {"detail": "an error that we did not foresee; the log has it under this request_id"}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds after which to come back.", "schema": {"type": "integer"}}}
 

@@ -96,7 +96,10 @@ def test_the_documentation_describes_both_endpoints(client):
     assert client.get("/docs").status_code == 200
     assert client.get("/").headers["location"] == "/docs"
     paths = client.get("/openapi.json").json()["paths"]
-    for path, parameters in (("/stylize", {"style", "strength", "preserve_color", "stroke", "max_side", "format"}), ("/upscale", {"factor", "detail", "format"})):
+    for path, parameters in (
+        ("/stylize", {"style", "strength", "preserve_color", "stroke", "max_side", "format"}),
+        ("/upscale", {"factor", "detail", "format"}),
+    ):
         operation = paths[path]["post"]
         assert {each["name"] for each in operation["parameters"]} == parameters | {"deadline_ms", "request-timeout"}
         assert set(operation["requestBody"]["content"]) == {
