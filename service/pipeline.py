@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,13 +12,15 @@ from nets.architecture import Task
 from service.admission import Admission, refuse_if_late
 from service.cost import CostModel
 from service.decode import decode, measure
-from service.encode import choose_format, encode
+from service.decoded import Decoded, Header, MetadataPolicy, ProfilePolicy, Reading
+from service.encode import Wrapping, choose_format, encode
 from service.errors import TooManyPixelsError
-from service.formats import MAX_SIDE_PX, MEDIA_TYPES, Format
+from service.formats import ANIMATING, MAX_SIDE_PX, MEDIA_TYPES, Format
 from service.metrics import Metrics
 from service.model import Model
 from service.registry import Registry
-from service.rendering import Renderer
+from service.rendering import Rendered, Renderer
+from service.restore import restore
 from service.settings import Settings
 
 Value = TypeVar("Value")
@@ -36,6 +38,9 @@ class Asked:
     name: str
     format: Format | None = None
     accept: str | None = None
+    quality: int | None = None
+    profile: ProfilePolicy = "keep"
+    metadata: MetadataPolicy = "strip"
     expires: float | None = None
 
 
@@ -44,12 +49,14 @@ class Answer:
     """An encoded picture, what made it, and the milliseconds of each stage.
 
     exact: whether it is the whole picture's, or instance norm's statistics come from a reduced one.
+    declared: headers that tell what of the picture was not, or could not be, kept.
     """
 
     body: bytes
     media_type: str
     model: Model
     exact: bool
+    declared: Mapping[str, str]
     milliseconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -67,7 +74,11 @@ class Pipeline:
     ) -> None:
         self._settings, self._registry, self._admission, self._metrics = settings, registry, admission, metrics
         self._renderer, self._costs = renderer, costs
-        self._quality = {"jpeg": settings.jpeg_quality, "webp": settings.webp_quality}
+        self._quality = {
+            "jpeg": settings.jpeg_quality,
+            "webp": settings.webp_quality,
+            "avif": settings.avif_quality,
+        }
         self._codecs = ThreadPoolExecutor(settings.codec_threads, thread_name_prefix="codec")
         self._large_codec = ThreadPoolExecutor(1, thread_name_prefix="codec-large")  # small pictures do not wait for it
 
@@ -77,23 +88,33 @@ class Pipeline:
         with self._admission.request():
             model = await self._registry.get(asked.task, asked.name, asked.parameter)
             codec = partial(self._on_codec, milliseconds)
-            height, width = await codec("decode", 0, partial(measure, data, *self._limit(model)))
-            there, back = height * width, height * width * model.facts.scale**2
-            with self._admission.picture(there + back):
-                refuse_if_late(asked.expires, self._predicted_seconds(model, there, there + back))
-                decoded = await codec("decode", there, partial(decode, data, *self._limit(model)))
-                kind = choose_format(asked.format, asked.accept, decoded.format)
-                _refuse_long_side(max(height, width) * model.facts.scale, kind)
-                rendered = await self._renderer.render(model, decoded.pixels, asked.expires)
-                milliseconds |= {"queue": rendered.queue_seconds * 1000, "forward": rendered.forward_seconds * 1000}
-                encoder = partial(encode, rendered.picture, decoded.alpha, decoded.icc, kind, self._quality)
-                body = await codec("encode", back, encoder)
+            most = self._settings.max_pixels, self._settings.max_frames
+            header = await codec("decode", 0, partial(measure, data, *most))
+            kind = choose_format(asked.format, asked.accept, header.format, header.animated)
+            frames = header.frames if header.animated and kind in ANIMATING else 1
+            self._refuse_pixels(header, frames, model)
+            _refuse_long_side(max(header.height, header.width) * model.facts.scale, kind)
+            layers = 2 if header.alpha and asked.task == "upscale" else 1
+            there = header.height * header.width * frames
+            back = there * model.facts.scale**2
+            with self._admission.picture((there + back) * layers):
+                refuse_if_late(asked.expires, self._predicted_seconds(model, there * layers, there + back))
+                reading = Reading(kind, frames, asked.task == "upscale", asked.profile, asked.metadata)
+                decoded = await codec("decode", there, partial(decode, data, header, reading))
+                rendered = [await self._renderer.render(model, each, asked.expires) for each in decoded.pictures]
+                milliseconds |= {
+                    "queue": sum(each.queue_seconds for each in rendered) * 1000,
+                    "forward": sum(each.forward_seconds for each in rendered) * 1000,
+                }
+                quality = asked.quality or self._quality.get(kind)
+                body = await codec("encode", back, partial(_finish, decoded, rendered, kind, quality))
         self._costs.observe(_CODECS, there + back, (milliseconds["decode"] + milliseconds["encode"]) / 1000)
         for stage, value in milliseconds.items():
             self._metrics.stage_duration.labels(stage).observe(value / 1000)
         self._metrics.pixels.labels(model.key, "in").inc(there)
         self._metrics.pixels.labels(model.key, "out").inc(back)
-        return Answer(body, MEDIA_TYPES[kind], model, rendered.exact, milliseconds)
+        exact = all(each.exact for each in rendered)
+        return Answer(body, MEDIA_TYPES[kind], model, exact, decoded.declared, milliseconds)
 
     def check(self, task: Task, parameter: str, name: str) -> None:
         """Say no before the body is read, where the answer would be no in any case."""
@@ -105,14 +126,18 @@ class Pipeline:
         self._codecs.shutdown(wait=True)
         self._large_codec.shutdown(wait=True)
 
-    def _limit(self, model: Model) -> tuple[int, str]:
-        """The most pixels that `model` takes, and why there are not more: the answer, too, has a limit."""
-        by_answer = self._settings.max_output_pixels // model.facts.scale**2
-        if by_answer >= self._settings.max_pixels:
-            return self._settings.max_pixels, ""
-        scale = model.facts.scale
-        most = self._settings.max_output_pixels
-        return by_answer, f": each side becomes {scale} times as long, and an answer has at most {most}"
+    def _refuse_pixels(self, header: Header, frames: int, model: Model) -> None:
+        """Refuse, before any is decoded, more pixels than `model` takes: the answer, too, has a limit."""
+        scale, most = model.facts.scale, self._settings.max_pixels
+        why = ""
+        if (by_answer := self._settings.max_output_pixels // scale**2) < most:
+            most, limit = by_answer, self._settings.max_output_pixels
+            why = f": each side becomes {scale} times as long, and an answer has at most {limit}"
+        if header.height * header.width * frames <= most:
+            return
+        size = f"{header.width} x {header.height}" + (f", {frames} frames" if frames > 1 else "")
+        expected = f"at most {most} pixels{why}"
+        raise TooManyPixelsError(f"the picture is {size}; expected {expected}", value=size, expected=expected)
 
     def _predicted_seconds(self, model: Model, pixels: int, coded_pixels: int) -> float:
         """From now to the answer: what is ahead in the queue, the pass, decoding and encoding."""
@@ -126,6 +151,13 @@ class Pipeline:
         value = await asyncio.get_running_loop().run_in_executor(threads, work)
         milliseconds[stage] = milliseconds.get(stage, 0.0) + (time.perf_counter() - start) * 1000
         return value
+
+
+def _finish(decoded: Decoded, rendered: list[Rendered], kind: Format, quality: int | None) -> bytes:
+    """The network's answers, made the client's picture again, and encoded."""
+    milliseconds = tuple(frame.milliseconds for frame in decoded.frames)
+    pictures = restore(decoded, [each.picture for each in rendered])
+    return encode(pictures, kind, Wrapping(quality, decoded.icc, decoded.metadata, milliseconds, decoded.plays))
 
 
 def _refuse_long_side(side: int, kind: Format) -> None:

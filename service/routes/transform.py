@@ -1,14 +1,15 @@
 """POST /stylize and POST /upscale."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from service.body import FIELD, read_picture
 from service.connection import while_connected
+from service.decoded import MetadataPolicy, ProfilePolicy
 from service.errors import PROBLEM_JSON, ParameterError, shown
-from service.formats import MEDIA_TYPES, Format
+from service.formats import MEDIA_TYPES, SOURCE_MEDIA_TYPES, Format
 from service.pipeline import Asked, Pipeline
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -22,7 +23,7 @@ _FORM = {
 _REQUEST_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {**dict.fromkeys(MEDIA_TYPES.values(), _BINARY), "multipart/form-data": _FORM},
+        "content": {**dict.fromkeys(SOURCE_MEDIA_TYPES.values(), _BINARY), "multipart/form-data": _FORM},
     }
 }
 _PROBLEM = {"content": {PROBLEM_JSON: {"schema": {"type": "object"}}}}
@@ -72,7 +73,25 @@ def expiry(
 
 
 Expiry = Annotated[float | None, Depends(expiry)]
-OutputFormat = Annotated[Format | None, Query(alias="format", description="Format of the answer; default: by Accept.")]
+
+
+@dataclass(frozen=True)
+class Output:
+    """How the answer is wanted, whatever is done to the picture."""
+
+    kind: Annotated[
+        Format | None, Query(alias="format", description="Of the answer; default: by Accept, else the picture's own.")
+    ] = None
+    quality: Annotated[
+        int | None, Query(ge=1, le=100, description="Of a JPEG, WebP or AVIF: 100 is best. PNG and GIF have none.")
+    ] = None
+    profile: Annotated[
+        ProfilePolicy, Query(description="keep: the picture's own colour profile; srgb: converted and tagged as sRGB.")
+    ] = "keep"
+    metadata: Annotated[
+        MetadataPolicy, Query(description="keep: EXIF, XMP and comments, as far as the format can; upright.")
+    ] = "strip"
+
 
 router = APIRouter(tags=["pictures"], dependencies=[Depends(refuse_surprises)])
 
@@ -82,10 +101,10 @@ async def stylize(
     request: Request,
     style: Annotated[str, Query(description="A style that GET /models lists.", examples=["mosaic"])],
     expires: Expiry,
-    output: OutputFormat = None,
+    output: Annotated[Output, Depends()],
 ) -> Response:
     """Repaint a picture in a style: the answer has the picture's size."""
-    return await _transform(request, Asked("stylize", "style", style, output, expires=expires))
+    return await _transform(request, Asked("stylize", "style", style, expires=expires), output)
 
 
 @router.post("/upscale", response_class=Response, responses=_RESPONSES, openapi_extra=_REQUEST_BODY)
@@ -93,23 +112,32 @@ async def upscale(
     request: Request,
     factor: Annotated[int, Query(description="A factor that GET /models lists.", examples=[4])],
     expires: Expiry,
+    output: Annotated[Output, Depends()],
     detail: Annotated[int, Query(ge=0, le=1, description="0: faithful to the pixels; 1: sharper to the eye.")] = 0,
-    output: OutputFormat = None,
 ) -> Response:
     """Enlarge a picture: each side becomes `factor` times as long."""
     pipeline: Pipeline = request.app.state.pipeline
     pipeline.check("upscale", "factor", f"x{factor}")
     parameter, name = ("detail", f"x{factor}_perceptual") if detail else ("factor", f"x{factor}")
-    return await _transform(request, Asked("upscale", parameter, name, output, expires=expires))
+    return await _transform(request, Asked("upscale", parameter, name, expires=expires), output)
 
 
-async def _transform(request: Request, asked: Asked) -> Response:
+async def _transform(request: Request, asked: Asked, output: Output) -> Response:
     pipeline: Pipeline = request.app.state.pipeline
     pipeline.check(asked.task, asked.parameter, asked.name)
     data = await read_picture(request, request.app.state.settings.max_body_bytes)
     accept = ", ".join(request.headers.getlist("accept")) or None
-    answer = await while_connected(request, pipeline.transform(replace(asked, accept=accept), data))
+    asked = replace(
+        asked,
+        format=output.kind,
+        accept=accept,
+        quality=output.quality,
+        profile=output.profile,
+        metadata=output.metadata,
+    )
+    answer = await while_connected(request, pipeline.transform(asked, data))
     headers = {
+        **answer.declared,
         "Impasto-Model": answer.model.identity,
         "Impasto-Exact": "true" if answer.exact else "false",
         "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in answer.milliseconds.items()),
