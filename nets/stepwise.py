@@ -16,7 +16,7 @@ BAND_PIXELS = 65_536
 def compute(
     net: nn.Module, pictures: list[Picture], device: torch.device, band_pixels: int = BAND_PIXELS
 ) -> Steps[list[Picture | Exception]]:
-    """One answer or error per picture, in order: uint8 (H, W, 3), all of one size -> uint8 (sH, sW, 3).
+    """One answer or error per picture, in order: (H, W, 3), uint8 or uint16, all of one size and depth -> (sH, sW, 3).
 
     In bands where the network is one of those that are known; else as a whole, without a pause.
     """
@@ -39,7 +39,7 @@ def _whole(net: nn.Module, pictures: list[Picture], device: torch.device) -> lis
     answers: list[Picture | Exception] = []
     for item in torch.split(net(to_network(pictures, device)), 1):
         try:
-            answers += from_network(item)
+            answers += from_network(item, pictures[0].dtype)
         except ValueError as error:
             answers.append(error)
     return answers

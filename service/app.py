@@ -14,11 +14,12 @@ from service.cache import ResultCache
 from service.cors import add_cors
 from service.engine import Engine, warm_up_pictures
 from service.errors import install_handlers
+from service.exchange import Answer
 from service.methods import AllMethods
 from service.metrics import Metrics
 from service.middleware import RequestContext
 from service.openapi import describe
-from service.pipeline import Answer, Pipeline
+from service.pipeline import Pipeline
 from service.registry import Registry
 from service.rendering import Renderer
 from service.routes import admin, operations, transform

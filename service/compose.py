@@ -9,34 +9,32 @@ import numpy as np
 from PIL import Image
 
 from nets.pixels import Picture
+from service.resizing import resized
 
 _BAND_PIXELS = 2**18
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601, as JPEG has it
 
 
 def resize(picture: Picture, height: int, width: int) -> Picture:
-    """uint8 (H, W, 3) -> uint8 (height, width, 3): exactly that size, antialiased; the same array where it has it."""
-    if picture.shape[:2] == (height, width):
-        return picture
+    """(H, W, 3) -> (height, width, 3): exactly that size, antialiased; the same array where it has it."""
     shrinks = height <= picture.shape[0] and width <= picture.shape[1]
     # Lanczos rings where it enlarges.
-    kind = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(picture).resize((width, height), kind))
+    return resized(picture, height, width, Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC)
 
 
 def overlay(pictures: Sequence[Picture], shares: Sequence[float]) -> Picture:
-    """The sum of `shares[i]` times each picture, uint8 (H, W, 3) of one size; shares sum to 1."""
+    """The sum of `shares[i]` times each picture, (H, W, 3) of one size and depth; shares sum to 1."""
     if len(pictures) == 1:
         return pictures[0]
     result = np.empty_like(pictures[0])
     for rows in _bands(result):
         total = sum(np.float32(share) * picture[rows] for picture, share in zip(pictures, shares, strict=True))
-        result[rows] = _rounded(np.asarray(total))
+        result[rows] = _rounded(np.asarray(total), result)
     return result
 
 
 def keep_colors(painted: Picture, photograph: Picture) -> Picture:
-    """The luminance of the one with the colours of the other; both uint8 (H, W, 3) of one size.
+    """The luminance of the one with the colours of the other; both (H, W, 3) of one size and depth.
 
     Where a colour at that luminance is outside of what RGB holds, it is made paler, not another hue.
     """
@@ -47,9 +45,9 @@ def keep_colors(painted: Picture, photograph: Picture) -> Picture:
         wanted = (painted[rows].astype(np.float32) @ _LUMA)[..., None]
         difference = colors - own[..., None]
         # As far as each channel can go from grey of that luminance, at most all the way.
-        room = np.where(difference > 0, 255.0 - wanted, wanted)
+        room = np.where(difference > 0, np.float32(np.iinfo(result.dtype).max) - wanted, wanted)
         reach = np.where(difference == 0, 1.0, room / np.maximum(np.abs(difference), 1e-6))
-        result[rows] = _rounded(wanted + np.minimum(1.0, reach.min(axis=-1, keepdims=True)) * difference)
+        result[rows] = _rounded(wanted + np.minimum(1.0, reach.min(axis=-1, keepdims=True)) * difference, result)
     return result
 
 
@@ -59,5 +57,5 @@ def _bands(picture: Picture) -> Iterator[slice]:
     return (slice(top, top + step) for top in range(0, height, step))
 
 
-def _rounded(values: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> Picture:
-    return np.asarray(np.rint(values).clip(0, 255).astype(np.uint8))
+def _rounded(values: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]", like: Picture) -> Picture:
+    return np.rint(values).clip(0, np.iinfo(like.dtype).max).astype(like.dtype)

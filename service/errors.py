@@ -8,6 +8,7 @@ ImpastoError                                  (never raised itself)
 +-- UnsupportedImageError  415 unsupported_image     not a format that is taken
 +-- BrokenImageError       422 broken_image          of a format that is taken, but cannot be decoded
 +-- TooManyPixelsError     413 too_many_pixels
++-- TooManyFramesError     413 too_many_frames
 +-- NotAcceptableError     406 not_acceptable        no format that the client accepts
 +-- OverloadedError        503 overloaded            with a computed Retry-After
 +-- UnavailableError       503 unavailable           starting, or shutting down
@@ -92,6 +93,12 @@ class TooManyPixelsError(ImpastoError):
     """The picture, or its answer, has too many pixels."""
 
     status, code = 413, "too_many_pixels"
+
+
+class TooManyFramesError(ImpastoError):
+    """The animation is longer than the limit."""
+
+    status, code = 413, "too_many_frames"
 
 
 class NotAcceptableError(ImpastoError):

@@ -107,25 +107,22 @@ class Sizes:
     answer: Size
     enlarger: int | None
 
-    def held_pixels(self, recipe: Recipe) -> int:
-        """The most pixels in memory besides the picture as it came: the answer, and what is made on the way to it."""
-        return math.prod(self.answer) + self._reduced_pixels() + self._extra_pixels(recipe)
-
     def composed_pixels(self, recipe: Recipe) -> int:
         """About how many pixels are resized, laid over each other or coloured: what that costs."""
-        finished = math.prod(self.answer) if recipe.finishes else 0
-        return self._reduced_pixels() + self._extra_pixels(recipe) + finished
+        return self.extra_pixels(recipe) + (math.prod(self.answer) if recipe.finishes else 0)
 
-    def _reduced_pixels(self) -> int:
+    def extra_pixels(self, recipe: Recipe) -> int:
+        """Pixels in memory besides the picture as it came and the answer: what is made on the way."""
         steps = ((self.picture, self.base), (self.base, self.working))
-        return sum(math.prod(after) for before, after in steps if after != before)
-
-    def _extra_pixels(self, recipe: Recipe) -> int:
-        """Answers of networks that are not the answer yet."""
+        reduced = sum(math.prod(after) for before, after in steps if after != before)
         each = math.prod(self.working) * recipe.scale**2
         several = len(recipe.layers) * each if len(recipe.layers) > 1 else 0
         enlarged = math.prod(self.working) * (self.enlarger or recipe.scale) ** 2
-        return several + (enlarged if recipe.layers and (recipe.finishes or enlarged != math.prod(self.answer)) else 0)
+        return (
+            reduced
+            + several
+            + (enlarged if recipe.layers and (recipe.finishes or enlarged != math.prod(self.answer)) else 0)
+        )
 
 
 def resolve(knobs: Knobs, registry: Registry) -> Recipe:

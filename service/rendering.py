@@ -108,8 +108,8 @@ class Renderer:
         for picture in pictures:
             await self._run(model, picture, 0.0, None)
 
-    def predicted_seconds(self, ready: Ready) -> float:
-        """From now to the end of all that `render` does: what is ahead of it in the queue, and each part of it."""
+    def predicted_seconds(self, ready: Ready, pictures: int) -> float:
+        """From now to the end of `render` for so many pictures: what is ahead in the queue, and each part of it."""
         working = math.prod(ready.sizes.working)
         passes = [self._costs.predict(model.label, working) for model, _ in ready.layers]
         if ready.enlarger is not None:
@@ -117,7 +117,8 @@ class Renderer:
         if not passes:
             return 0.0
         composing = self._costs.predict(_COMPOSE, ready.sizes.composed_pixels(ready.recipe))
-        return self._scheduler.seconds_before(time.monotonic() + OVERTAKING * passes[0]) + sum(passes) + composing
+        ahead = self._scheduler.seconds_before(time.monotonic() + OVERTAKING * passes[0])
+        return ahead + pictures * (sum(passes) + composing)
 
     def close(self) -> None:
         """End the threads."""

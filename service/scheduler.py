@@ -185,12 +185,12 @@ class Scheduler:
         return batch
 
     def _fill(self, batch: Batch, startable: list[Job], now: float) -> None:
-        """Add windows of the same model and size, whosever they are, as far as the device gains by it."""
-        size = _size(batch.pieces[0].window)
+        """Add windows of the same model, size and depth, whosever they are, as far as the device gains by it."""
+        size, depth = _size(batch.pieces[0].window), batch.pieces[0].job.picture.dtype
         most_items = min(self._most_items, self._batch_pixels(batch.model) // batch.pixels)
         for job in startable:
             while len(batch.pieces) < most_items and job.model is batch.model and job.startable:
-                if job.plan.reduced or _size(job.waiting[0]) != size:
+                if job.plan.reduced or _size(job.waiting[0]) != size or job.picture.dtype != depth:
                     break
                 batch.pieces.append(self._start(job, now))
 

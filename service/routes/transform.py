@@ -1,6 +1,6 @@
 """POST /stylize and POST /upscale."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -8,6 +8,7 @@ from pydantic import WithJsonSchema
 
 from service.body import FORM, JSON, read_picture
 from service.connection import while_connected
+from service.decoded import MetadataPolicy, ProfilePolicy
 from service.errors import (
     BodyError,
     BodyTooLargeError,
@@ -23,12 +24,13 @@ from service.errors import (
     UnsupportedImageError,
     shown,
 )
+from service.exchange import Asked, NotModified
 from service.filename import content_disposition
-from service.formats import MEDIA_TYPES, SUFFIXES, Format
+from service.formats import MEDIA_TYPES, SOURCE_MEDIA_TYPES, SUFFIXES, Format
 from service.json_body import EXAMPLE_BASE64, FIELD
 from service.knobs import LARGEST_FACTOR, LARGEST_STROKE, Enlarging, Stylizing, parse_stroke, parse_styles
 from service.openapi import BINARY, problems
-from service.pipeline import Asked, NotModified, Pipeline
+from service.pipeline import Pipeline
 
 _PICTURE: dict[str, Any] = {"type": "string", "format": "binary"}
 _FORM = {"schema": {"type": "object", "required": [FIELD], "properties": {FIELD: _PICTURE}}}
@@ -53,7 +55,7 @@ _REQUEST_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "The picture itself (its bytes decide, not this type), a form, or JSON.",
-        "content": {**dict.fromkeys(MEDIA_TYPES.values(), BINARY), FORM: _FORM, JSON: _JSON},
+        "content": {**dict.fromkeys(SOURCE_MEDIA_TYPES.values(), BINARY), FORM: _FORM, JSON: _JSON},
     }
 }
 _HEADERS = {
@@ -128,7 +130,25 @@ def expiry(
 
 
 Expiry = Annotated[float | None, Depends(expiry)]
-OutputFormat = Annotated[Format | None, Query(alias="format", description="Format of the answer; default: by Accept.")]
+
+
+@dataclass(frozen=True)
+class Output:
+    """How the answer is wanted, whatever is done to the picture."""
+
+    kind: Annotated[
+        Format | None, Query(alias="format", description="Of the answer; default: by Accept, else the picture's own.")
+    ] = None
+    quality: Annotated[
+        int | None, Query(ge=1, le=100, description="Of a JPEG, WebP or AVIF: 100 is best. PNG and GIF have none.")
+    ] = None
+    profile: Annotated[
+        ProfilePolicy, Query(description="keep: the picture's own colour profile; srgb: converted and tagged as sRGB.")
+    ] = "keep"
+    metadata: Annotated[
+        MetadataPolicy, Query(description="keep: EXIF, XMP and comments, as far as the format can; upright.")
+    ] = "strip"
+
 
 router = APIRouter(tags=["pictures"], dependencies=[Depends(refuse_surprises)])
 
@@ -147,6 +167,7 @@ async def stylize(
         ),
     ],
     expires: Expiry,
+    output: Annotated[Output, Depends()],
     strength: Annotated[
         float, Query(ge=0, le=1, allow_inf_nan=False, description="0: the photograph, 1: the style.")
     ] = 1.0,
@@ -159,11 +180,10 @@ async def stylize(
     max_side: Annotated[
         int | None, Query(ge=16, le=100_000, description="The answer's longest side in pixels, at most.")
     ] = None,
-    output: OutputFormat = None,
 ) -> Response:
     """Repaint a picture in a style, or between several: the answer has the picture's size."""
     knobs = Stylizing(parse_styles(style), strength, preserve_color, parse_stroke(stroke), max_side)
-    return await _transform(request, Asked(knobs, output, expires=expires), style)
+    return await _transform(request, Asked(knobs, expires=expires), output, style)
 
 
 @router.post("/upscale", response_class=Response, responses=_RESPONSES, openapi_extra=_REQUEST_BODY)
@@ -180,26 +200,35 @@ async def upscale(
         ),
     ],
     expires: Expiry,
+    output: Annotated[Output, Depends()],
     detail: Annotated[
         float, Query(ge=0, le=1, allow_inf_nan=False, description="0: faithful to the pixels; 1: sharper to the eye.")
     ] = 0.0,
-    output: OutputFormat = None,
 ) -> Response:
     """Enlarge a picture: each side becomes `factor` times as long."""
-    return await _transform(request, Asked(Enlarging(factor, detail), output, expires=expires), f"x{factor:g}")
+    return await _transform(request, Asked(Enlarging(factor, detail), expires=expires), output, f"x{factor:g}")
 
 
-async def _transform(request: Request, asked: Asked, what: str) -> Response:
+async def _transform(request: Request, asked: Asked, output: Output, what: str) -> Response:
     pipeline: Pipeline = request.app.state.pipeline
     pipeline.check(asked.knobs)
     upload = await read_picture(request, request.app.state.settings.max_body_bytes)
     accept = ", ".join(request.headers.getlist("accept")) or None
-    asked = replace(asked, accept=accept, if_none_match=tuple(request.headers.getlist("if-none-match")))
+    asked = replace(
+        asked,
+        format=output.kind,
+        accept=accept,
+        quality=output.quality,
+        profile=output.profile,
+        metadata=output.metadata,
+        if_none_match=tuple(request.headers.getlist("if-none-match")),
+    )
     answer = await while_connected(request, pipeline.transform(asked, upload.data))
     if isinstance(answer, NotModified):
         return Response(status_code=304, headers={"ETag": answer.tag, "Vary": "Accept"})
     stages = {"cache": 0.0} if answer.cached else answer.milliseconds
     headers = {
+        **answer.declared,
         "Impasto-Model": ", ".join(_network(*source) for source in answer.sources) or "none",
         "Impasto-Exact": "true" if answer.exact else "false",
         "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages.items()),

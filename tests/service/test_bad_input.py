@@ -1,6 +1,5 @@
 """Everything that strangers send: each is told what was wrong, and the next request works."""
 
-import io
 import random
 import socket
 import struct
@@ -23,13 +22,11 @@ def claiming(width, height):
 
 
 JPEG = encoded(picture(60, 80), "jpeg")
-GIF = io.BytesIO()
-Image.fromarray(picture(8, 8)).save(GIF, "GIF")
 
 BODIES = {
     "empty": (b"", 422, "invalid_body", "the body is empty"),
     "text": (b"hello", 415, "unsupported_image", "looks like text"),
-    "gif": (GIF.getvalue(), 415, "unsupported_image", "looks like GIF"),
+    "pdf": (b"%PDF-1.7 \xff", 415, "unsupported_image", "looks like PDF"),
     "half a jpeg": (JPEG[: len(JPEG) // 2], 422, "broken_image", "the JPEG cannot be decoded"),
     "a jpeg's first bytes": (JPEG[:20], 422, "broken_image", "the JPEG cannot be decoded"),
     "a png's signature": (encoded(picture())[:8], 422, "broken_image", "the PNG cannot be decoded"),
@@ -50,7 +47,7 @@ QUERIES = {
     f"style={'x' * 5000}": ("unknown_model", "style", 404),
     "style=mosaic&style=mosaic": ("invalid_parameter", "style", 422),
     "style=mosaic&colour=red": ("invalid_parameter", "colour", 422),
-    "style=mosaic&format=gif": ("invalid_parameter", "format", 422),
+    "style=mosaic&format=jxl": ("invalid_parameter", "format", 422),
 }
 
 FACTORS = {

@@ -335,13 +335,13 @@ def test_blends_leave_a_full_memory_first(nets, tmp_path):
 def test_memory_on_the_way_is_counted(app):
     registry = app.state.registry
     plain = resolve(Stylizing((("mosaic", 1.0),), stroke=1.0), registry)
-    assert plain.sizes(100, 200, 10**6).held_pixels(plain) == 20_000
+    assert plain.sizes(100, 200, 10**6).extra_pixels(plain) == 0
     enlarged = resolve(Enlarging(3.0), registry)
-    assert enlarged.sizes(100, 200, 10**6).held_pixels(enlarged) == 20_000 * 9 + 20_000 * 16
+    assert enlarged.sizes(100, 200, 10**6).extra_pixels(enlarged) == 20_000 * 16
     strokes = resolve(Stylizing((("mosaic", 1.0),), stroke=2.0), registry)
-    assert strokes.sizes(100, 200, 10**6).held_pixels(strokes) == 20_000 + 5_000
+    assert strokes.sizes(100, 200, 10**6).extra_pixels(strokes) == 5_000
     several = resolve(Stylizing((("mosaic", 0.5), ("wide", 0.5)), stroke=1.0), registry)
-    assert several.sizes(100, 200, 10**6).held_pixels(several) == 3 * 20_000
+    assert several.sizes(100, 200, 10**6).extra_pixels(several) == 2 * 20_000
 
 
 def test_overlay_rounds_to_nearest():

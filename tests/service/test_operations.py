@@ -102,13 +102,8 @@ def test_the_documentation_describes_both_endpoints(client):
     ):
         operation = paths[path]["post"]
         assert {each["name"] for each in operation["parameters"]} == parameters | {"deadline_ms", "request-timeout"}
-        assert set(operation["requestBody"]["content"]) == {
-            "image/jpeg",
-            "image/png",
-            "image/webp",
-            "multipart/form-data",
-            "application/json",
-        }
+        types = {"image/jpeg", "image/png", "image/webp", "multipart/form-data", "application/json"}
+        assert types <= set(operation["requestBody"]["content"])
         assert {"200", "304", "404", "406", "413", "415", "422", "503"} <= set(operation["responses"])
 
 

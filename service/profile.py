@@ -1,0 +1,102 @@
+"""Colour profiles: from a picture's own colours to sRGB, where networks are at home, and back."""
+
+import io
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from nets.pixels import Picture
+from service import deep
+
+Space = Literal["RGB", "GRAY", "CMYK"]
+
+_MODES: dict[Space, str] = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+_UNUSABLE = (ImageCms.PyCMSError, OSError, ValueError, TypeError, MemoryError)
+_INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
+_DATE = slice(24, 36)
+_GRID = np.stack(np.meshgrid(*[np.linspace(0, 255, 9).round().astype(np.uint8)] * 3, indexing="ij"), axis=-1)
+
+
+@cache
+def srgb_icc() -> bytes:
+    """An sRGB profile, always the same bytes."""
+    icc = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    icc[_DATE] = bytes(12)  # when it was made
+    return bytes(icc)
+
+
+class Profile:
+    """An ICC profile that LittleCMS understands, for pictures of its colour space.
+
+    is_srgb: whether sRGB's numbers mean the same in it, to within a level. reversible: whether sRGB can be converted
+    to it.
+    """
+
+    def __init__(self, icc: bytes, space: Space) -> None:
+        """Raises one of many errors where it is damaged, or for other pictures. Use `parse`."""
+        self.icc, self.space = icc, space
+        self._profile: Any = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        found = self._profile.profile.xcolor_space.strip()
+        if found != space:
+            raise ValueError(f"a profile for {found}, not {space}")
+        # The picture's black is the picture's black: printing inks do not reach the screen's.
+        flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+        self._forward = ImageCms.ImageCmsTransform(self._profile, _srgb(), _MODES[space], "RGB", _INTENT, flags=flags)
+        self.is_srgb = space == "RGB" and self._is_identity()
+        self.reversible = space == "RGB" and self._can_go_back()
+
+    @classmethod
+    def parse(cls, icc: bytes, space: Space) -> "Profile | None":
+        """None where it is damaged, or made for another colour space."""
+        try:
+            return cls(icc, space)
+        except _UNUSABLE:
+            return None
+
+    def to_srgb(self, pixels: Picture) -> Picture:
+        """uint8 or uint16 (H, W, channels of the space) -> (H, W, 3) of the same depth. CMYK is uint8 alone.
+
+        What is outside sRGB is clipped.
+        """
+        if pixels.dtype == np.uint16:
+            return deep.convert(pixels.astype(np.uint16, copy=False), self.icc, None)
+        return _applied(self._forward, pixels, _MODES[self.space])
+
+    def from_srgb(self, pixels: Picture) -> Picture:
+        """The way back: uint8 or uint16 (H, W, 3) -> the same, for a `reversible` profile."""
+        if pixels.dtype == np.uint16:
+            return deep.convert(pixels.astype(np.uint16, copy=False), None, self.icc)
+        return _applied(self._backward(), pixels, "RGB")
+
+    def lost(self, pixels: Picture, srgb: Picture) -> NDArray[np.signedinteger] | None:
+        """What of `pixels` does not come back from `srgb`: the difference, (H, W, 3); None where there is none."""
+        kind = np.int16 if pixels.dtype == np.uint8 else np.int32
+        difference = pixels.astype(kind) - self.from_srgb(srgb).astype(kind)
+        return difference if difference.any() else None
+
+    def _backward(self) -> ImageCms.ImageCmsTransform:
+        return ImageCms.ImageCmsTransform(_srgb(), self._profile, "RGB", "RGB", _INTENT)
+
+    def _can_go_back(self) -> bool:
+        try:
+            self.from_srgb(_GRID[0])
+        except _UNUSABLE:
+            return False
+        return True
+
+    def _is_identity(self) -> bool:
+        grid = _GRID.reshape(9, -1, 3)
+        return bool(np.abs(self.to_srgb(grid).astype(int) - grid).max() <= 1)
+
+
+def _srgb() -> Any:
+    return ImageCms.ImageCmsProfile(io.BytesIO(srgb_icc()))
+
+
+def _applied(transform: ImageCms.ImageCmsTransform, pixels: Picture, mode: str) -> NDArray[np.uint8]:
+    channels = pixels[..., 0] if mode == "L" else pixels
+    image = Image.frombuffer(mode, (pixels.shape[1], pixels.shape[0]), np.ascontiguousarray(channels).tobytes())
+    return np.asarray(transform.apply(image))
