@@ -7,7 +7,6 @@ from urllib.parse import quote
 _LONGEST = 80
 _UNSAFE = re.compile(r"[^\w.() -]+")
 _ASCII_UNSAFE = re.compile(r"[^A-Za-z0-9._() -]+")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
 
 
 def content_disposition(uploaded: str | None, what: str, suffix: str) -> str:
@@ -26,10 +25,9 @@ def content_disposition(uploaded: str | None, what: str, suffix: str) -> str:
 def _safe_stem(uploaded: str) -> str:
     name = unicodedata.normalize("NFC", uploaded).replace("\\", "/").rpartition("/")[2]
     stem = name.rpartition(".")[0] or name
-    stem = _UNSAFE.sub("_", stem)[:_LONGEST].strip(" ._")
-    return f"_{stem}" if _RESERVED.fullmatch(stem) else stem
+    return _UNSAFE.sub("_", stem)[:_LONGEST].strip(" ._-")
 
 
 def _ascii(name: str) -> str:
     spelled = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    return _ASCII_UNSAFE.sub("_", spelled).strip(" ._") or "picture"
+    return _ASCII_UNSAFE.sub("_", spelled).strip(" ._-") or "picture"

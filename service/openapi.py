@@ -17,6 +17,7 @@ from service.errors import (
     NotAcceptableError,
     OverloadedError,
     ParameterError,
+    TooManyFramesError,
     TooManyPixelsError,
     UnauthorizedError,
     UnavailableError,
@@ -81,6 +82,11 @@ _EXAMPLES: Mapping[type[ImpastoError], dict[str, Any]] = {
         "detail": "the picture is 12000 x 10000; expected at most 12500000 pixels",
         "value": "12000x10000",
         "expected": "expected at most 12500000 pixels",
+    },
+    TooManyFramesError: {
+        "detail": "the animation has 301 frames or more; expected at most 300",
+        "value": 301,
+        "expected": "at most 300 frames",
     },
     NotAcceptableError: {
         "detail": "Accept 'text/html' names no format that can be made: image/png, image/webp, image/jpeg",

@@ -1,99 +1,21 @@
 """POST /stylize and POST /upscale."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import WithJsonSchema
 
-from service.body import FORM, JSON, read_picture
+from service.body import read_picture
 from service.connection import while_connected
 from service.decoded import MetadataPolicy, ProfilePolicy
-from service.errors import (
-    BodyError,
-    BodyTooLargeError,
-    BrokenImageError,
-    DeadlineError,
-    InferenceError,
-    NotAcceptableError,
-    OverloadedError,
-    ParameterError,
-    TooManyPixelsError,
-    UnavailableError,
-    UnknownModelError,
-    UnsupportedImageError,
-    shown,
-)
-from service.exchange import Asked, NotModified
+from service.errors import ParameterError, shown
+from service.exchange import Answer, Asked, NotModified
 from service.filename import content_disposition
-from service.formats import MEDIA_TYPES, SOURCE_MEDIA_TYPES, SUFFIXES, Format
-from service.json_body import EXAMPLE_BASE64, FIELD
-from service.knobs import LARGEST_FACTOR, LARGEST_STROKE, Enlarging, Stylizing, parse_stroke, parse_styles
-from service.openapi import BINARY, problems
+from service.formats import MEDIA_TYPES, SUFFIXES, Format
+from service.knobs import LARGEST_FACTOR, Enlarging, Stylizing, parse_stroke, parse_styles
 from service.pipeline import Pipeline
-
-_PICTURE: dict[str, Any] = {"type": "string", "format": "binary"}
-_FORM = {"schema": {"type": "object", "required": [FIELD], "properties": {FIELD: _PICTURE}}}
-_JSON_PICTURE = {
-    "type": "string",
-    "format": "base64-picture",
-    "description": "base64, alone or in a data URL. Other URLs are refused: nothing is fetched.",
-}
-_JSON = {
-    "schema": {
-        "type": "object",
-        "required": [FIELD],
-        "properties": {FIELD: _JSON_PICTURE},
-        "additionalProperties": False,
-    },
-    "examples": {
-        "base64": {"summary": "base64 alone.", "value": {FIELD: EXAMPLE_BASE64}},
-        "data URL": {"summary": "A data URL.", "value": {FIELD: f"data:image/png;base64,{EXAMPLE_BASE64}"}},
-    },
-}
-_REQUEST_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "The picture itself (its bytes decide, not this type), a form, or JSON.",
-        "content": {**dict.fromkeys(SOURCE_MEDIA_TYPES.values(), BINARY), FORM: _FORM, JSON: _JSON},
-    }
-}
-_HEADERS = {
-    "ETag": "Changes with the picture, the parameters, the networks and the version; for If-None-Match.",
-    "Impasto-Model": "The networks that made it, with versions and, where there are several, shares.",
-    "Impasto-Exact": "false: instance norm's statistics come from a reduced picture.",
-    "Server-Timing": "Milliseconds in each stage.",
-    "Content-Disposition": "A file name.",
-    "X-Request-ID": "The client's own where it is well formed, else a new one.",
-}
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The picture.",
-        "content": dict.fromkeys(MEDIA_TYPES.values(), BINARY),
-        "headers": {name: {"description": what, "schema": {"type": "string"}} for name, what in _HEADERS.items()},
-    },
-    304: {"description": "The client has it already: If-None-Match names its ETag. Nothing was computed."},
-    **problems(
-        ParameterError,
-        UnknownModelError,
-        NotAcceptableError,
-        BodyError,
-        BodyTooLargeError,
-        TooManyPixelsError,
-        UnsupportedImageError,
-        BrokenImageError,
-        OverloadedError,
-        UnavailableError,
-        DeadlineError,
-        InferenceError,
-    ),
-}
-_STROKE_SCHEMA = {
-    "anyOf": [
-        {"type": "string", "enum": ["auto", "off"]},
-        {"type": "number", "minimum": 1, "maximum": LARGEST_STROKE},
-    ]
-}
+from service.routes.described import REQUEST, RESPONSES, STROKE_SCHEMA
 
 
 def refuse_surprises(request: Request) -> None:
@@ -153,7 +75,7 @@ class Output:
 router = APIRouter(tags=["pictures"], dependencies=[Depends(refuse_surprises)])
 
 
-@router.post("/stylize", response_class=Response, responses=_RESPONSES, openapi_extra=_REQUEST_BODY)
+@router.post("/stylize", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
 async def stylize(
     request: Request,
     style: Annotated[
@@ -175,7 +97,7 @@ async def stylize(
     stroke: Annotated[
         str,
         Query(description="How many times larger strokes are than the network's own; auto: by the picture's size."),
-        WithJsonSchema(_STROKE_SCHEMA),
+        WithJsonSchema(STROKE_SCHEMA),
     ] = "auto",
     max_side: Annotated[
         int | None, Query(ge=16, le=100_000, description="The answer's longest side in pixels, at most.")
@@ -186,7 +108,7 @@ async def stylize(
     return await _transform(request, Asked(knobs, expires=expires), output, style)
 
 
-@router.post("/upscale", response_class=Response, responses=_RESPONSES, openapi_extra=_REQUEST_BODY)
+@router.post("/upscale", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
 async def upscale(
     request: Request,
     factor: Annotated[
@@ -226,6 +148,16 @@ async def _transform(request: Request, asked: Asked, output: Output, what: str) 
     answer = await while_connected(request, pipeline.transform(asked, upload.data))
     if isinstance(answer, NotModified):
         return Response(status_code=304, headers={"ETag": answer.tag, "Vary": "Accept"})
+    headers = {
+        **_described(answer),
+        "Content-Disposition": content_disposition(upload.filename, what, SUFFIXES[answer.format]),
+    }
+    if request.app.state.settings.cache_bytes:
+        headers["Cache-Status"] = "Impasto; hit" if answer.cached else "Impasto; fwd=miss"
+    return Response(answer.body, media_type=MEDIA_TYPES[answer.format], headers=headers)
+
+
+def _described(answer: Answer) -> dict[str, str]:
     stages = {"cache": 0.0} if answer.cached else answer.milliseconds
     headers = {
         **answer.declared,
@@ -233,13 +165,8 @@ async def _transform(request: Request, asked: Asked, output: Output, what: str) 
         "Impasto-Exact": "true" if answer.exact else "false",
         "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages.items()),
         "Vary": "Accept",
-        "Content-Disposition": content_disposition(upload.filename, what, SUFFIXES[answer.format]),
     }
-    if answer.tag:
-        headers["ETag"] = answer.tag
-    if request.app.state.settings.cache_bytes:
-        headers["Cache-Status"] = "Impasto; hit" if answer.cached else "Impasto; fwd=miss"
-    return Response(answer.body, media_type=MEDIA_TYPES[answer.format], headers=headers)
+    return {**headers, "ETag": answer.tag} if answer.tag else headers
 
 
 def _network(identity: str, share: float | None) -> str:

@@ -50,7 +50,9 @@ def folder(nets, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def app(folder):
-    return create_app(Settings(device="cpu", precision="fp32", max_pixels=40_000), load_registry(folder))
+    return create_app(
+        Settings(device="cpu", precision="fp32", max_batch_items=1, max_pixels=40_000), load_registry(folder)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +166,7 @@ def test_auto_paints_a_large_photograph_at_a_megapixel(app):
 
 def test_without_upscalers_strokes_are_resized(nets, tmp_path):
     save(tmp_path, "mosaic", nets["mosaic"])
-    app = create_app(Settings(device="cpu", precision="fp32"), load_registry(tmp_path))
+    app = create_app(Settings(device="cpu", precision="fp32", max_batch_items=1), load_registry(tmp_path))
     with running(app) as address, httpx.Client(base_url=address, trust_env=False) as client:
         expected = resize(run(nets["mosaic"], resize(PIXELS, 24, 32)), 48, 64)
         assert np.array_equal(asked(client, "stylize?style=mosaic&stroke=2"), expected)
@@ -277,7 +279,7 @@ def test_an_unknown_style_in_a_mix_is_named(client, styles):
 
 def test_a_factor_between_has_the_limits_of_its_network(nets, tmp_path):
     save(tmp_path, "x4", nets["x4"])
-    settings = Settings(device="cpu", precision="fp32", max_output_pixels=16 * 48 * 64 - 1)
+    settings = Settings(device="cpu", precision="fp32", max_batch_items=1, max_output_pixels=16 * 48 * 64 - 1)
     with running(create_app(settings, load_registry(tmp_path))) as address:
         response = httpx.post(f"{address}/upscale?factor=2.5", content=encoded(PIXELS), trust_env=False)
         refused(response, 413, "too_many_pixels")
@@ -285,10 +287,10 @@ def test_a_factor_between_has_the_limits_of_its_network(nets, tmp_path):
 
 def test_blended_networks_are_built_once_bounded_and_no_label(client, app):
     loaded = app.state.registry.loaded
-    asked(client, "stylize?style=mosaic:0.11,wave:0.89")
+    asked(client, "stylize?style=mosaic:0.4,wave:0.6")
     blend = loaded.blends[-1]
     net = loaded.get(blend).net
-    asked(client, "stylize?style=wave:89,mosaic:11")
+    asked(client, "stylize?style=wave:60,mosaic:40")
     assert loaded.get(blend).net is net
     for share in range(MOST_BLENDS + 3):
         asked(client, f"stylize?style=mosaic:{1 + share},wave:{99 - share}", picture(16, 16))
@@ -306,7 +308,8 @@ def test_what_was_blended_goes_with_its_parents(nets, tmp_path):
     save(tmp_path, "mosaic", nets["mosaic"], parent)
     save(tmp_path, "wave", nets["wave"], parent)
     app = create_app(
-        Settings(device="cpu", precision="fp32", admin_key="k" * 16, checkpoints=tmp_path), load_registry(tmp_path)
+        Settings(device="cpu", precision="fp32", max_batch_items=1, admin_key="k" * 16, checkpoints=tmp_path),
+        load_registry(tmp_path),
     )
     with running(app) as address, httpx.Client(base_url=address, trust_env=False) as client:
         asked(client, "stylize?style=mosaic,wave")
@@ -322,7 +325,7 @@ def test_blends_leave_a_full_memory_first(nets, tmp_path):
     parent = save(tmp_path, "neutral", nets["neutral"])
     save(tmp_path, "mosaic", nets["mosaic"], parent)
     each = sum(weight.nbytes for weight in nets["mosaic"].state_dict().values())
-    settings = Settings(device="cpu", precision="fp32")
+    settings = Settings(device="cpu", precision="fp32", max_batch_items=1)
     registry = load_registry(tmp_path, max_bytes=3 * each)
     with running(create_app(settings, registry)) as address, httpx.Client(base_url=address, trust_env=False) as client:
         for share in (0.1, 0.2, 0.3):

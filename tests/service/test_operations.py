@@ -96,12 +96,13 @@ def test_the_documentation_describes_both_endpoints(client):
     assert client.get("/docs").status_code == 200
     assert client.get("/").headers["location"] == "/docs"
     paths = client.get("/openapi.json").json()["paths"]
+    common = {"format", "quality", "profile", "metadata", "deadline_ms", "request-timeout", "If-None-Match"}
     for path, parameters in (
-        ("/stylize", {"style", "strength", "preserve_color", "stroke", "max_side", "format"}),
-        ("/upscale", {"factor", "detail", "format"}),
+        ("/stylize", {"style", "strength", "preserve_color", "stroke", "max_side"}),
+        ("/upscale", {"factor", "detail"}),
     ):
         operation = paths[path]["post"]
-        assert {each["name"] for each in operation["parameters"]} == parameters | {"deadline_ms", "request-timeout"}
+        assert {each["name"] for each in operation["parameters"]} == parameters | common
         types = {"image/jpeg", "image/png", "image/webp", "multipart/form-data", "application/json"}
         assert types <= set(operation["requestBody"]["content"])
         assert {"200", "304", "404", "406", "413", "415", "422", "503"} <= set(operation["responses"])
