@@ -45,7 +45,9 @@ def rgb_profile(colorants, gamma=None):
         points = struct.pack(">I", 1024) + np.rint(curve * 65535).astype(">u2").tobytes()
     else:
         points = struct.pack(">IH", 1, round(gamma * 256))
-    tags = {key: b"XYZ " + bytes(4) + _fixed(*xyz) for key, xyz in zip((b"rXYZ", b"gXYZ", b"bXYZ"), colorants, strict=True)}
+    tags = {
+        key: b"XYZ " + bytes(4) + _fixed(*xyz) for key, xyz in zip((b"rXYZ", b"gXYZ", b"bXYZ"), colorants, strict=True)
+    }
     tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), b"curv" + bytes(4) + points)
     return _profile(b"RGB ", b"XYZ ", b"mntr", _texts() | tags)
 

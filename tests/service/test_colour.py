@@ -114,7 +114,14 @@ def test_an_srgb_profile_is_handed_on_and_the_numbers_with_it(upscaled):
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"not a profile", bytes(500), srgb_icc()[:200], srgb_icc()[:128] + b"\xff" * 400, cmyk_profile(), grey_profile(2.2)],
+    [
+        b"not a profile",
+        bytes(500),
+        srgb_icc()[:200],
+        srgb_icc()[:128] + b"\xff" * 400,
+        cmyk_profile(),
+        grey_profile(2.2),
+    ],
     ids=["text", "zeros", "cut", "overwritten", "of inks", "of grey"],
 )
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "avif"])
