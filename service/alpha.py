@@ -1,15 +1,14 @@
 """Transparency: what the network sees where nothing is to be seen, and what its own answer may be."""
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from nets.pixels import Picture
-from service import deep
 from service.decoded import Plane
 from service.resizing import repeated
 
-_FAINTEST = 32
-"""The weight of a nearly transparent pixel's colour, of 255: rounded to few levels, it says little."""
+Floats = NDArray[np.float32]
 
 
 def filled(pixels: Picture, alpha: Plane) -> Picture:
@@ -20,13 +19,11 @@ def filled(pixels: Picture, alpha: Plane) -> Picture:
     hidden = alpha == 0
     if not hidden.any() or hidden.all():
         return pixels
-    if pixels.dtype == np.uint16:
-        eight = deep.to_eight(pixels.astype(np.uint16, copy=False))
-        spread, unit = _spread(_rgba(eight, hidden, deep.to_eight(alpha))), 257
-    else:
-        spread, unit = _spread(_rgba(pixels, hidden, alpha)), 1
+    behind = _spread(_halved(pixels, alpha))
     answer = pixels.copy()
-    answer[hidden] = np.asarray(spread)[hidden].astype(pixels.dtype) * unit
+    for channel in range(3):
+        plane = _enlarged(behind[..., channel], *alpha.shape)
+        answer[..., channel][hidden] = np.rint(plane[hidden]).astype(pixels.dtype)
     return answer
 
 
@@ -41,21 +38,41 @@ def bounded(answer: Plane, alpha: Plane) -> Plane:
     return np.clip(answer, repeated(low, *answer.shape), repeated(high, *answer.shape))
 
 
-def _rgba(pixels: Picture, hidden: Plane, alpha: Plane) -> Image.Image:
-    weights = np.where(hidden, 0, np.maximum(alpha, _FAINTEST)).astype(np.uint8)
-    return Image.fromarray(np.dstack([pixels, weights]).astype(np.uint8, copy=False))
+def _halved(pixels: Picture, alpha: Plane) -> Floats:
+    """The sums over blocks of 2 x 2 of colour times alpha, and of alpha: -> (H / 2, W / 2, 4), rounded up."""
+    height, width = alpha.shape
+    sums = np.zeros(((height + 1) // 2, (width + 1) // 2, 4), np.float32)
+    for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        weight = alpha[dy::2, dx::2, None].astype(np.float32)
+        part = sums[: weight.shape[0], : weight.shape[1]]
+        part[..., :3] += pixels[dy::2, dx::2] * weight
+        part[..., 3:] += weight
+    return sums
 
 
-def _spread(image: Image.Image) -> Image.Image:
-    """RGBA -> RGB without holes: halved (Pillow weights by alpha) until there is none, then put in from behind."""
-    alpha = image.getchannel("A")
-    if image.size == (1, 1) or alpha.getextrema()[0]:
-        return image.convert("RGB")
-    smaller = image.reduce(2)
-    smaller.putalpha(smaller.getchannel("A").point([0] + 255 * [255]))
-    answer = _spread(smaller).resize(image.size, Image.Resampling.BILINEAR)
-    answer.paste(image.convert("RGB"), mask=alpha.point([0] + 255 * [255]))
-    return answer
+def _spread(sums: Floats) -> Floats:
+    """Colours without holes, (H, W, 3): where there is nothing, what the halved picture has, and so on."""
+    weight = sums[..., 3]
+    seen = weight > 0
+    if seen.all():
+        colours: Floats = sums[..., :3] / weight[..., None]
+        return colours
+    behind = _spread(_halved_sums(sums))
+    colours = np.stack([_enlarged(behind[..., channel], *weight.shape) for channel in range(3)], axis=-1)
+    colours[seen] = sums[seen][:, :3] / weight[seen][:, None]
+    return colours
+
+
+def _halved_sums(sums: Floats) -> Floats:
+    padded = np.pad(sums, [(0, sums.shape[0] % 2), (0, sums.shape[1] % 2), (0, 0)])
+    halved: Floats = padded[::2, ::2] + padded[1::2, ::2] + padded[::2, 1::2] + padded[1::2, 1::2]
+    return halved
+
+
+def _enlarged(plane: Floats, height: int, width: int) -> Floats:
+    """Twice the size, smoothly: (h, w) -> `height` x `width`."""
+    twice = Image.fromarray(plane).resize((2 * plane.shape[1], 2 * plane.shape[0]), Image.Resampling.BILINEAR)
+    return np.asarray(twice)[:height, :width]
 
 
 def _over_three(pick: np.ufunc, plane: Plane, axis: int) -> Plane:

@@ -56,15 +56,14 @@ class Colours:
         if keep and self.grey and profile.space == "GRAY":  # the network works on the numbers as they are
             self.icc, self.effect = icc, "kept"
             return
-        if profile.is_srgb:
-            self._as_rgb = first.space == "GRAY"
-        else:
+        keep = keep and profile.reversible and not self.grey
+        if not profile.is_srgb and not (keep and reading.enlarging and profile.is_even):
             self._forward = profile
-        if keep and profile.reversible and not self.grey:
-            self.back = None if profile.is_srgb else profile
+            self.back = profile if keep else None
+        if keep:
             self.icc, self.effect = icc, "kept"
-            return
-        self._tag(reading, "srgb")
+        else:
+            self._tag(reading, "srgb")
 
     def _tag(self, reading: Reading, effect: str | None) -> None:
         """Of an answer in sRGB. Grey goes without: its convention is the same, and the profile is for RGB."""

@@ -13,11 +13,11 @@ _ORIENTATION_IN_XMP = (
     (rb'tiff:Orientation="[0-9]"', b'tiff:Orientation="1"'),
     (rb"<tiff:Orientation>[0-9]</tiff:Orientation>", b"<tiff:Orientation>1</tiff:Orientation>"),
 )
-_OF_A_TIFF = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825)
-"""Of a TIFF's tags, those about the picture: description, camera, software, date, artist, rights, EXIF, GPS."""
+_OF_A_TIFF = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
+"""Of a TIFF's tags, those about the picture: description, camera, software, date, artist, rights."""
 
-_SIZE_IN_EXIF = (0xA002, 0xA003)
-_EXIF_DIRECTORY = 0x8769
+_DIRECTORIES = (0x8769, 0x8825)  # EXIF, GPS
+_UNTRUE_IN_EXIF = (0xA002, 0xA003, 0xA005)  # width and height, which are the answer's now; where another directory was
 _XMP_KEY = "XML:com.adobe.xmp"
 _XMP_TAG = 700
 _JPEG_SEGMENT_BYTES = 65_000
@@ -75,11 +75,11 @@ def _exif(image: Image.Image) -> bytes:
         source = image.getexif()
         exif = Image.Exif()
         for tag, value in source.items():
-            if image.format != "TIFF" or tag in _OF_A_TIFF:
-                exif[tag] = source.get_ifd(tag) if tag in {_EXIF_DIRECTORY, 0x8825} else value
-        exif.pop(tiff.ORIENTATION, None)
-        for tag in _SIZE_IN_EXIF:  # the answer's may be another
-            exif.get_ifd(_EXIF_DIRECTORY).pop(tag, None)
+            if tag in _DIRECTORIES:
+                part = source.get_ifd(tag)
+                exif[tag] = {each: part[each] for each in part if each not in _UNTRUE_IN_EXIF}
+            elif tag != tiff.ORIENTATION and (image.format != "TIFF" or tag in _OF_A_TIFF):
+                exif[tag] = value
         return exif.tobytes() if len(exif) else b""
     except Exception:  # noqa: BLE001  # Pillow's reader of EXIF raises nearly anything for EXIF that lies
         return b""

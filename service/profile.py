@@ -18,6 +18,9 @@ _UNUSABLE = (ImageCms.PyCMSError, OSError, ValueError, TypeError, MemoryError)
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _DATE = slice(24, 36)
 _GRID = np.stack(np.meshgrid(*[np.linspace(0, 255, 9).round().astype(np.uint8)] * 3, indexing="ij"), axis=-1)
+_GREYS = np.arange(0, 256, 5, dtype=np.uint8).repeat(3).reshape(1, -1, 3)
+_EVEN_LEVELS = 24
+"""A gamma of 1.8 is 19 levels from sRGB's curve, 2.2 is 8, none at all (linear light) is 66."""
 
 
 @cache
@@ -32,7 +35,8 @@ class Profile:
     """An ICC profile that LittleCMS understands, for pictures of its colour space.
 
     is_srgb: whether sRGB's numbers mean the same in it, to within a level. reversible: whether sRGB can be converted
-    to it.
+    to it. is_even: whether its steps are about as even to the eye as sRGB's, as those of Display P3, Adobe RGB and
+    ProPhoto are, so that a network for sRGB can enlarge the numbers as they are.
     """
 
     def __init__(self, icc: bytes, space: Space) -> None:
@@ -42,10 +46,11 @@ class Profile:
         found = self._profile.profile.xcolor_space.strip()
         if found != space:
             raise ValueError(f"a profile for {found}, not {space}")
-        # The picture's black is the picture's black: printing inks do not reach the screen's.
-        flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+        # Black becomes black, though inks do not reach the screen's; and a table for grey is worth doing exactly.
+        flags = ImageCms.Flags.NOOPTIMIZE if space == "GRAY" else ImageCms.Flags.BLACKPOINTCOMPENSATION
         self._forward = ImageCms.ImageCmsTransform(self._profile, _srgb(), _MODES[space], "RGB", _INTENT, flags=flags)
-        self.is_srgb = space == "RGB" and self._is_identity()
+        self.is_srgb = space == "RGB" and self._moves(_GRID.reshape(9, -1, 3)) <= 1
+        self.is_even = space == "RGB" and self._moves(_GREYS) <= _EVEN_LEVELS
         self.reversible = space == "RGB" and self._can_go_back()
 
     @classmethod
@@ -63,6 +68,10 @@ class Profile:
         """
         if pixels.dtype == np.uint16:
             return deep.convert(pixels.astype(np.uint16, copy=False), self.icc, None)
+        if self.space == "GRAY":
+            levels = np.arange(256, dtype=np.uint8).reshape(1, 256, 1)
+            table: Picture = _applied(self._forward, levels, "L")[0][pixels[..., 0]]
+            return table
         return _applied(self._forward, pixels, _MODES[self.space])
 
     def from_srgb(self, pixels: Picture) -> Picture:
@@ -87,9 +96,9 @@ class Profile:
             return False
         return True
 
-    def _is_identity(self) -> bool:
-        grid = _GRID.reshape(9, -1, 3)
-        return bool(np.abs(self.to_srgb(grid).astype(int) - grid).max() <= 1)
+    def _moves(self, colours: NDArray[np.uint8]) -> int:
+        """The furthest that sRGB's numbers for some colours, (H, W, 3), are from its own."""
+        return int(np.abs(self.to_srgb(colours).astype(int) - colours).max())
 
 
 def _srgb() -> Any:
