@@ -22,6 +22,18 @@ def refuse_pixels(settings: Settings, header: Header, frames: int, scale: int) -
     raise TooManyPixelsError(f"the picture is {size}; expected {expected}", value=size, expected=expected)
 
 
+def refuse_whole(working: tuple[int, int], most: int | None) -> None:
+    """Raise TooManyPixelsError where networks would work on more pixels than they can; None: they can on any."""
+    height, width = working
+    if most is not None and height * width > most:
+        expected = f"at most {most} pixels: this network runs whole pictures only"
+        raise TooManyPixelsError(
+            f"the network would work on {width} x {height}; expected {expected}",
+            value=f"{width} x {height}",
+            expected=expected,
+        )
+
+
 def refuse_long_side(side: int, kind: Format) -> None:
     """Raise TooManyPixelsError for an answer that its format cannot hold."""
     if side > MAX_SIDE_PX[kind]:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from service.admission import Admission, refuse_if_late
-from service.bounds import refuse_long_side, refuse_pixels
+from service.bounds import refuse_long_side, refuse_pixels, refuse_whole
 from service.cache import ResultCache
 from service.cost import CostModel
 from service.decode import decode, measure
@@ -127,6 +127,7 @@ class Pipeline:
         codec = partial(self._on_codec, milliseconds)
         refuse_pixels(self._settings, header, order.frames, recipe.scale)
         sizes = recipe.sizes(header.height, header.width, self._settings.max_output_pixels)
+        refuse_whole(sizes.working, self._renderer.most_pixels(recipe))
         refuse_long_side(max(sizes.answer), order.kind)
         there, back = header.height * header.width * order.frames, math.prod(sizes.answer) * order.frames
         ready = await self._renderer.load(recipe, sizes, self._registry)

@@ -108,6 +108,11 @@ class Renderer:
         for picture in pictures:
             await self._run(model, picture, 0.0, None)
 
+    def most_pixels(self, recipe: Recipe) -> int | None:
+        """The most pixels that the networks of a recipe can work on; None where they take any."""
+        limits = [self._limits.most_pixels(layer.mixture.offers[0].facts) for layer in recipe.layers]
+        return min((limit for limit in limits if limit is not None), default=None)
+
     def predicted_seconds(self, ready: Ready, pictures: int) -> float:
         """From now to the end of `render` for so many pictures: what is ahead in the queue, and each part of it."""
         working = math.prod(ready.sizes.working)
