@@ -15,16 +15,16 @@ from service.registry import Registry
 
 NEUTRAL = "stylize/neutral"
 
-STROKE_PIXELS = 1_000_000
-"""A picture of so many pixels is painted as it is; in a larger one, strokes grow with it."""
+UNTOUCHED_PIXELS, STROKE_PIXELS = 1_000_000, 500_000
+"""Up to the one, a picture is painted as it is; a larger one as if it had the other: strokes grow with it."""
 
-_LEAST_STROKE = 1.25
-"""Below this, strokes are left as they are: nobody sees the difference, and two passes would take longer than one."""
+_PLAIN_ENLARGING = 1.25
+"""So far, strokes are enlarged by mere resizing rather than by the next larger network: nobody sees it."""
 
-_LEAST_STYLE = 0.4
+_LEAST_STYLE = 0.7
 """How much of a style's weights there is in the faintest strength above 0. Less is `neutral`, which greys."""
 
-_SHARE_EXPONENT = 0.7
+_SHARE_EXPONENT = 0.85
 """The answer's share over the photograph is strength to this power: the style shows from the beginning."""
 
 Size = tuple[int, int]
@@ -90,7 +90,7 @@ class Recipe:
             return Sizes((height, width), base, base, base, None)
         working = max(1, round(base[0] / stroke)), max(1, round(base[1] / stroke))
         fitting = [factor for factor in sorted(self.enlargers) if working[0] * working[1] * factor**2 <= most_pixels]
-        enough = [factor for factor in fitting if factor >= stroke] or fitting[-1:]
+        enough = [factor for factor in fitting if factor * _PLAIN_ENLARGING >= stroke] or fitting[-1:]
         return Sizes((height, width), base, working, base, enough[0] if enough else None)
 
 
@@ -188,5 +188,6 @@ def _within(height: int, width: int, max_side: int | None) -> Size:
 def _stroke(asked: float | None, height: int, width: int) -> float:
     if asked is not None:
         return asked
-    stroke = math.sqrt(height * width / STROKE_PIXELS)
-    return 1.0 if stroke < _LEAST_STROKE else min(stroke, LARGEST_STROKE)
+    if height * width <= UNTOUCHED_PIXELS:
+        return 1.0
+    return min(math.sqrt(height * width / STROKE_PIXELS), LARGEST_STROKE)

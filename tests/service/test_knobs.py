@@ -103,10 +103,10 @@ def test_answers_of_strangers_are_laid_over_each_other(client, nets, other):
 
 
 def test_strength_takes_weights_towards_neutral_and_the_answer_towards_the_photograph(client, nets):
-    painted = run(between(nets, mosaic=0.7, neutral=0.3))  # 0.4 + 0.6 * 0.5
-    expected = 0.5**0.7 * painted + (1 - 0.5**0.7) * PIXELS
+    painted = run(between(nets, mosaic=0.85, neutral=0.15))  # 0.7 + 0.3 * 0.5
+    expected = 0.5**0.85 * painted + (1 - 0.5**0.85) * PIXELS
     assert np.abs(asked(client, "stylize?style=mosaic&strength=0.5") - expected).max() <= 0.51
-    alone = 0.5**0.7 * run(nets["stranger"]) + (1 - 0.5**0.7) * PIXELS  # nothing to weaken its weights with
+    alone = 0.5**0.85 * run(nets["stranger"]) + (1 - 0.5**0.85) * PIXELS  # nothing to weaken its weights with
     assert np.abs(asked(client, "stylize?style=stranger&strength=0.5") - alone).max() <= 0.51
 
 
@@ -152,16 +152,17 @@ def test_a_small_picture_keeps_the_networks_own_strokes(client, nets, stroke):
     assert np.array_equal(asked(client, f"stylize?style=mosaic{stroke}"), run(nets["mosaic"]))
 
 
-def test_auto_paints_a_large_photograph_at_a_megapixel(app):
+def test_auto_paints_a_large_photograph_as_if_it_were_small(app):
     recipe = resolve(Stylizing((("mosaic", 1.0),)), app.state.registry)
     sizes = recipe.sizes(3000, 4000, 50_000_000)
-    assert sizes.working == (866, 1155)
+    assert sizes.working == (612, 816)
     assert sizes.enlarger == 4
     assert sizes.answer == (3000, 4000)
-    assert recipe.sizes(1000, 1200, 50_000_000).working == (1000, 1200)
+    assert recipe.sizes(1000, 1000, 50_000_000).working == (1000, 1000)
+    assert recipe.sizes(1000, 1001, 50_000_000).working == (707, 707)
     assert recipe.sizes(9000, 9000, 50_000_000).working == (1125, 1125)  # 8 is the most
-    assert recipe.sizes(3000, 4000, 10_000_000).enlarger == 2  # whose answer fits; the rest is resized
-    assert recipe.sizes(3000, 4000, 3_000_000).enlarger is None
+    assert recipe.sizes(3000, 4000, 7_000_000).enlarger == 2  # whose answer fits; the rest is resized
+    assert recipe.sizes(3000, 4000, 1_900_000).enlarger is None
 
 
 def test_without_upscalers_strokes_are_resized(nets, tmp_path):
@@ -221,7 +222,7 @@ def test_an_answer_names_all_networks_and_their_shares(client, app):
 
     assert made_by("stylize?style=mosaic:0.25,wave:0.75") == [("stylize/wave", "0.75"), ("stylize/mosaic", "0.25")]
     assert made_by("stylize?style=wide,mosaic") == [("stylize/mosaic", "0.5"), ("stylize/wide", "0.5")]
-    assert made_by("stylize?style=mosaic&strength=0.5") == [("stylize/mosaic", "0.7"), ("stylize/neutral", "0.3")]
+    assert made_by("stylize?style=mosaic&strength=0.5") == [("stylize/mosaic", "0.85"), ("stylize/neutral", "0.15")]
     assert made_by("stylize?style=mosaic&stroke=3") == [("stylize/mosaic", ""), ("upscale/x4", "")]
     assert made_by("stylize?style=mosaic&strength=0") == [("none", "")]
 
