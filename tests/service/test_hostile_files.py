@@ -85,6 +85,8 @@ def mutated(data, dice):
     """Some bytes set, a stretch dropped, doubled or zeroed, numbers made large, or the end cut off."""
     data = bytearray(data)
     for _ in range(dice.choice((1, 1, 2, 4, 16))):
+        if len(data) < 32:
+            break
         at, length = dice.randrange(len(data)), dice.randint(1, 24)
         match dice.randrange(7):
             case 0 | 1:
