@@ -1,4 +1,4 @@
-# make install | serve | demo | test | check | format | pictures | openapi | lock
+# make install | serve | demo | test | soak | check | format | pictures | openapi | lock
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make install      CPU-only torch wheels
 
@@ -12,7 +12,7 @@ ifdef PORT
 export IMPASTO_PORT := $(PORT)
 endif
 
-.PHONY: install serve demo test check format pictures openapi lock
+.PHONY: install serve demo test soak check format pictures openapi lock
 
 install: $(VENV)/installed
 
@@ -33,6 +33,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# Minutes: 5,000 mutated pictures, and, where IMPASTO_CORPUS names a folder of files, all of these (CONTRIBUTING.md).
+soak: install
+	IMPASTO_MUTATIONS=$${IMPASTO_MUTATIONS:-5000} $(BIN)/python -m pytest tests/service/test_hostile_files.py
 
 check: install
 	$(BIN)/ruff format --check .

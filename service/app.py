@@ -1,12 +1,14 @@
 """Builds the parts of the service and joins them. Nothing else."""
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from PIL import Image
 from prometheus_client import CollectorRegistry
 
 from service.admission import Admission
@@ -31,6 +33,7 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
 
     Raises StartupError where the settings ask for a device that is not there, or for a key that cannot be read.
     """
+    warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow goes on after a warning
     admin_key = read_admin_key(settings)
     metrics = Metrics(CollectorRegistry())
     engine = Engine(settings, metrics)

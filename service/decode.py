@@ -2,12 +2,13 @@
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from PIL import Image
 
-from service import deep, hazards, metadata, tiff
+from service import avif, deep, hazards, metadata, tiff
 from service.animation import frames, plays
 from service.colour import PROFILE_HEADER, Colours
 from service.decoded import Decoded, Header, Reading
@@ -24,9 +25,11 @@ _DAMAGE = (
     TypeError,
     AttributeError,
     ArithmeticError,
+    RuntimeError,
+    MemoryError,
     struct.error,
 )
-"""What Pillow's decoders raise for damaged files, all seen by fuzzing."""
+"""What Pillow's decoders raise for damaged files, seen by fuzzing; of memory, for sizes that make no sense."""
 
 _DEPTH_HEADER, _FRAMES_HEADER = "Impasto-Depth", "Impasto-Frames"
 
@@ -36,10 +39,10 @@ def measure(data: bytes, max_pixels: int, max_frames: int) -> Header:
 
     max_pixels: of what a decoder might allocate for it. Raises TooManyFramesError for longer animations.
     """
-    with _opened(data, max_pixels) as (image, kind):
+    with _opened(data, partial(hazards.refuse, data, max_pixels=max_pixels)) as (image, kind):
         bits = _bits(data, image, kind)
         if image.mode in {"I", "F"} or (kind == "tiff" and bits not in {1, 2, 4, 8, 16}):
-            raise unsupported(f"a {kind.upper()} with samples of {bits} bits")
+            raise unsupported(f"a {kind.upper()} with samples of {bits} bits, mode {image.mode},")
         count = _count(data, image, kind, max_frames)
         animated = kind in ANIMATING and count > 1
         if animated and count > max_frames:
@@ -57,7 +60,7 @@ def decode(data: bytes, header: Header, reading: Reading) -> Decoded:
     Raises BodyError (empty), UnsupportedImageError (another format, or samples that are not taken), TooManyPixelsError
     (read from the header, before any pixel is decoded) and BrokenImageError (announced as one of ours, but damaged).
     """
-    with _opened(data, header.height * header.width) as (image, _):
+    with _opened(data) as (image, _):
         icc = image.info.get("icc_profile") or None
         kept = metadata.collect(image) if reading.metadata == "keep" else None
         shown = list(_rasters(data, image, header, reading))
@@ -75,8 +78,8 @@ def decode(data: bytes, header: Header, reading: Reading) -> Decoded:
 
 
 @contextmanager
-def _opened(data: bytes, max_pixels: int) -> Iterator[tuple[Image.Image, Source]]:
-    """The picture with its header read; damage that is found while it is used is refused too."""
+def _opened(data: bytes, before: Callable[[Source], None] | None = None) -> Iterator[tuple[Image.Image, Source]]:
+    """The picture with its header read; damage that is found while it is used is refused too. before: looks at it."""
     if not data:
         raise BodyError("the body is empty", expected=f"an image: {', '.join(SOURCE_MEDIA_TYPES.values())}")
     kind = sniff(data)
@@ -87,12 +90,12 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[tuple[Image.Image, Source]
             expected=list(SOURCE_MEDIA_TYPES.values()),
         )
     try:
-        hazards.refuse(data, kind, max_pixels)
+        if before is not None:
+            before(kind)
         with Image.open(io.BytesIO(data), formats=[kind.upper()]) as image:
             yield image, kind
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        expected = f"at most {max_pixels} pixels"
-        raise TooManyPixelsError(f"{error}; expected {expected}", expected=expected) from error
+        raise TooManyPixelsError(f"the {kind.upper()} is too large: {error}", expected="a smaller picture") from error
     except _DAMAGE as error:
         raise BrokenImageError(
             f"the {kind.upper()} cannot be decoded: {error}", value=kind, expected="a whole, undamaged image"
@@ -125,7 +128,7 @@ def _bits(data: bytes, image: Image.Image, kind: Source) -> int:
         case "tiff":
             return deep.tiff_bits(image)
         case "avif":
-            return deep.avif_bits(data)
+            return avif.bits(data)
     return 8
 
 

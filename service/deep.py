@@ -83,15 +83,6 @@ def tiff_bits(image: Image.Image) -> int:
     return max(getattr(image, "tag_v2", {}).get(258) or (1,))
 
 
-def avif_bits(data: bytes) -> int:
-    """Bits of an AVIF's samples, by the first codec configuration of its header."""
-    at = data.find(b"av1C", 0, 2**16)
-    if at < 0 or at + 7 > len(data):
-        return 8
-    flags = data[at + 6]
-    return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
-
-
 def to_eight(pixels: NDArray[np.unsignedinteger]) -> NDArray[np.uint8]:
     """uint16 of any shape, rounded to nearest: 65535 becomes 255. uint8 stays what it is."""
     if pixels.dtype == np.uint8:

@@ -1,8 +1,9 @@
 """What a file can do to who merely opens it: found in its structure, before any library sees it."""
 
+import struct
 from collections.abc import Iterator
 
-from service import tiff
+from service import avif, tiff
 from service.errors import BrokenImageError, TooManyPixelsError
 from service.formats import Source
 
@@ -17,24 +18,30 @@ def refuse(data: bytes, kind: Source, max_pixels: int) -> None:
     """Raise BrokenImageError or TooManyPixelsError for a file that is small, and would be long work or much memory."""
     if kind == "jpeg":
         _refuse_jpeg(data)
+    if kind == "avif":
+        _refuse_pixels(kind, "a picture", avif.coded_pixels(data), max_pixels)
     if kind == "tiff":
         if not tiff.is_modest(data):
             raise _broken(kind, "its directory names more bytes than it has")
+        # Of a tile, all is decoded, however small the picture that it is for.
         for page in tiff.pages(data)[:1]:
             pixels = page.numbers.get(tiff.TILE_WIDTH, 0) * page.numbers.get(tiff.TILE_HEIGHT, 0)
-            if pixels > max_pixels:
-                expected = f"at most {max_pixels} pixels"
-                raise TooManyPixelsError(
-                    f"the TIFF has tiles of {pixels} pixels; expected {expected}", value=pixels, expected=expected
-                )
+            _refuse_pixels(kind, "a tile", pixels, max_pixels)
 
 
 def gif_frames(data: bytes, most: int) -> int:
-    """Pictures in a GIF, counted up to `most`: a walk over its blocks that decodes nothing."""
+    """Pictures in a GIF, counted up to `most`: a walk over its blocks that decodes nothing.
+
+    Raises BrokenImageError where one but the first is larger than what came before it.
+    """
+    width, height = struct.unpack_from("<HH", data.ljust(10, b"\0"), 6)
     count, at = 0, 13 + _palette_bytes(data, 10)
-    while count < most and at < len(data):
+    while count < most and at + 11 < len(data):
         if data[at] == 0x2C:  # a picture
-            count += 1
+            left, top, across, down = struct.unpack_from("<HHHH", data, at + 1)
+            if count and (left + across > width or top + down > height):  # Pillow would make room for it
+                raise _broken("gif", f"frame {count} is larger than the animation")
+            width, height, count = max(width, left + across), max(height, top + down), count + 1
             at += 11 + _palette_bytes(data, at + 9)
         elif data[at] == 0x21:  # an extension
             at += 2
@@ -49,6 +56,14 @@ def gif_frames(data: bytes, most: int) -> int:
 def _palette_bytes(data: bytes, flags_at: int) -> int:
     flags = data[flags_at] if flags_at < len(data) else 0
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _refuse_pixels(kind: Source, what: str, pixels: int, most: int) -> None:
+    if pixels > most:
+        expected = f"at most {most} pixels"
+        raise TooManyPixelsError(
+            f"the {kind.upper()} has {what} of {pixels} pixels; expected {expected}", value=pixels, expected=expected
+        )
 
 
 def _refuse_jpeg(data: bytes) -> None:

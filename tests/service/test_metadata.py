@@ -8,7 +8,7 @@ from PIL import Image, PngImagePlugin
 
 from service import tiff
 from tests.conftest import decoded, encoded, picture
-from tests.files import png16
+from tests.files import chunk, png16
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6" dc:creator="somebody"/></x:xmpmeta>'
 CREATOR = b'dc:creator="somebody"'
@@ -96,8 +96,6 @@ def test_sixteen_bits_keep_theirs(upscaled):
 
 
 def _chunks():
-    from tests.files import chunk
-
     return (
         chunk(b"eXIf", exif().removeprefix(b"Exif\0\0")),
         chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP),

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from service import avif
 from tests.conftest import decoded, encoded
 from tests.files import grey_profile, png16, read_png16, tiff16
 from tests.service.test_bad_input import refused
@@ -83,14 +84,12 @@ def test_an_avif_of_more_bits_says_that_they_were_cut(upscaled):
     # Pillow writes eight bits only: the flag in the codec's configuration is what tells
     data = bytearray(encoded(np.full((16, 16, 3), 99, np.uint8), "avif"))
     assert "impasto-depth" not in upscaled(bytes(data), format="png").headers
-    from service.deep import avif_bits
-
     at = data.index(b"av1C") + 6
-    assert avif_bits(bytes(data)) == 8
+    assert avif.bits(bytes(data)) == 8
     data[at] |= 0x40
-    assert avif_bits(bytes(data)) == 10
+    assert avif.bits(bytes(data)) == 10
     data[at] |= 0x20
-    assert avif_bits(bytes(data)) == 12
+    assert avif.bits(bytes(data)) == 12
 
 
 def test_a_grey_picture_in_linear_light_keeps_its_profile_in_sixteen_bits(upscaled):

@@ -111,8 +111,9 @@ def test_hidden_pixels_take_the_colour_of_their_neighbours():
     full = filled(pixels, alpha)
     assert (full[:, 0] == (200, 100, 0)).all()
     assert np.abs(full[:, 1:8, 1].astype(int) - 100).max() <= 1
-    assert full[2, 1, 0] > 150 > 2 * full[2, 7, 0]
-    assert full[2, 7, 2] > 100 > 2 * full[2, 1, 2]
+    assert full[2, 1, 0] > 150
+    assert (np.diff(full[2, :, 0].astype(int)) <= 0).all()
+    assert (np.diff(full[2, :, 2].astype(int)) >= 0).all()
 
 
 def test_the_networks_alpha_is_held_between_its_neighbours():
