@@ -69,23 +69,24 @@ def are_kin(one: Offer, other: Offer, offers: Mapping[str, Offer]) -> bool:
     return bool(_ancestors(one, parents) & _ancestors(other, parents))
 
 
-def blend_key(models: Sequence[Model], shares: Sequence[float]) -> str:
+def blend_key(identities: Sequence[str], shares: Sequence[float]) -> str:
     """What an average of these is called: it changes with their files."""
-    return "+".join(f"{share:g}*{model.sources[0]}" for model, share in zip(models, shares, strict=True))
+    return "+".join(f"{share:g}*{identity}" for identity, share in zip(identities, shares, strict=True))
 
 
 def blend(models: Sequence[Model], shares: Sequence[float]) -> Model:
-    """The average, as a model; takes milliseconds. Raises ValueError where their configs differ."""
+    """The average, as a model; takes some 20 ms. Raises ValueError where their configs differ."""
     start = time.perf_counter()
     nets: list[Net] = []
     for model in models:
         assert isinstance(model.net, StyleTransferNet | SuperResolutionNet)
         nets.append(model.net)
     net = interpolate(nets, shares)
-    key, first = blend_key(models, shares), models[0]
+    sources = [model.sources[0] for model in models]
+    key, first = blend_key(sources, shares), models[0]
     version = "sha256:" + hashlib.sha256(key.encode()).hexdigest()
     seconds = time.perf_counter() - start
-    return Model(key, first.card, first.facts, net, version, seconds, tuple(model.sources[0] for model in models))
+    return Model(key, first.card, first.facts, net, version, seconds, tuple(sources))
 
 
 def _ancestors(offer: Offer, parents: Mapping[str, str | None]) -> set[str]:

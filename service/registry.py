@@ -114,11 +114,11 @@ class Registry:
 
     async def mix(self, mixture: Mixture, parameter: str) -> Model:
         """The average of networks, blended first where it is not there. Raises UnknownModelError as `find` does."""
+        key = blend_key([offer.identity for offer in mixture.offers], mixture.shares)
+        if (known := self.loaded.get(key)) is not None:
+            return known
         models = [await self.get(offer.card.task, offer.card.name, parameter) for offer in mixture.offers]
-        if len(models) == 1:
-            return models[0]
-        key = blend_key(models, mixture.shares)
-        return self.loaded.get(key) or await self._once(key, lambda: self._blend(models, mixture.shares))
+        return models[0] if len(models) == 1 else await self._once(key, lambda: self._blend(models, mixture.shares))
 
     async def reload(self) -> dict[str, list[str]]:
         """Look at the folder again and take in what has changed. Returns the keys and files: what became of each."""

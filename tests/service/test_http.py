@@ -406,6 +406,19 @@ def test_every_way_of_no_is_in_the_document_with_an_example(client):
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
+def test_every_parameter_setting_and_error_is_in_the_documentation(client):
+    docs = PATH.parent
+    text, settings = (docs / "http.md").read_text(), (docs / "operations.md").read_text()
+    document = client.get("/openapi.json").json()
+    for path in ("/stylize", "/upscale"):
+        for parameter in document["paths"][path]["post"]["parameters"]:
+            assert f"`{parameter['name']}" in text or f"`{parameter['name'].title()}" in text, parameter["name"]
+    for kind in kinds():
+        assert kind.code == "client_left" or f"`{kind.code}`" in text, kind.code
+    for name in ("CACHE_BYTES", "CORS_ORIGINS"):
+        assert f"`IMPASTO_{name}`" in settings
+
+
 def test_the_example_of_a_json_body_is_a_picture(client):
     response = client.post("/upscale?factor=2", json={"image": EXAMPLE_BASE64})
     assert decoded(response.content).shape == (4, 4, 3)

@@ -1,5 +1,8 @@
 """The knobs of /stylize and /upscale: each answer is put together here by hand, from the networks themselves."""
 
+import asyncio
+import io
+
 import httpx
 import numpy as np
 import pytest
@@ -11,12 +14,14 @@ from nets.pixels import from_network, to_network
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from service.app import create_app
 from service.compose import keep_colors, overlay, resize
+from service.deep import png_bits, read
 from service.knobs import Enlarging, Stylizing
 from service.loaded import MOST_BLENDS
 from service.recipe import resolve
 from service.registry import load_registry
 from service.settings import Settings
 from tests.conftest import decoded, encoded, picture, running, seeded, tiny_style_net, tiny_upscaler
+from tests.files import png16
 from tests.service.test_bad_input import refused
 from tests.service.test_operations import counted, samples
 
@@ -334,6 +339,64 @@ def test_blends_leave_a_full_memory_first(nets, tmp_path):
         assert len(registry.loaded.blends) == 1
         assert set(registry.models) == {"stylize/mosaic", "stylize/neutral"}
         assert registry.loaded.size_bytes == 3 * each
+
+
+def test_a_known_blend_needs_no_parents(nets, tmp_path):
+    parent = save(tmp_path, "neutral", nets["neutral"])
+    save(tmp_path, "mosaic", nets["mosaic"], parent)
+    settings = Settings(device="cpu", precision="fp32", max_batch_items=1)
+    registry = load_registry(tmp_path, "lazy")
+    with running(create_app(settings, registry)) as address, httpx.Client(base_url=address, trust_env=False) as client:
+        asked(client, "stylize?style=mosaic,neutral")
+        assert set(registry.models) == {"stylize/mosaic", "stylize/neutral"}
+        assert registry.loaded.blends == ["0.5*" + "+0.5*".join(o.identity for o in registry.offers.values())]
+
+
+def test_sixteen_bits_and_transparency_go_the_whole_way(client, nets):
+    deep = (picture(20, 24).astype(np.uint16) * 257) ^ 0x5A
+    answer = client.post("/upscale?factor=3", content=png16(deep))
+    assert (answer.status_code, png_bits(answer.content)) == (200, 16)
+    network = from_network(nets["x4"](to_network([deep])), np.dtype(np.uint16))[0]
+    assert np.array_equal(read(answer.content), resize(network, 60, 72))
+    same = client.post("/upscale?factor=1", content=png16(deep))
+    assert np.array_equal(read(same.content), deep)
+    rgba = np.dstack([picture(20, 24), np.linspace(0, 255, 480).reshape(20, 24).astype(np.uint8)])
+    assert asked(client, "upscale?factor=2.5", rgba).shape == (50, 60, 4)
+    assert asked(client, "stylize?style=mosaic&stroke=2&max_side=16&strength=0.3", rgba).shape == (13, 16, 4)
+
+
+def test_an_animation_takes_the_knobs_too(client):
+    frames = [Image.fromarray(picture(20, 30, seed=seed)) for seed in range(3)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    query = "style=mosaic,wide&stroke=2&strength=0.5&preserve_color=1&max_side=24"
+    answer = Image.open(io.BytesIO(client.post(f"/stylize?{query}", content=buffer.getvalue()).content))
+    assert (answer.n_frames, answer.size) == (3, (24, 16))
+
+
+def test_strokes_make_a_large_picture_small_enough_to_be_exact(nets, tmp_path):
+    save(tmp_path, "mosaic", nets["mosaic"])
+    settings = Settings(device="cpu", precision="fp32", max_batch_items=1, max_whole_pixels=4096)
+    with running(create_app(settings, load_registry(tmp_path))) as address:
+        body = encoded(picture(120, 120))
+        exact = [
+            httpx.post(f"{address}/stylize?style=mosaic&stroke={stroke}", content=body, trust_env=False)
+            for stroke in ("off", "2")
+        ]
+    assert [answer.headers["impasto-exact"] for answer in exact] == ["false", "true"]
+
+
+def test_every_pass_is_predicted(client, app):
+    state = app.state
+    recipe = resolve(Stylizing((("mosaic", 0.5), ("wide", 0.5)), stroke=2.0), state.registry)
+    sizes = recipe.sizes(400, 600, 10**7)
+    renderer = state.pipeline._renderer
+    ready = asyncio.run(renderer.load(recipe, sizes, state.registry))
+    passes = sum(state.engine.costs.predict(f"stylize/{name}", 60_000) for name in ("mosaic", "wide"))
+    passes += state.engine.costs.predict("upscale/x2", 60_000)
+    composing = state.engine.costs.predict("compose", sizes.composed_pixels(recipe))
+    assert renderer.predicted_seconds(ready, 1) == pytest.approx(passes + composing)
+    assert renderer.predicted_seconds(ready, 3) == pytest.approx(3 * (passes + composing))
 
 
 def test_memory_on_the_way_is_counted(app):
