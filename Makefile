@@ -34,9 +34,8 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
-# Minutes: 5,000 mutated pictures, and, where IMPASTO_CORPUS names a folder of files, all of these (CONTRIBUTING.md).
 soak: install
-	IMPASTO_MUTATIONS=$${IMPASTO_MUTATIONS:-5000} $(BIN)/python -m pytest tests/service/test_hostile_files.py
+	$(BIN)/python -m pytest -m soak -s --override-ini faulthandler_timeout=1200
 
 check: install
 	$(BIN)/ruff format --check .

@@ -15,7 +15,6 @@ from tests.hostile import bombs, jpeg_of_scans, white_png
 from tests.service.test_bad_input import refused
 from tests.service.test_metadata import photograph
 
-MUTATIONS = int(os.environ.get("IMPASTO_MUTATIONS", "200"))
 CORPUS = os.environ.get("IMPASTO_CORPUS")
 PNG_SUITE = sorted((Path(__file__).parent.parent / "pngsuite").glob("*.png"))
 QUERIES = ("/upscale?factor=2", "/stylize?style=mosaic", "/upscale?factor=2&format=webp&metadata=keep&profile=srgb")
@@ -104,19 +103,29 @@ def mutated(data, dice):
     return bytes(data)
 
 
-def test_mutations(plain):
-    """IMPASTO_MUTATIONS of them (`make soak` takes 5,000); the seed of each is in the message of a failure."""
+def send_mutations(plain, count):
+    """The seed of each is in the message of a failure."""
     originals, counts = sources(), {}
-    for seed in range(MUTATIONS):
+    for seed in range(count):
         dice = random.Random(seed)
         data = mutated(originals[seed % len(originals)], dice)
         response = plain.post(dice.choice(QUERIES), content=data)
         assert response.status_code in {200, 413, 415, 422}, (seed, response.text)
         counts[response.status_code] = counts.get(response.status_code, 0) + 1
-    assert min(counts[200], counts[422]) > MUTATIONS // 10, counts  # some of both, or nothing was tested
+    assert min(counts[200], counts[422]) > count // 10, counts  # some of both, or nothing was tested
     assert plain.post(QUERIES[0], content=encoded(picture())).status_code == 200
 
 
+def test_mutations(plain):
+    send_mutations(plain, 200)
+
+
+@pytest.mark.soak
+def test_many_mutations(plain):
+    send_mutations(plain, int(os.environ.get("IMPASTO_MUTATIONS", "5000")))
+
+
+@pytest.mark.soak
 @pytest.mark.skipif(CORPUS is None, reason="IMPASTO_CORPUS names no folder of files to try (see CONTRIBUTING.md)")
 def test_a_corpus(plain):
     counts = {}

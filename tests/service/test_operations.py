@@ -103,7 +103,7 @@ def test_the_documentation_describes_both_endpoints(client):
     ):
         operation = paths[path]["post"]
         assert {each["name"] for each in operation["parameters"]} == parameters | common
-        types = {"image/jpeg", "image/png", "image/webp", "multipart/form-data", "application/json"}
+        types = {"image/jpeg", "image/webp", "image/avif", "image/tiff", "multipart/form-data", "application/json"}
         assert types <= set(operation["requestBody"]["content"])
         assert {"200", "304", "404", "406", "413", "415", "422", "503"} <= set(operation["responses"])
 
