@@ -66,9 +66,9 @@ def opened(address: str, requests: list[Request], per_second: float, seconds: fl
 async def _load(address: str, drive: Callable[..., Coroutine[Any, Any, None]]) -> list[Sample]:
     assert urlsplit(address).hostname in {"127.0.0.1", "localhost", "::1"}, "load goes to this machine only"
     samples: list[Sample] = []
-    begun = time.perf_counter()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=256)
     async with httpx.AsyncClient(base_url=address, timeout=300, trust_env=False, limits=limits) as client:
+        begun = time.perf_counter()
 
         async def send(request: Request) -> None:
             start = time.perf_counter()

@@ -21,6 +21,7 @@ from nets.tiling import cut
 from service.cost import CostModel
 from service.errors import InferenceError, UnavailableError
 from service.jobs import Limits
+from service.memory import give_back
 from service.scheduler import Batch, Piece, Scheduler
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,9 @@ Answer = TypeVar("Answer")
 Precision = Literal["fp32", "bf16", "fp16"]
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_LARGE_PIXELS = 4_000_000
+_GIVE_BACK_SECONDS = 10.0
+"""Pictures of ever new sizes leave holes: without this, 600 of them cost 200 MB more than 300."""
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
@@ -75,10 +79,15 @@ class Worker:
             self._thread.join()
 
     def _serve(self) -> None:
+        given_back = time.monotonic()
         try:
             while (batch := self._scheduler.take()) is not None:
                 self._compute(batch)
+                large = batch.pixels > _LARGE_PIXELS
                 del batch  # while it waits, it holds no picture
+                if (large and self._scheduler.idle) or time.monotonic() - given_back > _GIVE_BACK_SECONDS:
+                    give_back()
+                    given_back = time.monotonic()
         except BaseException as error:
             log.critical("the device is lost", exc_info=error, extra={"device": str(self.device)})
             self._scheduler.fail_all(UnavailableError("the device failed; the service restarts", {"Retry-After": "5"}))
