@@ -22,7 +22,8 @@ def can_enlarge(net: nn.Module) -> TypeGuard[SuperResolutionNet]:
 def enlarge(
     net: SuperResolutionNet, pictures: list[Picture], device: torch.device, band_pixels: int
 ) -> Steps[list[Picture | Exception]]:
-    """Pictures of one size, enlarged together, a band of a layer at a time: uint8 (H, W, 3) -> (fH, fW, 3) each.
+    """Pictures of one size, enlarged together, a band of a layer at a time: (H, W, 3) -> (fH, fW, 3) each, uint8 or
+    uint16.
 
     band_pixels: about how many pixels of a layer's answer are computed between two pauses. A picture whose answer is
     not finite gets the ValueError instead.
@@ -39,14 +40,15 @@ def enlarge(
         outer = yield from convolve_map(block.conv2, "zero", inner, band_pixels, _Adder(deep), outer)
         deep = outer  # each row of it is read for the last time where the next block writes it
     f = body.factor
-    answers = [np.empty((source.height * f, source.width * f, 3), np.uint8) for _ in pictures]
+    dtype = pictures[0].dtype
+    answers: list[Picture] = [np.empty((source.height * f, source.width * f, 3), dtype) for _ in pictures]
     failures: dict[int, Exception] = {}
     for top, bottom in bands(source.height, band_pixels // source.width // 2):
         correction = convolve(body.tail, "zero", _Sum(features, deep), top, bottom)
         band = source.bicubic(top, bottom, f) + F.pixel_shuffle(correction, f).float()
         for i, item in enumerate(torch.split(band, 1)):
             try:
-                answers[i][top * f : bottom * f] = from_network(item)[0]
+                answers[i][top * f : bottom * f] = from_network(item, dtype)[0]
             except ValueError as error:
                 failures[i] = error
         yield

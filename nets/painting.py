@@ -19,7 +19,7 @@ SMALLEST_SIDE_PX = 64
 
 @dataclass(frozen=True)
 class Painted:
-    """A picture, uint8 (H, W, 3), and the statistics of each instance norm on the way, in order."""
+    """A picture, uint8 or uint16 (H, W, 3), and the statistics of each instance norm on the way, in order."""
 
     picture: Picture
     statistics: list[Statistics]
@@ -38,7 +38,7 @@ def paint(
     known: Sequence[Statistics] | None = None,
     corner: tuple[int, int] = (0, 0),
 ) -> Steps[Painted]:
-    """The picture in the network's style, a band of a layer at a time: uint8 (H, W, 3) -> the same.
+    """The picture in the network's style, a band of a layer at a time: uint8 or uint16 (H, W, 3) -> the same.
 
     band_pixels: about how many pixels of a layer's answer are computed between two pauses. known: statistics to use
     instead of the picture's own, for a tile of a larger picture whose `corner` (top, left) it is.
@@ -65,7 +65,7 @@ def paint(
     painted = np.empty_like(picture)
     for top, bottom in bands(source.height, band_pixels // source.width):
         band = convolve_to_rgb(net.output.conv.conv, source, top, bottom) + net.output.bias[:, None, None]
-        painted[top:bottom] = from_network(band)[0]
+        painted[top:bottom] = from_network(band, picture.dtype)[0]
         yield
     return Painted(painted, norms.used)
 

@@ -1,4 +1,4 @@
-"""Between 8-bit pictures and network arrays: the only place that knows the value range and the rounding."""
+"""Between pictures and network arrays: the only place that knows the value range and the rounding."""
 
 import numpy as np
 import torch
@@ -6,28 +6,35 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 PIXEL_RANGE = "0..1"
-"""What a checkpoint's `pixel_range` says: RGB values are divided by 255 and nothing else is done to them."""
+"""What a checkpoint's `pixel_range` says: RGB values are divided by the largest and nothing else is done to them."""
 
-Picture = NDArray[np.uint8]
-"""uint8 (H, W, 3), RGB, sRGB transfer curve unless a profile says otherwise."""
+Picture = NDArray[np.unsignedinteger]
+"""uint8 or uint16 (H, W, 3), RGB, sRGB transfer curve. The whole range is used: white is 255, or 65535."""
+
+PixelType = np.dtype[np.unsignedinteger]
+
+_DTYPES: tuple[PixelType, ...] = (np.dtype(np.uint8), np.dtype(np.uint16))
 
 
 def to_network(pictures: list[Picture], device: torch.device | str = "cpu") -> Tensor:
-    """Stack pictures of one size: each uint8 (H, W, 3) in 0..255 -> float32 (N, 3, H, W) in [0, 1], channels_last.
+    """Stack pictures of one size and depth: each uint8 or uint16 (H, W, 3) -> float32 (N, 3, H, W) in [0, 1].
 
-    Raises ValueError where a picture is not uint8 (H, W, 3) or the sizes differ.
+    The tensor is channels_last. Raises ValueError where a picture is not (H, W, 3), or sizes or depths differ.
     """
     return scale(upload(pictures, device))
 
 
 def upload(pictures: list[Picture], device: torch.device | str = "cpu") -> Tensor:
-    """Put pictures of one size on a device as they are: each uint8 (H, W, 3) -> uint8 (N, H, W, 3).
+    """Put pictures of one size and depth on a device as they are: each (H, W, 3) -> (N, H, W, 3), uint8 or uint16.
 
-    Eight bits travel, not thirty-two, and to a GPU from pinned memory. Raises ValueError as `to_network` does.
+    What travels has eight or sixteen bits, not thirty-two, and goes to a GPU from pinned memory. Raises ValueError as
+    `to_network` does.
     """
     for picture in pictures:
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-            raise ValueError(f"expected uint8 (H, W, 3), got {picture.dtype} {picture.shape}")
+        if picture.dtype not in _DTYPES or picture.ndim != 3 or picture.shape[2] != 3:
+            raise ValueError(f"expected uint8 or uint16 (H, W, 3), got {picture.dtype} {picture.shape}")
+        if picture.dtype != pictures[0].dtype:
+            raise ValueError(f"expected one depth, got {pictures[0].dtype} and {picture.dtype}")
     only = pictures[0]
     alone = len(pictures) == 1 and only.flags.c_contiguous and only.flags.writeable  # what torch takes without a copy
     stacked = torch.from_numpy(only[None] if alone else np.stack(pictures))
@@ -37,17 +44,18 @@ def upload(pictures: list[Picture], device: torch.device | str = "cpu") -> Tenso
 
 
 def scale(pixels: Tensor) -> Tensor:
-    """What a network takes: uint8 (N, H, W, 3) in 0..255 -> float32 (N, 3, H, W) in [0, 1], channels_last."""
-    return pixels.permute(0, 3, 1, 2).float().div_(255.0)
+    """What a network takes: uint8 or uint16 (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1], channels_last."""
+    return pixels.permute(0, 3, 1, 2).float().div_(float(torch.iinfo(pixels.dtype).max))
 
 
-def from_network(batch: Tensor) -> list[Picture]:
-    """Split a batch: float (N, 3, H, W) -> N pictures, uint8 (H, W, 3), clamped to [0, 1] and rounded to nearest.
+def from_network(batch: Tensor, dtype: PixelType = _DTYPES[0]) -> list[Picture]:
+    """Split a batch: float (N, 3, H, W) -> N pictures (H, W, 3) of `dtype`, clamped to [0, 1] and rounded to nearest.
 
-    Raises ValueError where a value is not a number: a NaN has no colour.
+    dtype: numpy's uint8 or uint16. Raises ValueError where a value is not a number: a NaN has no colour.
     """
     if not bool(torch.isfinite(batch).all()):
         raise ValueError("the network's output holds values that are not finite")
-    scaled = batch.detach().float().clamp(0.0, 1.0).mul(255.0).round_().to(torch.uint8)
+    most, target = (255.0, torch.uint8) if dtype == np.uint8 else (65535.0, torch.uint16)
+    scaled = batch.detach().float().clamp(0.0, 1.0).mul(most).round_().to(target)
     array: Picture = scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return list(array)

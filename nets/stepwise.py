@@ -23,7 +23,7 @@ picture in a batch would get another picture's last bit."""
 def compute(
     net: nn.Module, pictures: list[Picture], device: torch.device, band_pixels: int | None = None
 ) -> Steps[list[Picture | Exception]]:
-    """One answer or error per picture, in order: uint8 (H, W, 3), all of one size -> uint8 (sH, sW, 3).
+    """One answer or error per picture, in order: (H, W, 3), uint8 or uint16, all of one size and depth -> (sH, sW, 3).
 
     In bands where the network is one of those that are known; else as a whole, without a pause. An upscaler's answer
     is bit for bit the same in whatever company; a style's, on a CPU. band_pixels: None for what suits the device.
@@ -58,7 +58,7 @@ def _whole(net: nn.Module, pictures: list[Picture], device: torch.device) -> lis
     answers: list[Picture | Exception] = []
     for item in torch.split(net(to_network(pictures, device)), 1):
         try:
-            answers += from_network(item)
+            answers += from_network(item, pictures[0].dtype)
         except ValueError as error:
             answers.append(error)
     return answers

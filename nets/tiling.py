@@ -57,12 +57,12 @@ def windows(height: int, width: int, halo: int, most_pixels: int, multiple_of: i
 
 
 def cut(picture: Picture, window: Window) -> Picture:
-    """What a window reads: uint8 (H, W, 3) -> uint8 (height, width, 3), a view."""
+    """What a window reads: (H, W, 3) -> (height, width, 3), a view."""
     return picture[window.top : window.top + window.height, window.left : window.left + window.width]
 
 
 def paste(answer: Picture, window: Window, scale: int, whole: Picture) -> None:
-    """Put a window's answer, uint8 (scale height, scale width, 3), where it belongs: only its core."""
+    """Put a window's answer, (scale height, scale width, 3), where it belongs: only its core."""
     y, x = (window.core_top - window.top) * scale, (window.core_left - window.left) * scale
     height, width = window.core_height * scale, window.core_width * scale
     top, left = window.core_top * scale, window.core_left * scale

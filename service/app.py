@@ -1,20 +1,27 @@
 """Builds the parts of the service and joins them. Nothing else."""
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from PIL import Image
 from prometheus_client import CollectorRegistry
 
 from service.admission import Admission
+from service.cache import ResultCache
+from service.cors import add_cors
 from service.engine import Engine, warm_up_pictures
 from service.errors import install_handlers
+from service.exchange import Answer
 from service.memory import give_back
+from service.methods import AllMethods
 from service.metrics import Metrics
 from service.middleware import RequestContext
+from service.openapi import describe
 from service.pipeline import Pipeline
 from service.registry import Registry
 from service.rendering import Renderer
@@ -27,6 +34,7 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
 
     Raises StartupError where the settings ask for a device that is not there, or for a key that cannot be read.
     """
+    warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow goes on after a warning
     admin_key = read_admin_key(settings)
     metrics = Metrics(CollectorRegistry())
     engine = Engine(settings, metrics)
@@ -36,8 +44,18 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         engine.scheduler.seconds_before,
         metrics.requests_in_flight,
     )
-    renderer = Renderer(engine)
-    pipeline = Pipeline(settings, registry, admission, renderer, engine.costs, metrics)
+    renderer = Renderer(engine, settings.codec_threads)
+    cache: ResultCache[Answer] = ResultCache(settings.cache_bytes, metrics)
+    pipeline = Pipeline(
+        settings,
+        registry,
+        admission,
+        renderer,
+        engine.costs,
+        cache,
+        metrics,
+        made_by=lambda: (version("impasto"), engine.precision, settings.max_whole_pixels),
+    )
 
     def close() -> None:
         admission.open = False
@@ -55,6 +73,7 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         if watching is not None:
             watching.cancel()
         await engine.stop()
+        renderer.close()
         pipeline.close()
 
     app = FastAPI(
@@ -67,11 +86,13 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
     app.state.admission, app.state.engine, app.state.pipeline, app.state.warm = admission, engine, pipeline, False
     app.state.admin_key = admin_key
     app.include_router(transform.router)
-    if admin_key is not None:
-        app.include_router(admin.router)
+    app.include_router(admin.router)
     app.include_router(operations.router)
+    app.add_middleware(AllMethods, router=app.router)
+    add_cors(app, settings.cors_origins)
     app.add_middleware(RequestContext, metrics=metrics)
     install_handlers(app)
+    describe(app)
     return app
 
 

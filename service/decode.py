@@ -2,16 +2,19 @@
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from service.errors import BodyError, BrokenImageError, TooManyPixelsError, UnsupportedImageError
-from service.formats import MEDIA_TYPES, Format, guess, sniff
+from service import avif, deep, hazards, metadata, tiff
+from service.animation import frames, plays
+from service.colour import PROFILE_HEADER, Colours
+from service.decoded import Decoded, Header, Reading
+from service.errors import BodyError, BrokenImageError, TooManyFramesError, TooManyPixelsError, UnsupportedImageError
+from service.formats import ANIMATING, SOURCE_MEDIA_TYPES, Source, guess, sniff
+from service.raster import Raster, from_deep, from_image, has_alpha, unsupported
 
 _DAMAGE = (
     OSError,
@@ -22,103 +25,120 @@ _DAMAGE = (
     TypeError,
     AttributeError,
     ArithmeticError,
+    RuntimeError,
+    MemoryError,
     struct.error,
 )
-"""What Pillow's decoders raise for damaged files, all seen by fuzzing."""
+"""What Pillow's decoders raise for damaged files, seen by fuzzing; of memory, for sizes that make no sense."""
 
-_ORIENTATION_TAG = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What puts a picture upright, by its EXIF orientation."""
-
-_WITH_ALPHA = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
-_SIXTEEN_BIT_GREY = frozenset({"I;16", "I;16B", "I;16L", "I"})
+_DEPTH_HEADER, _FRAMES_HEADER = "Impasto-Depth", "Impasto-Frames"
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """A picture and what must be put back around the network's answer.
+def measure(data: bytes, max_pixels: int, max_frames: int) -> Header:
+    """What the header says, before any pixel is decoded. Raises what `decode` raises for it.
 
-    pixels: uint8 (H, W, 3), RGB, upright. alpha: uint8 (H, W), or None where there is no transparency.
-    icc: the RGB colour profile, or None. format: what the picture came as.
+    max_pixels: of what a decoder might allocate for it. Raises TooManyFramesError for longer animations.
     """
+    with _opened(data, partial(hazards.refuse, data, max_pixels=max_pixels)) as (image, kind):
+        bits = _bits(data, image, kind)
+        if image.mode in {"I", "F"} or (kind == "tiff" and bits not in {1, 2, 4, 8, 16}):
+            raise unsupported(f"a {kind.upper()} with samples of {bits} bits, mode {image.mode},")
+        count = _count(data, image, kind, max_frames)
+        animated = kind in ANIMATING and count > 1
+        if animated and count > max_frames:
+            raise TooManyFramesError(
+                f"the animation has {count} frames or more; expected at most {max_frames}",
+                value=count,
+                expected=f"at most {max_frames} frames",
+            )
+        return Header(kind, image.height, image.width, count, animated, has_alpha(image), bits)
 
-    pixels: NDArray[np.uint8]
-    alpha: NDArray[np.uint8] | None
-    icc: bytes | None
-    format: Format
 
+def decode(data: bytes, header: Header, reading: Reading) -> Decoded:
+    """Decode a picture that was measured.
 
-def measure(data: bytes, max_pixels: int, why: str = "") -> tuple[int, int]:
-    """(height, width) by the header, before any pixel is decoded. Raises what `decode` raises for it."""
-    with _opened(data, max_pixels, why) as (image, _):
-        return image.height, image.width
-
-
-def decode(data: bytes, max_pixels: int, why: str = "") -> Decoded:
-    """Decode a JPEG, PNG or WebP of at most `max_pixels`; `why` there is that limit goes into the refusal.
-
-    Raises BodyError (empty), UnsupportedImageError (another format), TooManyPixelsError (read from the header, before
-    any pixel is decoded) and BrokenImageError (announced as one of ours, but damaged).
+    Raises BodyError (empty), UnsupportedImageError (another format, or samples that are not taken), TooManyPixelsError
+    (read from the header, before any pixel is decoded) and BrokenImageError (announced as one of ours, but damaged).
     """
-    with _opened(data, max_pixels, why) as (image, kind):
-        return _decode_pixels(image, kind)
+    with _opened(data) as (image, _):
+        icc = image.info.get("icc_profile") or None
+        kept = metadata.collect(image) if reading.metadata == "keep" else None
+        shown = list(_rasters(data, image, header, reading))
+        times = plays(image)
+        colours = Colours(shown[0][0], icc, reading)
+        done = []
+        while shown:  # as one is done, the other form of it goes
+            done.append(colours.frame(*shown.pop(0)))
+    declared = {PROFILE_HEADER: colours.effect} if colours.effect else {}
+    if header.bits > 8 and done[0].pixels.dtype.itemsize == 1:
+        declared[_DEPTH_HEADER] = "8"
+    if reading.frames < header.frames:
+        declared[_FRAMES_HEADER] = f"{reading.frames}/{header.frames}"
+    return Decoded(done, reading.enlarging, colours.grey, colours.back, colours.icc, times, kept, declared)
 
 
 @contextmanager
-def _opened(data: bytes, max_pixels: int, why: str) -> Iterator[tuple[Image.Image, Format]]:
-    """The picture with its header read; damage that is found while it is used is refused too."""
+def _opened(data: bytes, before: Callable[[Source], None] | None = None) -> Iterator[tuple[Image.Image, Source]]:
+    """The picture with its header read; damage that is found while it is used is refused too. before: looks at it."""
     if not data:
-        raise BodyError("the body is empty", expected=f"an image: {', '.join(MEDIA_TYPES.values())}")
+        raise BodyError("the body is empty", expected=f"an image: {', '.join(SOURCE_MEDIA_TYPES.values())}")
     kind = sniff(data)
     if kind is None:
         raise UnsupportedImageError(
-            f"the body looks like {guess(data)}; expected {', '.join(MEDIA_TYPES.values())}",
+            f"the body looks like {guess(data)}; expected {', '.join(SOURCE_MEDIA_TYPES.values())}",
             value=guess(data),
-            expected=list(MEDIA_TYPES.values()),
+            expected=list(SOURCE_MEDIA_TYPES.values()),
         )
-    too_many = f"expected at most {max_pixels} pixels{why}"
     try:
+        if before is not None:
+            before(kind)
         with Image.open(io.BytesIO(data), formats=[kind.upper()]) as image:
-            if image.width * image.height > max_pixels:
-                raise TooManyPixelsError(
-                    f"the picture is {image.width} x {image.height}; {too_many}",
-                    value=f"{image.width}x{image.height}",
-                    expected=too_many,
-                )
             yield image, kind
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise TooManyPixelsError(f"{error}; {too_many}", expected=too_many) from error
+        raise TooManyPixelsError(f"the {kind.upper()} is too large: {error}", expected="a smaller picture") from error
     except _DAMAGE as error:
         raise BrokenImageError(
             f"the {kind.upper()} cannot be decoded: {error}", value=kind, expected="a whole, undamaged image"
         ) from error
 
 
-def _decode_pixels(image: Image.Image, kind: Format) -> Decoded:
-    image.load()
-    upright = _upright(image)
-    icc = image.info.get("icc_profile") if image.mode in {"RGB", "RGBA", "P", "PA"} else None
-    if upright.mode in _SIXTEEN_BIT_GREY:  # Pillow's own conversion clips at 255
-        grey = np.asarray(upright).astype(np.float64) / 257.0
-        upright = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
-    if upright.mode in _WITH_ALPHA or "transparency" in upright.info:
-        rgba = np.asarray(upright.convert("RGBA"))
-        return Decoded(np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3]), icc, kind)
-    return Decoded(np.asarray(upright.convert("RGB")), None, icc, kind)
+def _rasters(data: bytes, image: Image.Image, header: Header, reading: Reading) -> Iterator[tuple[Raster, float]]:
+    """What is read, and for how many milliseconds each is shown."""
+    lies = _orientation(data, image, header)
+    if header.bits == 16 and not header.animated and header.format in {"png", "tiff"}:
+        deep_answer = reading.enlarging and reading.answer == "png"
+        raster = from_deep(data, image.mode, lies)
+        yield raster if deep_answer else raster.in_eight_bits(), 0.0
+        return
+    if header.format == "tiff":
+        lies = 1  # Pillow puts it upright on its own
+    for each, milliseconds in frames(image, reading.frames):
+        yield from_image(each, lies), milliseconds
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turned by its EXIF orientation. Pillow's own `exif_transpose` rewrites all of the EXIF, and fails on odd ones."""
-    try:
-        method = _UPRIGHT.get(image.getexif().get(_ORIENTATION_TAG, 1))
-    except (*_DAMAGE, UserWarning):  # metadata that cannot be read is no reason to refuse the pixels
-        method = None
-    return image if method is None else image.transpose(method)
+def _orientation(data: bytes, image: Image.Image, header: Header) -> int:
+    exif = image.info.get("exif", b"")
+    return tiff.orientation(data if header.format == "tiff" else exif if isinstance(exif, bytes) else b"")
+
+
+def _bits(data: bytes, image: Image.Image, kind: Source) -> int:
+    match kind:
+        case "png":
+            return deep.png_bits(data)
+        case "tiff":
+            return deep.tiff_bits(image)
+        case "avif":
+            return avif.bits(data)
+    return 8
+
+
+def _count(data: bytes, image: Image.Image, kind: Source, max_frames: int) -> int:
+    """Pictures in the file; of a GIF, no more than one too many."""
+    match kind:
+        case "gif":
+            return hazards.gif_frames(data, max_frames + 1)
+        case "tiff":
+            return len(tiff.pages(data))
+        case "jpeg" | "bmp":  # what a JPEG has besides are previews of itself
+            return 1
+    return getattr(image, "n_frames", 1) - int(getattr(image, "default_image", False))

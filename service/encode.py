@@ -1,7 +1,7 @@
 """Pixels -> bytes in the format that the client wants. Runs on a codec thread."""
 
 import io
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import mimeparse
@@ -9,61 +9,111 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.errors import NotAcceptableError, shown
-from service.formats import MEDIA_TYPES, Format
+from service import animation, deep
+from service.errors import NotAcceptableError, ParameterError, shown
+from service.formats import ANIMATING, MEDIA_TYPES, Format, Source
+from service.metadata import Metadata
+
+_OWN: dict[Source, Format] = {"jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif"}
+"""What a picture of a format is answered as, where the client does not say. Any other: PNG, which loses nothing."""
+
+_AVIF_SPEED = 9
+_WEBP_METHOD = 1
+_PNG_LEVEL = 1
+"""The encoders' quickest useful settings; docs/decisions/0007-pictures-in-and-out.md has the figures."""
 
 
-def choose_format(asked: Format | None, accept: str | None, source: Format) -> Format:
+@dataclass(frozen=True)
+class Wrapping:
+    """What goes into the file besides the pixels. quality: 1 to 100, of a format that has one.
+
+    milliseconds: of each frame. plays: how often an animation runs, 0 for ever.
+    """
+
+    quality: int | None
+    icc: bytes | None = None
+    metadata: Metadata | None = None
+    milliseconds: tuple[float, ...] = (0.0,)
+    plays: int = 1
+
+
+def choose_format(asked: Format | None, accept: str | None, source: Source, animated: bool) -> Format:
     """The `?format=` where there is one, else what `Accept` likes best; among equals the picture's own format.
 
-    Raises NotAcceptableError where the client accepts none of ours, or the header cannot be read.
+    An animation stays one where `Accept` leaves the choice, and only an animation becomes a GIF. Raises
+    NotAcceptableError where the client accepts none of ours or the header cannot be read, ParameterError for a GIF
+    of a picture that does not move.
     """
+    if asked == "gif" and not animated:
+        expected = [kind for kind in MEDIA_TYPES if kind != "gif"]
+        raise ParameterError(
+            f"format 'gif' is for animations, and this picture is none; expected one of {', '.join(expected)}",
+            parameter="format",
+            value=asked,
+            expected=expected,
+        )
     if asked is not None:
         return asked
+    own: Format = "gif" if source == "gif" and animated else _OWN.get(source, "png")
     if not accept:
-        return source
-    by_type = {media_type: kind for kind, media_type in MEDIA_TYPES.items()}
-    ordered = sorted(by_type, key=lambda media_type: by_type[media_type] == source)  # of equals, the last one wins
-    try:
-        best = mimeparse.best_match(ordered, accept.lower())
-    except (mimeparse.MimeTypeParseException, ValueError):
-        best = ""
-    if not best:
+        return own
+    possible = [kind for kind in MEDIA_TYPES if animated or kind != "gif"]
+    moving = [kind for kind in possible if kind in ANIMATING]
+    best = (_accepted(moving, own, accept) if animated else None) or _accepted(possible, own, accept)
+    if best is None:
+        types = [MEDIA_TYPES[kind] for kind in possible]
         raise NotAcceptableError(
-            f"Accept {shown(accept)!r} names no format that can be made: {', '.join(ordered)}",
+            f"Accept {shown(accept)!r} names no format that can be made: {', '.join(types)}",
             parameter="Accept",
             value=shown(accept),
-            expected=ordered,
+            expected=types,
         )
-    return by_type[best]
+    return best
 
 
-def encode(
-    pixels: NDArray[np.uint8],
-    alpha: NDArray[np.uint8] | None,
-    icc: bytes | None,
-    kind: Format,
-    quality: Mapping[str, int],
-) -> bytes:
-    """Encode uint8 (H, W, 3) RGB, with uint8 alpha of any size, as `kind`; `quality` per lossy format, 1 to 100.
+def encode(pictures: list[NDArray[np.unsignedinteger]], kind: Format, wrapping: Wrapping) -> bytes:
+    """Encode pictures (H, W, C), grey or RGB with or without alpha: one, or the frames of an animation.
 
-    Alpha is resized to the picture; JPEG has none, so there the picture is laid on white.
+    uint8; uint16 for a PNG of one picture. JPEG has no transparency: there the picture is laid on white.
     """
-    image = Image.fromarray(pixels)
-    if alpha is not None:
-        mask = Image.fromarray(alpha).resize(image.size, Image.Resampling.BICUBIC)
-        if kind == "jpeg":
-            image = Image.composite(image, Image.new("RGB", image.size, "white"), mask)
-        else:
-            image.putalpha(mask)
-    options: dict[str, Any] = {"icc_profile": icc} if icc else {}
+    kept = wrapping.metadata or Metadata()
+    if pictures[0].dtype == np.uint16:
+        return deep.write_png(pictures[0].astype(np.uint16, copy=False), wrapping.icc, kept.png_chunks())
+    images = [_image(picture, kind) for picture in pictures]
+    options: dict[str, Any] = kept.options(kind)
+    if wrapping.icc:
+        options["icc_profile"] = wrapping.icc
     match kind:
         case "jpeg":
-            options |= {"quality": quality["jpeg"]}
+            options |= {"quality": wrapping.quality}
         case "png":
-            options |= {"compress_level": 1}  # the default, 6, takes many times as long for little
+            options |= {"compress_level": _PNG_LEVEL}
         case "webp":
-            options |= {"quality": quality["webp"], "method": 1}
+            options |= {"quality": wrapping.quality, "method": _WEBP_METHOD}
+        case "avif":
+            options |= {"quality": wrapping.quality, "speed": _AVIF_SPEED}
+    if len(images) > 1:
+        return animation.write(images, list(wrapping.milliseconds), wrapping.plays, kind, options)
     buffer = io.BytesIO()
-    image.save(buffer, kind.upper(), **options)
+    images[0].save(buffer, kind.upper(), **options)
     return buffer.getvalue()
+
+
+def _accepted(kinds: list[Format], own: Format, accept: str) -> Format | None:
+    """The one of `kinds` that the header likes best, or None."""
+    ordered = sorted(kinds, key=lambda kind: kind == own)  # of equals, the last one wins
+    by_type = {MEDIA_TYPES[kind]: kind for kind in ordered}
+    try:
+        return by_type.get(mimeparse.best_match(list(by_type), accept.lower()))
+    except (mimeparse.MimeTypeParseException, ValueError):
+        return None
+
+
+def _image(picture: NDArray[Any], kind: Format) -> Image.Image:
+    image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
+    if kind == "jpeg" and image.mode in {"LA", "RGBA"}:
+        opaque = image.convert(image.mode[:-1])
+        return Image.composite(opaque, Image.new(opaque.mode, image.size, "white"), image.getchannel("A"))
+    return (
+        image.convert("RGB" if image.mode == "L" else "RGBA") if kind == "webp" and image.mode in {"L", "LA"} else image
+    )

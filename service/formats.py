@@ -1,34 +1,75 @@
-"""The image formats that are taken and given: their names, media types and first bytes."""
+"""The image formats that are taken and given: their names, media types, first bytes and what they can hold."""
 
 from collections.abc import Mapping
 from typing import Literal
 
-Format = Literal["jpeg", "png", "webp"]
+Source = Literal["jpeg", "png", "webp", "avif", "gif", "tiff", "bmp"]
+"""What is taken."""
 
-MEDIA_TYPES: Mapping[Format, str] = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+Format = Literal["jpeg", "png", "webp", "avif", "gif"]
+"""What is answered; GIF only where an animation came."""
 
-MAX_SIDE_PX: Mapping[Format, int] = {"jpeg": 65_500, "png": 2**31 - 1, "webp": 16_383}
+SUFFIXES: Mapping[Format, str] = {"jpeg": "jpg", "png": "png", "webp": "webp", "avif": "avif", "gif": "gif"}
+"""What a file of that format is called at its end."""
+
+MEDIA_TYPES: Mapping[Format, str] = {
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "avif": "image/avif",
+    "gif": "image/gif",
+}
+SOURCE_MEDIA_TYPES: Mapping[Source, str] = {
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "avif": "image/avif",
+    "gif": "image/gif",
+    "tiff": "image/tiff",
+    "bmp": "image/bmp",
+}
+
+MAX_SIDE_PX: Mapping[Format, int] = {"jpeg": 65_500, "png": 2**31 - 1, "webp": 16_383, "avif": 65_536, "gif": 65_535}
 """The longest side that a format, or its encoder, can hold."""
 
+ANIMATING: frozenset[str] = frozenset({"gif", "webp", "png"})
+"""Formats whose animations are read and written, every frame."""
+
+GREY: frozenset[str] = frozenset({"jpeg", "png", "avif"})
+"""Formats that can say that a picture is grey. The others hold three equal channels."""
+
+PROFILED: frozenset[str] = frozenset({"jpeg", "png", "webp", "avif"})
+"""Formats that can carry a colour profile."""
+
+_FIRST_BYTES: tuple[tuple[bytes, Source], ...] = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"II*\x00", "tiff"),
+    (b"MM\x00*", "tiff"),
+    (b"II+\x00", "tiff"),
+    (b"MM\x00+", "tiff"),
+    (b"BM", "bmp"),
+)
 _OTHERS: tuple[tuple[bytes, str], ...] = (
-    (b"GIF8", "GIF"),
-    (b"BM", "BMP"),
-    (b"II*\x00", "TIFF"),
-    (b"MM\x00*", "TIFF"),
     (b"%PDF", "PDF"),
     (b"<svg", "SVG"),
+    (b"8BPS", "PSD"),
+    (b"\x00\x00\x01\x00", "ICO"),
 )
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_FILE_TYPE_BOX_BYTES = 64
 
 
-def sniff(data: bytes) -> Format | None:
+def sniff(data: bytes) -> Source | None:
     """The format that the first bytes announce, or None: file names and Content-Type are only claims."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
+    for magic, kind in _FIRST_BYTES:
+        if data.startswith(magic):
+            return kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
-    return None
+    return "avif" if _brands(data) & _AVIF_BRANDS else None
 
 
 def guess(data: bytes) -> str:
@@ -36,6 +77,16 @@ def guess(data: bytes) -> str:
     for magic, name in _OTHERS:
         if data.startswith(magic):
             return name
-    if data[4:12] in {b"ftypavif", b"ftypheic", b"ftypmif1"}:
-        return "AVIF or HEIC"
+    if data[4:8] == b"ftyp":
+        return "HEIC or a video"
+    if data.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")):
+        return "JPEG XL"
     return "text" if data[:512].isascii() else "unknown data"
+
+
+def _brands(data: bytes) -> set[bytes]:
+    """The brands of an ISO base media file, the major one and the compatible ones."""
+    if data[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(data[:4], "big"), _FILE_TYPE_BOX_BYTES, len(data))
+    return {data[8:12]} | {data[start : start + 4] for start in range(16, end - 3, 4)}

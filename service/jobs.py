@@ -131,5 +131,5 @@ class Job:
         if self.answer is None:
             height, width = self.picture.shape[:2]
             scale = self.model.facts.scale
-            self.answer = np.empty((height * scale, width * scale, 3), np.uint8)
+            self.answer = np.empty((height * scale, width * scale, 3), self.picture.dtype)
         return self.answer

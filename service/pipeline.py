@@ -1,24 +1,30 @@
 """The request path: one function that joins the stages. See the package's docstring for the drawing."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from nets.architecture import Task
 from service.admission import Admission, refuse_if_late
+from service.bounds import refuse_long_side, refuse_pixels, refuse_whole
+from service.cache import ResultCache
 from service.cost import CostModel
 from service.decode import decode, measure
-from service.encode import choose_format, encode
-from service.errors import TooManyPixelsError
-from service.formats import MAX_SIDE_PX, MEDIA_TYPES, Format
+from service.decoded import Decoded, Header, Reading
+from service.encode import Wrapping, choose_format, encode
+from service.etag import entity_tag, is_named
+from service.exchange import Answer, Asked, NotModified
+from service.formats import ANIMATING, Format
+from service.knobs import Enlarging, Knobs
 from service.metrics import Metrics
-from service.model import Model
+from service.recipe import Recipe, resolve
 from service.registry import Registry
-from service.rendering import Renderer
+from service.rendering import Rendered, Renderer
+from service.restore import restore
 from service.settings import Settings
 
 Value = TypeVar("Value")
@@ -28,29 +34,30 @@ _CODECS = "codecs"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a client wants: `parameter` is what it named the model by. expires: on the clock of time.monotonic."""
+class _Order:
+    """A request whose picture's header was read. kind: the answer's format. tag: its entity tag."""
 
-    task: Task
-    parameter: str
-    name: str
-    format: Format | None = None
-    accept: str | None = None
-    expires: float | None = None
+    asked: Asked
+    recipe: Recipe
+    header: Header
+    kind: Format
+    quality: int | None
+    tag: str
 
+    @property
+    def frames(self) -> int:
+        """Pictures that are read and answered."""
+        return self.header.frames if self.header.animated and self.kind in ANIMATING else 1
 
-@dataclass(frozen=True)
-class Answer:
-    """An encoded picture, what made it, and the milliseconds of each stage.
+    @property
+    def enlarging(self) -> bool:
+        """Whether sizes, depth and transparency are the networks' work."""
+        return isinstance(self.asked.knobs, Enlarging)
 
-    exact: whether it is the whole picture's, or instance norm's statistics come from a reduced one.
-    """
-
-    body: bytes
-    media_type: str
-    model: Model
-    exact: bool
-    milliseconds: dict[str, float] = field(default_factory=dict)
+    @property
+    def passes(self) -> int:
+        """Pictures that go through the networks for each frame: transparency is one of its own when enlarging."""
+        return 2 if self.header.alpha and self.enlarging else 1
 
 
 class Pipeline:
@@ -63,41 +70,39 @@ class Pipeline:
         admission: Admission,
         renderer: Renderer,
         costs: CostModel,
+        cache: ResultCache[Answer],
         metrics: Metrics,
+        made_by: Callable[[], tuple[object, ...]],
     ) -> None:
+        """made_by: what an answer depends on besides the picture, the knobs and the networks."""
         self._settings, self._registry, self._admission, self._metrics = settings, registry, admission, metrics
-        self._renderer, self._costs = renderer, costs
-        self._quality = {"jpeg": settings.jpeg_quality, "webp": settings.webp_quality}
+        self._renderer, self._costs, self._cache, self._made_by = renderer, costs, cache, made_by
+        self._quality = {
+            "jpeg": settings.jpeg_quality,
+            "webp": settings.webp_quality,
+            "avif": settings.avif_quality,
+        }
         self._codecs = ThreadPoolExecutor(settings.codec_threads, thread_name_prefix="codec")
         self._large_codec = ThreadPoolExecutor(1, thread_name_prefix="codec-large")  # small pictures do not wait for it
 
-    async def transform(self, asked: Asked, data: bytes) -> Answer:
-        """Run the picture in `data` through the model. Raises an ImpastoError for every way of no."""
+    async def transform(self, asked: Asked, data: bytes) -> Answer | NotModified:
+        """Run the picture in `data` through the networks. Raises an ImpastoError for every way of no."""
         milliseconds: dict[str, float] = {}
         with self._admission.request():
-            model = await self._registry.get(asked.task, asked.name, asked.parameter)
-            codec = partial(self._on_codec, milliseconds)
-            height, width = await codec("decode", 0, partial(measure, data, *self._limit(model)))
-            there, back = height * width, height * width * model.facts.scale**2
-            with self._admission.picture(there + back):
-                refuse_if_late(asked.expires, self._predicted_seconds(model, there, there + back))
-                decoded = await codec("decode", there, partial(decode, data, *self._limit(model)))
-                kind = choose_format(asked.format, asked.accept, decoded.format)
-                _refuse_long_side(max(height, width) * model.facts.scale, kind)
-                rendered = await self._renderer.render(model, decoded.pixels, asked.expires)
-                milliseconds |= {"queue": rendered.queue_seconds * 1000, "forward": rendered.forward_seconds * 1000}
-                encoder = partial(encode, rendered.picture, decoded.alpha, decoded.icc, kind, self._quality)
-                body = await codec("encode", back, encoder)
-        self._costs.observe(_CODECS, there + back, (milliseconds["decode"] + milliseconds["encode"]) / 1000)
-        for stage, value in milliseconds.items():
-            self._metrics.stage_duration.labels(stage).observe(value / 1000)
-        self._metrics.pixels.labels(model.key, "in").inc(there)
-        self._metrics.pixels.labels(model.key, "out").inc(back)
-        return Answer(body, MEDIA_TYPES[kind], model, rendered.exact, milliseconds)
+            order = await self._read(asked, data, milliseconds)
+            if is_named(order.tag, asked.if_none_match):
+                self._metrics.not_modified.inc()
+                return NotModified(order.tag)
+            if (known := self._cache.get(order.tag)) is not None:
+                return replace(known, cached=True, milliseconds={})
+            answer = await self._make(order, data, milliseconds)
+        if answer.tag:
+            self._cache.put(answer.tag, answer, len(answer.body))
+        return answer
 
-    def check(self, task: Task, parameter: str, name: str) -> None:
+    def check(self, knobs: Knobs) -> None:
         """Say no before the body is read, where the answer would be no in any case."""
-        self._registry.find(task, name, parameter)
+        resolve(knobs, self._registry)
         self._admission.refuse_if_full()
 
     def close(self) -> None:
@@ -105,21 +110,49 @@ class Pipeline:
         self._codecs.shutdown(wait=True)
         self._large_codec.shutdown(wait=True)
 
-    def _limit(self, model: Model) -> tuple[int, str]:
-        """The most pixels that `model` takes, and why there are not more: the answer, too, has a limit."""
-        whole = self._renderer.most_pixels(model)
-        if whole is not None and whole < self._settings.max_pixels:
-            return whole, ": this network runs whole pictures only"
-        by_answer = self._settings.max_output_pixels // model.facts.scale**2
-        if by_answer >= self._settings.max_pixels:
-            return self._settings.max_pixels, ""
-        scale = model.facts.scale
-        most = self._settings.max_output_pixels
-        return by_answer, f": each side becomes {scale} times as long, and an answer has at most {most}"
+    async def _read(self, asked: Asked, data: bytes, milliseconds: dict[str, float]) -> _Order:
+        """Find the networks, read the header, choose the format: all that the answer depends on, and its tag."""
+        recipe = resolve(asked.knobs, self._registry)
+        most = self._settings.max_pixels, self._settings.max_frames
+        header = await self._on_codec(milliseconds, "decode", 0, partial(measure, data, *most))
+        kind = choose_format(asked.format, asked.accept, header.format, header.animated)
+        quality = asked.quality or self._quality.get(kind)
+        wanted = asked.knobs, kind, quality, asked.profile, asked.metadata
+        tagging = partial(entity_tag, data, wanted, recipe.identities, self._made_by())
+        tag = await self._on_codec(milliseconds, "decode", 0, tagging)
+        return _Order(asked, recipe, header, kind, quality, tag)
 
-    def _predicted_seconds(self, model: Model, pixels: int, coded_pixels: int) -> float:
-        """From now to the answer: what is ahead in the queue, the pass, decoding and encoding."""
-        return self._renderer.predicted_seconds(model.key, pixels) + self._costs.predict(_CODECS, coded_pixels)
+    async def _make(self, order: _Order, data: bytes, milliseconds: dict[str, float]) -> Answer:
+        asked, recipe, header = order.asked, order.recipe, order.header
+        codec = partial(self._on_codec, milliseconds)
+        refuse_pixels(self._settings, header, order.frames, recipe.scale)
+        sizes = recipe.sizes(header.height, header.width, self._settings.max_output_pixels)
+        refuse_whole(sizes.working, self._renderer.most_pixels(recipe))
+        refuse_long_side(max(sizes.answer), order.kind)
+        there, back = header.height * header.width * order.frames, math.prod(sizes.answer) * order.frames
+        ready = await self._renderer.load(recipe, sizes, self._registry)
+        with self._admission.picture((there + back) * order.passes + sizes.extra_pixels(recipe)):
+            coding = self._costs.predict(_CODECS, there + back)
+            pictures = order.frames * order.passes
+            refuse_if_late(asked.expires, self._renderer.predicted_seconds(ready, pictures) + coding)
+            reading = Reading(order.kind, order.frames, order.enlarging, asked.profile, asked.metadata)
+            decoded = await codec("decode", there, partial(decode, data, header, reading))
+            height, width = decoded.frames[0].pixels.shape[:2]
+            if (height, width) != sizes.picture:  # it lay on its side
+                ready = replace(ready, sizes=recipe.sizes(height, width, self._settings.max_output_pixels))
+            rendered = [await self._renderer.render(ready, each, asked.expires) for each in decoded.pictures]
+            milliseconds |= _stages(rendered)
+            body = await codec("encode", back, partial(_finish, decoded, rendered, order.kind, order.quality))
+        self._costs.observe(_CODECS, there + back, (milliseconds["decode"] + milliseconds["encode"]) / 1000)
+        self._count(recipe.label, there, back, milliseconds)
+        exact, tag = all(each.exact for each in rendered), order.tag if ready.current else ""
+        return Answer(body, order.kind, exact, ready.sources, decoded.declared, tag, milliseconds)
+
+    def _count(self, label: str, there: int, back: int, milliseconds: dict[str, float]) -> None:
+        for stage, value in milliseconds.items():
+            self._metrics.stage_duration.labels(stage).observe(value / 1000)
+        self._metrics.pixels.labels(label, "in").inc(there)
+        self._metrics.pixels.labels(label, "out").inc(back)
 
     async def _on_codec(
         self, milliseconds: dict[str, float], stage: str, pixels: int, work: Callable[[], Value]
@@ -131,12 +164,18 @@ class Pipeline:
         return value
 
 
-def _refuse_long_side(side: int, kind: Format) -> None:
-    """Refuse, before any work, an answer that its format cannot hold."""
-    if side > MAX_SIDE_PX[kind]:
-        raise TooManyPixelsError(
-            f"the answer would have a side of {side} pixels, {kind} holds at most {MAX_SIDE_PX[kind]}; try format=png",
-            parameter="format",
-            value=kind,
-            expected=f"a side of at most {MAX_SIDE_PX[kind]} pixels, or format=png",
-        )
+def _stages(rendered: list[Rendered]) -> dict[str, float]:
+    """Milliseconds of each stage over all pictures; that of composing only where there was any."""
+    seconds = {
+        "queue": sum(each.queue_seconds for each in rendered),
+        "forward": sum(each.forward_seconds for each in rendered),
+        "compose": sum(each.compose_seconds for each in rendered),
+    }
+    return {stage: value * 1000 for stage, value in seconds.items() if value or stage != "compose"}
+
+
+def _finish(decoded: Decoded, rendered: list[Rendered], kind: Format, quality: int | None) -> bytes:
+    """The network's answers, made the client's picture again, and encoded."""
+    milliseconds = tuple(frame.milliseconds for frame in decoded.frames)
+    pictures = restore(decoded, [each.picture for each in rendered])
+    return encode(pictures, kind, Wrapping(quality, decoded.icc, decoded.metadata, milliseconds, decoded.plays))

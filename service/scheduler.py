@@ -90,7 +90,7 @@ class Scheduler:
             if self._closed:
                 raise stopped()
             self._jobs.append(job)
-            self._observer.queued(job.model.key, 1, _waiting_pixels(job))
+            self._observer.queued(job.model.label, 1, _waiting_pixels(job))
             self._changed.notify_all()
 
     def cancel(self, job: Job) -> None:
@@ -141,7 +141,7 @@ class Scheduler:
             if isinstance(plan, Exception):
                 self._end(piece.job, plan)
             else:
-                self._observer.queued(piece.job.model.key, 0, plan.pixels - _waiting_pixels(piece.job))
+                self._observer.queued(piece.job.model.label, 0, plan.pixels - _waiting_pixels(piece.job))
                 piece.job.restart(plan)
             self._changed.notify_all()
 
@@ -190,18 +190,18 @@ class Scheduler:
         return batch
 
     def _fill(self, batch: Batch, startable: list[Job], now: float) -> None:
-        """Add windows of the same model and size, whosever they are, as far as the device gains by it."""
-        size = _size(batch.pieces[0].window)
+        """Add windows of the same model, size and depth, whosever they are, as far as the device gains by it."""
+        size, depth = _size(batch.pieces[0].window), batch.pieces[0].job.picture.dtype
         most_items = min(self._most_items, self._batch_pixels(batch.model) // batch.pixels)
         for job in startable:
             while len(batch.pieces) < most_items and job.model is batch.model and job.startable:
-                if job.plan.reduced or _size(job.waiting[0]) != size:
+                if job.plan.reduced or _size(job.waiting[0]) != size or job.picture.dtype != depth:
                     break
                 batch.pieces.append(self._start(job, now))
 
     def _start(self, job: Job, now: float) -> Piece:
         window = job.waiting.popleft()
-        self._observer.queued(job.model.key, -1 if job.begun is None else 0, -_pixels(job, window))
+        self._observer.queued(job.model.label, -1 if job.begun is None else 0, -_pixels(job, window))
         if job.begun is None:
             job.begun = now
             if len(job.plan.windows) > 1:
@@ -220,7 +220,7 @@ class Scheduler:
     def _end(self, job: Job, outcome: Picture | Exception | None = None) -> None:
         job.over = True
         self._jobs.remove(job)
-        self._observer.queued(job.model.key, -1 if job.begun is None else 0, -_waiting_pixels(job))
+        self._observer.queued(job.model.label, -1 if job.begun is None else 0, -_waiting_pixels(job))
         job.waiting.clear()
         if isinstance(outcome, Exception) and not isinstance(outcome, ImpastoError):
             outcome = InferenceError("the network failed on this picture")

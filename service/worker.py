@@ -98,9 +98,11 @@ class Worker:
             if batch.pieces[0].window is None:
                 self._reduced(batch, batch.pieces[0])
             else:
-                pictures = [np.ascontiguousarray(cut(p.job.picture, p.window)) for p in batch.pieces if p.window]
+                pictures: list[Picture] = [
+                    np.ascontiguousarray(cut(p.job.picture, p.window)) for p in batch.pieces if p.window
+                ]
                 answers, seconds = self._run(batch, self._steps(batch, pictures))
-                self._costs.observe(batch.model.key, batch.pixels, seconds)
+                self._costs.observe(batch.model.label, batch.pixels, seconds)
                 for answer in answers:
                     if isinstance(answer, Exception):
                         log.error("the network failed on a picture", exc_info=answer)

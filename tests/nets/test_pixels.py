@@ -34,7 +34,7 @@ def test_what_is_not_finite_has_no_colour(value):
 
 @pytest.mark.parametrize("wrong", [np.zeros((2, 2), np.uint8), np.zeros((2, 2, 3)), np.zeros((2, 2, 4), np.uint8)])
 def test_other_arrays_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"expected uint8 \(H, W, 3\)"):
+    with pytest.raises(ValueError, match=r"expected uint8 or uint16 \(H, W, 3\)"):
         to_network([wrong])
 
 

@@ -96,16 +96,16 @@ def test_the_documentation_describes_both_endpoints(client):
     assert client.get("/docs").status_code == 200
     assert client.get("/").headers["location"] == "/docs"
     paths = client.get("/openapi.json").json()["paths"]
-    for path, parameters in (("/stylize", {"style", "format"}), ("/upscale", {"factor", "detail", "format"})):
+    common = {"format", "quality", "profile", "metadata", "deadline_ms", "request-timeout", "If-None-Match"}
+    for path, parameters in (
+        ("/stylize", {"style", "strength", "preserve_color", "stroke", "max_side"}),
+        ("/upscale", {"factor", "detail"}),
+    ):
         operation = paths[path]["post"]
-        assert {each["name"] for each in operation["parameters"]} == parameters | {"deadline_ms", "request-timeout"}
-        assert set(operation["requestBody"]["content"]) == {
-            "image/jpeg",
-            "image/png",
-            "image/webp",
-            "multipart/form-data",
-        }
-        assert {"200", "404", "406", "413", "415", "422", "503"} <= set(operation["responses"])
+        assert {each["name"] for each in operation["parameters"]} == parameters | common
+        types = {"image/jpeg", "image/webp", "image/avif", "image/tiff", "multipart/form-data", "application/json"}
+        assert types <= set(operation["requestBody"]["content"])
+        assert {"200", "304", "404", "406", "413", "415", "422", "503"} <= set(operation["responses"])
 
 
 def admission(requests=10, pixels=1000, seconds=0.0):

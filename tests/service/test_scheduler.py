@@ -12,9 +12,15 @@ from service.jobs import Job, Limits
 from service.scheduler import Scheduler
 
 TILE = 1024
-UPSCALER = SimpleNamespace(key="upscale/x2", facts=Facts(scale=2, halo=1, radius=1, approximable=False))
-OTHER = SimpleNamespace(key="upscale/x4", facts=Facts(scale=4, halo=1, radius=1, approximable=False))
-STYLE = SimpleNamespace(key="stylize/mosaic", facts=Facts(scale=1, halo=None, radius=8, approximable=True))
+UPSCALER = SimpleNamespace(
+    key="upscale/x2", label="upscale/x2", facts=Facts(scale=2, halo=1, radius=1, approximable=False)
+)
+OTHER = SimpleNamespace(
+    key="upscale/x4", label="upscale/x4", facts=Facts(scale=4, halo=1, radius=1, approximable=False)
+)
+STYLE = SimpleNamespace(
+    key="stylize/mosaic", label="stylize/mosaic", facts=Facts(scale=1, halo=None, radius=8, approximable=True)
+)
 
 
 class Ledger:

@@ -1,0 +1,110 @@
+"""The directories of TIFF files, and of EXIF, which is one: read without trust, and without any of the pixels.
+
+Pillow reads every entry that a directory names into memory. Entries may overlap, so that a few kilobytes name
+gigabytes: who opens a stranger's file asks `is_modest` first.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+ORIENTATION = 0x0112
+TILE_WIDTH, TILE_HEIGHT = 322, 323
+
+_SUB_DIRECTORIES = frozenset({0x8769, 0x8825, 0xA005})  # EXIF, GPS, interoperability
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_UNSIGNED = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_MOST_PAGES = 1000
+
+
+@dataclass(frozen=True)
+class Directory:
+    """One directory: its single unsigned numbers by tag, the bytes that its entries name, and the next one's offset."""
+
+    numbers: dict[int, int]
+    named_bytes: int
+    following: int
+
+
+def pages(data: bytes) -> list[Directory]:
+    """The directories of a TIFF's pages, in order, up to the first that is damaged; at most 1000."""
+    layout = _Layout.of(data)
+    found: list[Directory] = []
+    seen: set[int] = set()
+    offset = 0 if layout is None else layout.first
+    while layout is not None and offset and offset not in seen and len(found) < _MOST_PAGES:
+        seen.add(offset)
+        directory = layout.directory(data, offset)
+        if directory is None:
+            break
+        found.append(directory)
+        offset = directory.following
+    return found
+
+
+def orientation(exif: bytes) -> int:
+    """What EXIF (or a TIFF) says of how the picture lies, 1 to 8; 1 where it says nothing sensible."""
+    exif = exif.removeprefix(b"Exif\x00\x00")
+    layout = _Layout.of(exif)
+    directory = layout.directory(exif, layout.first) if layout else None
+    value = directory.numbers.get(ORIENTATION, 1) if directory else 1
+    return value if value in range(1, 9) else 1
+
+
+def is_modest(data: bytes) -> bool:
+    """Whether the first directory, and those for EXIF and GPS in it, name about as many bytes as there are."""
+    data = data.removeprefix(b"Exif\x00\x00")
+    return sum(directory.named_bytes for directory in _with_parts(data)) <= 2 * len(data) + 1024
+
+
+def _with_parts(data: bytes) -> Iterator[Directory]:
+    layout = _Layout.of(data)
+    waiting = [] if layout is None else [layout.first]
+    seen: set[int] = set()
+    while layout is not None and waiting:
+        offset = waiting.pop()
+        directory = None if offset in seen else layout.directory(data, offset)
+        seen.add(offset)
+        if directory is not None:
+            yield directory
+            waiting += [directory.numbers[tag] for tag in _SUB_DIRECTORIES & directory.numbers.keys()]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Byte order, and whether offsets have 32 or 64 bits."""
+
+    order: str
+    big: bool
+    first: int
+
+    @classmethod
+    def of(cls, data: bytes) -> "_Layout | None":
+        order = {b"II": "<", b"MM": ">"}.get(data[:2])
+        if order is None or len(data) < 16:
+            return None
+        (version,) = struct.unpack_from(order + "H", data, 2)
+        if version == 43:
+            return cls(order, True, struct.unpack_from(order + "Q", data, 8)[0])
+        return cls(order, False, struct.unpack_from(order + "I", data, 4)[0]) if version == 42 else None
+
+    def directory(self, data: bytes, offset: int) -> Directory | None:
+        """None where it is not within the data."""
+        count_format, entry_format, inline = ("Q", "HHQ8s", 8) if self.big else ("H", "HHI4s", 4)
+        entry_bytes = struct.calcsize(self.order + entry_format)
+        start = offset + struct.calcsize(self.order + count_format)
+        if start > len(data):
+            return None
+        (count,) = struct.unpack_from(self.order + count_format, data, offset)
+        end = start + count * entry_bytes
+        if end > len(data):
+            return None
+        numbers, named = {}, 0
+        for tag, kind, length, value in struct.iter_unpack(self.order + entry_format, data[start:end]):
+            size = length * _TYPE_BYTES.get(kind, 0)
+            named += min(size, len(data)) if size > inline else 0
+            if length == 1 and kind in _UNSIGNED:
+                (numbers[tag],) = struct.unpack_from(self.order + _UNSIGNED[kind], value)
+        following_format = self.order + ("Q" if self.big else "I")
+        has_following = end + struct.calcsize(following_format) <= len(data)
+        return Directory(numbers, named, struct.unpack_from(following_format, data, end)[0] if has_following else 0)
