@@ -1,4 +1,4 @@
-# make install | serve | demo | test | soak | check | format | pictures | lock
+# make install | serve | demo | test | soak | check | format | pictures | openapi | lock
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make install      CPU-only torch wheels
 
@@ -12,7 +12,7 @@ ifdef PORT
 export IMPASTO_PORT := $(PORT)
 endif
 
-.PHONY: install serve demo test soak check format pictures lock
+.PHONY: install serve demo test soak check format pictures openapi lock
 
 install: $(VENV)/installed
 
@@ -50,6 +50,10 @@ format: install
 pictures: install
 	$(BIN)/python scripts/pictures.py
 	$(BIN)/python scripts/gallery.py
+	$(BIN)/python scripts/knobs.py
+
+openapi: install
+	$(BIN)/python scripts/openapi.py
 
 # The exact versions of everything but torch's own CUDA packages, which torch pins itself.
 lock: install

@@ -12,10 +12,16 @@ from PIL import Image
 from prometheus_client import CollectorRegistry
 
 from service.admission import Admission
+from service.cache import ResultCache
+from service.cors import add_cors
 from service.engine import Engine, warm_up_pictures
 from service.errors import install_handlers
+from service.exchange import Answer
+from service.memory import give_back
+from service.methods import AllMethods
 from service.metrics import Metrics
 from service.middleware import RequestContext
+from service.openapi import describe
 from service.pipeline import Pipeline
 from service.registry import Registry
 from service.rendering import Renderer
@@ -38,8 +44,18 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         engine.scheduler.seconds_before,
         metrics.requests_in_flight,
     )
-    renderer = Renderer(engine)
-    pipeline = Pipeline(settings, registry, admission, renderer, engine.costs, metrics)
+    renderer = Renderer(engine, settings.codec_threads)
+    cache: ResultCache[Answer] = ResultCache(settings.cache_bytes, metrics)
+    pipeline = Pipeline(
+        settings,
+        registry,
+        admission,
+        renderer,
+        engine.costs,
+        cache,
+        metrics,
+        made_by=lambda: (version("impasto"), engine.precision, settings.max_whole_pixels),
+    )
 
     def close() -> None:
         admission.open = False
@@ -49,6 +65,7 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         await engine.start(on_fatal=close)
         _describe(metrics, engine)
         await registry.start(partial(renderer.warm, pictures=warm_up_pictures()), metrics)
+        give_back()  # the warm-up's
         watching = asyncio.create_task(registry.watch(settings.watch_seconds)) if settings.watch_seconds else None
         app.state.warm = admission.open = True
         yield
@@ -56,6 +73,7 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         if watching is not None:
             watching.cancel()
         await engine.stop()
+        renderer.close()
         pipeline.close()
 
     app = FastAPI(
@@ -68,11 +86,13 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
     app.state.admission, app.state.engine, app.state.pipeline, app.state.warm = admission, engine, pipeline, False
     app.state.admin_key = admin_key
     app.include_router(transform.router)
-    if admin_key is not None:
-        app.include_router(admin.router)
+    app.include_router(admin.router)
     app.include_router(operations.router)
+    app.add_middleware(AllMethods, router=app.router)
+    add_cors(app, settings.cors_origins)
     app.add_middleware(RequestContext, metrics=metrics)
     install_handlers(app)
+    describe(app)
     return app
 
 

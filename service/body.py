@@ -1,32 +1,45 @@
 """ASGI messages -> the bytes of the picture: counted while they are read, whatever Content-Length claims."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from service.errors import BodyError, BodyTooLargeError, shown
+from service.json_body import FIELD, picture_of
 
-FIELD = "image"
+JSON = "application/json"
+FORM = "multipart/form-data"
 
 
-async def read_picture(request: Request, max_bytes: int) -> bytes:
-    """The body as it is, or the file in the field `image` of a multipart form.
+@dataclass(frozen=True)
+class Upload:
+    """A picture as it came, and the file name that the client gave it, which is only a claim."""
 
-    Raises BodyTooLargeError as soon as more than `max_bytes` are announced or have come, and BodyError for a form
-    that is not whole, has no field `image`, or has two.
+    data: bytes
+    filename: str | None = None
+
+
+async def read_picture(request: Request, max_bytes: int) -> Upload:
+    """The body as it is, the file in the field `image` of a multipart form, or the base64 in that of a JSON object.
+
+    Raises BodyTooLargeError as soon as more than `max_bytes` are announced or have come, and BodyError for a form or
+    an object that is not whole, has no field `image`, or has others that nobody reads.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_bytes:
-        raise _too_large(f"{announced} bytes are announced", max_bytes)
-    content_type = request.headers.get("content-type", "")
+        raise _too_large(f"{shown(announced)} bytes are announced", max_bytes)
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        if content_type.partition(";")[0].strip().lower() == "multipart/form-data":
+        if content_type == FORM:
             return await _read_form(request, max_bytes)
-        return b"".join([chunk async for chunk in _counted(request, max_bytes)])
+        data = b"".join([chunk async for chunk in _counted(request, max_bytes)])
     except ClientDisconnect as error:
         raise BodyError("the client left before the body was whole") from error
+    return Upload(await asyncio.to_thread(picture_of, data) if content_type == JSON else data)
 
 
 async def _counted(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
@@ -46,7 +59,7 @@ class _InMemoryParser(MultiPartParser):
         self.spool_max_size = max_bytes + 1
 
 
-async def _read_form(request: Request, max_bytes: int) -> bytes:
+async def _read_form(request: Request, max_bytes: int) -> Upload:
     try:
         form = await _InMemoryParser(request, max_bytes).parse()
     except (MultiPartException, KeyError, ValueError) as error:  # a missing boundary is a KeyError
@@ -61,7 +74,7 @@ async def _read_form(request: Request, max_bytes: int) -> bytes:
                 parameter=FIELD,
                 expected="one file",
             )
-        return await files[0].read()
+        return Upload(await files[0].read(), files[0].filename)
     finally:
         await form.close()
 

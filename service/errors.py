@@ -3,7 +3,7 @@
 ImpastoError                                  (never raised itself)
 +-- ParameterError         422 invalid_parameter     a query parameter is missing, doubled, unknown or malformed
 +-- UnknownModelError      404 unknown_model         no such style or factor; lists those that are served
-+-- BodyError              422 invalid_body          empty, not the multipart form that was expected
++-- BodyError              422 invalid_body          empty, not the form or the JSON that was expected
 +-- BodyTooLargeError      413 body_too_large
 +-- UnsupportedImageError  415 unsupported_image     not a format that is taken
 +-- BrokenImageError       422 broken_image          of a format that is taken, but cannot be decoded
@@ -32,7 +32,8 @@ from starlette.responses import JSONResponse
 
 PROBLEM_JSON = "application/problem+json"
 _SHOWN_CHARACTERS = 200
-_STANDARD = frozenset(map(int, HTTPStatus))
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content", 499: "Client Closed Request"}
+"""What HTTPStatus does not know, or calls otherwise from one Python to the next."""
 
 
 class StartupError(Exception):
@@ -65,7 +66,7 @@ class UnknownModelError(ImpastoError):
 
 
 class BodyError(ImpastoError):
-    """The body is empty, or not the multipart form that was expected."""
+    """The body is empty, or not the multipart form or the JSON that was expected."""
 
     status, code = 422, "invalid_body"
 
@@ -157,17 +158,17 @@ def shown(value: object) -> str:
 def problem(
     request: Request, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None, **facts: Any
 ) -> JSONResponse:
-    """The one shape of every error."""
-    content = {
-        "type": f"urn:impasto:problem:{code}",
-        "title": HTTPStatus(status).phrase if status in _STANDARD else "Client Closed Request",
-        "status": status,
-        "code": code,
-        "detail": detail,
-        "request_id": request.scope.get("state", {}).get("request_id"),
-        **facts,
-    }
+    """The answer that says no."""
+    content = problem_content(
+        status, code, detail=detail, request_id=request.scope.get("state", {}).get("request_id"), **facts
+    )
     return JSONResponse(content, status, dict(headers or {}), PROBLEM_JSON)
+
+
+def problem_content(status: int, code: str, **facts: Any) -> dict[str, Any]:
+    """The one shape of every error; `facts` has at least `detail` and `request_id`."""
+    title = _TITLES.get(status) or HTTPStatus(status).phrase
+    return {"type": f"urn:impasto:problem:{code}", "title": title, "status": status, "code": code, **facts}
 
 
 def unforeseen(request: Request) -> JSONResponse:

@@ -9,6 +9,9 @@ Source = Literal["jpeg", "png", "webp", "avif", "gif", "tiff", "bmp"]
 Format = Literal["jpeg", "png", "webp", "avif", "gif"]
 """What is answered; GIF only where an animation came."""
 
+SUFFIXES: Mapping[Format, str] = {"jpeg": "jpg", "png": "png", "webp": "webp", "avif": "avif", "gif": "gif"}
+"""What a file of that format is called at its end."""
+
 MEDIA_TYPES: Mapping[Format, str] = {
     "jpeg": "image/jpeg",
     "png": "image/png",

@@ -4,9 +4,16 @@ from collections.abc import Callable, Iterator
 
 from service.model import Model
 
+MOST_BLENDS = 32
+"""Blended networks that are kept: there are as many as clients can think of."""
+
 
 class LoadedModels:
-    """By key, the least recently used first. What leaves lives on as long as a job in flight holds it."""
+    """By key, the least recently used first. What leaves lives on as long as a job in flight holds it.
+
+    Blended networks leave before the others, since they are made again in milliseconds, and as soon as one of their
+    parents goes or is replaced.
+    """
 
     def __init__(self, most_bytes: int, keep: Callable[[str], bool]) -> None:
         """most_bytes: 0 for no limit. keep: whether a key must not leave, for its file cannot be read again."""
@@ -17,12 +24,18 @@ class LoadedModels:
         return key in self._models
 
     def __iter__(self) -> Iterator[Model]:
-        return iter(self._models.values())
+        """Those that were read from files."""
+        return iter([model for model in self._models.values() if not model.parents])
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all the weights."""
-        return sum(model.size_bytes for model in self)
+        return sum(model.size_bytes for model in self._models.values())
+
+    @property
+    def blends(self) -> list[str]:
+        """The keys of the blended ones."""
+        return [key for key, model in self._models.items() if model.parents]
 
     def get(self, key: str) -> Model | None:
         """The model, which becomes the most recently used; None where it is not loaded."""
@@ -33,17 +46,22 @@ class LoadedModels:
 
     def put(self, model: Model) -> list[str]:
         """Take in a model, in the place of an older one of its key. Returns the keys that had to leave for it."""
-        self._models.pop(model.key, None)
+        self.drop(model.key)
         self._models[model.key] = model
-        left: list[str] = []
-        for key in list(self._models)[:-1]:
-            if not self._most_bytes or self.size_bytes <= self._most_bytes:
+        blends, left = self.blends, []
+        others = [key for key in self._models if key not in set(blends)]
+        for key in [*blends, *others]:
+            crowded = len(self.blends) > MOST_BLENDS or bool(self._most_bytes and self.size_bytes > self._most_bytes)
+            if not crowded:
                 break
-            if not self._keep(key):
+            if key != model.key and not self._keep(key):
                 del self._models[key]
                 left.append(key)
         return left
 
     def drop(self, key: str) -> None:
-        """Let a model go, if it is there."""
+        """Let a model go, if it is there, and what was blended from it."""
         self._models.pop(key, None)
+        start = f"{key}@"
+        for blend in [blend for blend in self._models.values() if any(p.startswith(start) for p in blend.parents)]:
+            del self._models[blend.key]

@@ -25,7 +25,7 @@ class Metrics:
         )
         self.stage_duration = Histogram(
             "impasto_stage_duration_seconds",
-            "Time in one stage of the request path: decode, queue, forward, encode.",
+            "Time in one stage of the request path: decode, queue, forward, compose, encode.",
             ["stage"],
             buckets=_STAGE_BUCKETS,
             registry=registry,
@@ -46,6 +46,9 @@ class Metrics:
             "impasto_cancelled", "Jobs that left the queue without an answer.", ["reason"], registry=registry
         )
         self.forward_passes = Counter("impasto_forward_passes", "Passes through a network.", registry=registry)
+        self.out_of_memory = Counter(
+            "impasto_out_of_memory", "Passes that did not fit and were halved.", registry=registry
+        )
         self.queue_seconds = Gauge(
             "impasto_queue_predicted_seconds", "What the devices have to do, as predicted.", registry=registry
         )
@@ -57,6 +60,9 @@ class Metrics:
             "impasto_model_load_duration_seconds", "Time to read and verify.", ["model"], registry=registry
         )
         self.models_loaded = Gauge("impasto_models_loaded", "Models whose weights are in memory.", registry=registry)
+        self.blends_loaded = Gauge(
+            "impasto_blends_loaded", "Networks in memory that were blended from others.", registry=registry
+        )
         self.model_weights_bytes = Gauge(
             "impasto_model_weights_bytes", "Bytes of the loaded models' weights.", registry=registry
         )
@@ -69,11 +75,23 @@ class Metrics:
         self.models_refused = Gauge(
             "impasto_models_refused", "Checkpoint files that could not be used.", registry=registry
         )
+        self.cache_requests = Counter(
+            "impasto_cache_requests", "Pictures looked for in the cache of answers.", ["outcome"], registry=registry
+        )
+        self.cache_bytes = Gauge("impasto_cache_bytes", "Bytes of the answers that are kept.", registry=registry)
+        self.not_modified = Counter(
+            "impasto_not_modified", "Answers that the client had already: 304.", registry=registry
+        )
         self.build_info = Info("impasto_build", "Version, device and precision of this process.", registry=registry)
         self._versions: dict[str, str] = {}
 
     def describe_models(
-        self, versions: Mapping[str, str], load_seconds: Mapping[str, float], weights_bytes: int, refused: int
+        self,
+        versions: Mapping[str, str],
+        load_seconds: Mapping[str, float],
+        blends: int,
+        weights_bytes: int,
+        refused: int,
     ) -> None:
         """What is on offer (version by key), which of it is loaded (seconds it took, by key), and what is refused."""
         for key in self._versions.keys() - versions.keys():
@@ -86,5 +104,6 @@ class Metrics:
             self.model_changes.inc(len({key for key, _ in self._versions.items() ^ versions.items()}))
         self._versions = dict(versions)
         self.models_loaded.set(len(load_seconds))
+        self.blends_loaded.set(blends)
         self.model_weights_bytes.set(weights_bytes)
         self.models_refused.set(refused)

@@ -49,10 +49,19 @@ class Offer:
         """What it is called: "stylize/mosaic"."""
         return self.file.key
 
+    @property
+    def identity(self) -> str:
+        """What a response says made it: "stylize/mosaic@sha256:..."."""
+        return f"{self.key}@{self.version}"
+
 
 @dataclass(frozen=True)
 class Model:
-    """A network that can be run. `key` is "stylize/mosaic"; `version` is "sha256:..." of its file."""
+    """A network that can be run. `key` is "stylize/mosaic"; `version` is "sha256:..." of its file.
+
+    parents: of a network that was blended from others, what those were: "stylize/mosaic@sha256:...". Its `key` then
+    comes from what clients ask for, and must not become a metric's label.
+    """
 
     key: str
     card: Card
@@ -60,11 +69,17 @@ class Model:
     net: nn.Module
     version: str
     load_seconds: float
+    parents: tuple[str, ...] = ()
 
     @property
-    def identity(self) -> str:
-        """What a response says made it: "stylize/mosaic@sha256:..."."""
-        return f"{self.key}@{self.version}"
+    def label(self) -> str:
+        """What metrics and costs call it: a blended network costs what its parents do."""
+        return self.parents[0].partition("@")[0] if self.parents else self.key
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The files that it was made of, as `Offer.identity` has them."""
+        return self.parents or (f"{self.key}@{self.version}",)
 
     @property
     def size_bytes(self) -> int:

@@ -1,23 +1,27 @@
 """The request path: one function that joins the stages. See the package's docstring for the drawing."""
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from nets.architecture import Task
 from service.admission import Admission, refuse_if_late
+from service.bounds import refuse_long_side, refuse_pixels, refuse_whole
+from service.cache import ResultCache
 from service.cost import CostModel
 from service.decode import decode, measure
-from service.decoded import Decoded, Header, MetadataPolicy, ProfilePolicy, Reading
+from service.decoded import Decoded, Header, Reading
 from service.encode import Wrapping, choose_format, encode
-from service.errors import TooManyPixelsError
-from service.formats import ANIMATING, MAX_SIDE_PX, MEDIA_TYPES, Format
+from service.etag import entity_tag, is_named
+from service.exchange import Answer, Asked, NotModified
+from service.formats import ANIMATING, Format
+from service.knobs import Enlarging, Knobs
 from service.metrics import Metrics
-from service.model import Model
+from service.recipe import Recipe, resolve
 from service.registry import Registry
 from service.rendering import Rendered, Renderer
 from service.restore import restore
@@ -30,34 +34,30 @@ _CODECS = "codecs"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a client wants: `parameter` is what it named the model by. expires: on the clock of time.monotonic."""
+class _Order:
+    """A request whose picture's header was read. kind: the answer's format. tag: its entity tag."""
 
-    task: Task
-    parameter: str
-    name: str
-    format: Format | None = None
-    accept: str | None = None
-    quality: int | None = None
-    profile: ProfilePolicy = "keep"
-    metadata: MetadataPolicy = "strip"
-    expires: float | None = None
+    asked: Asked
+    recipe: Recipe
+    header: Header
+    kind: Format
+    quality: int | None
+    tag: str
 
+    @property
+    def frames(self) -> int:
+        """Pictures that are read and answered."""
+        return self.header.frames if self.header.animated and self.kind in ANIMATING else 1
 
-@dataclass(frozen=True)
-class Answer:
-    """An encoded picture, what made it, and the milliseconds of each stage.
+    @property
+    def enlarging(self) -> bool:
+        """Whether sizes, depth and transparency are the networks' work."""
+        return isinstance(self.asked.knobs, Enlarging)
 
-    exact: whether it is the whole picture's, or instance norm's statistics come from a reduced one.
-    declared: headers that tell what of the picture was not, or could not be, kept.
-    """
-
-    body: bytes
-    media_type: str
-    model: Model
-    exact: bool
-    declared: Mapping[str, str]
-    milliseconds: dict[str, float] = field(default_factory=dict)
+    @property
+    def passes(self) -> int:
+        """Pictures that go through the networks for each frame: transparency is one of its own when enlarging."""
+        return 2 if self.header.alpha and self.enlarging else 1
 
 
 class Pipeline:
@@ -70,10 +70,13 @@ class Pipeline:
         admission: Admission,
         renderer: Renderer,
         costs: CostModel,
+        cache: ResultCache[Answer],
         metrics: Metrics,
+        made_by: Callable[[], tuple[object, ...]],
     ) -> None:
+        """made_by: what an answer depends on besides the picture, the knobs and the networks."""
         self._settings, self._registry, self._admission, self._metrics = settings, registry, admission, metrics
-        self._renderer, self._costs = renderer, costs
+        self._renderer, self._costs, self._cache, self._made_by = renderer, costs, cache, made_by
         self._quality = {
             "jpeg": settings.jpeg_quality,
             "webp": settings.webp_quality,
@@ -82,43 +85,24 @@ class Pipeline:
         self._codecs = ThreadPoolExecutor(settings.codec_threads, thread_name_prefix="codec")
         self._large_codec = ThreadPoolExecutor(1, thread_name_prefix="codec-large")  # small pictures do not wait for it
 
-    async def transform(self, asked: Asked, data: bytes) -> Answer:
-        """Run the picture in `data` through the model. Raises an ImpastoError for every way of no."""
+    async def transform(self, asked: Asked, data: bytes) -> Answer | NotModified:
+        """Run the picture in `data` through the networks. Raises an ImpastoError for every way of no."""
         milliseconds: dict[str, float] = {}
         with self._admission.request():
-            model = await self._registry.get(asked.task, asked.name, asked.parameter)
-            codec = partial(self._on_codec, milliseconds)
-            most = self._settings.max_pixels, self._settings.max_frames
-            header = await codec("decode", 0, partial(measure, data, *most))
-            kind = choose_format(asked.format, asked.accept, header.format, header.animated)
-            frames = header.frames if header.animated and kind in ANIMATING else 1
-            self._refuse_pixels(header, frames, model)
-            _refuse_long_side(max(header.height, header.width) * model.facts.scale, kind)
-            layers = 2 if header.alpha and asked.task == "upscale" else 1
-            there = header.height * header.width * frames
-            back = there * model.facts.scale**2
-            with self._admission.picture((there + back) * layers):
-                refuse_if_late(asked.expires, self._predicted_seconds(model, there * layers, there + back))
-                reading = Reading(kind, frames, asked.task == "upscale", asked.profile, asked.metadata)
-                decoded = await codec("decode", there, partial(decode, data, header, reading))
-                rendered = [await self._renderer.render(model, each, asked.expires) for each in decoded.pictures]
-                milliseconds |= {
-                    "queue": sum(each.queue_seconds for each in rendered) * 1000,
-                    "forward": sum(each.forward_seconds for each in rendered) * 1000,
-                }
-                quality = asked.quality or self._quality.get(kind)
-                body = await codec("encode", back, partial(_finish, decoded, rendered, kind, quality))
-        self._costs.observe(_CODECS, there + back, (milliseconds["decode"] + milliseconds["encode"]) / 1000)
-        for stage, value in milliseconds.items():
-            self._metrics.stage_duration.labels(stage).observe(value / 1000)
-        self._metrics.pixels.labels(model.key, "in").inc(there)
-        self._metrics.pixels.labels(model.key, "out").inc(back)
-        exact = all(each.exact for each in rendered)
-        return Answer(body, MEDIA_TYPES[kind], model, exact, decoded.declared, milliseconds)
+            order = await self._read(asked, data, milliseconds)
+            if is_named(order.tag, asked.if_none_match):
+                self._metrics.not_modified.inc()
+                return NotModified(order.tag)
+            if (known := self._cache.get(order.tag)) is not None:
+                return replace(known, cached=True, milliseconds={})
+            answer = await self._make(order, data, milliseconds)
+        if answer.tag:
+            self._cache.put(answer.tag, answer, len(answer.body))
+        return answer
 
-    def check(self, task: Task, parameter: str, name: str) -> None:
+    def check(self, knobs: Knobs) -> None:
         """Say no before the body is read, where the answer would be no in any case."""
-        self._registry.find(task, name, parameter)
+        resolve(knobs, self._registry)
         self._admission.refuse_if_full()
 
     def close(self) -> None:
@@ -126,22 +110,49 @@ class Pipeline:
         self._codecs.shutdown(wait=True)
         self._large_codec.shutdown(wait=True)
 
-    def _refuse_pixels(self, header: Header, frames: int, model: Model) -> None:
-        """Refuse, before any is decoded, more pixels than `model` takes: the answer, too, has a limit."""
-        scale, most = model.facts.scale, self._settings.max_pixels
-        why = ""
-        if (by_answer := self._settings.max_output_pixels // scale**2) < most:
-            most, limit = by_answer, self._settings.max_output_pixels
-            why = f": each side becomes {scale} times as long, and an answer has at most {limit}"
-        if header.height * header.width * frames <= most:
-            return
-        size = f"{header.width} x {header.height}" + (f", {frames} frames" if frames > 1 else "")
-        expected = f"at most {most} pixels{why}"
-        raise TooManyPixelsError(f"the picture is {size}; expected {expected}", value=size, expected=expected)
+    async def _read(self, asked: Asked, data: bytes, milliseconds: dict[str, float]) -> _Order:
+        """Find the networks, read the header, choose the format: all that the answer depends on, and its tag."""
+        recipe = resolve(asked.knobs, self._registry)
+        most = self._settings.max_pixels, self._settings.max_frames
+        header = await self._on_codec(milliseconds, "decode", 0, partial(measure, data, *most))
+        kind = choose_format(asked.format, asked.accept, header.format, header.animated)
+        quality = asked.quality or self._quality.get(kind)
+        wanted = asked.knobs, kind, quality, asked.profile, asked.metadata
+        tagging = partial(entity_tag, data, wanted, recipe.identities, self._made_by())
+        tag = await self._on_codec(milliseconds, "decode", 0, tagging)
+        return _Order(asked, recipe, header, kind, quality, tag)
 
-    def _predicted_seconds(self, model: Model, pixels: int, coded_pixels: int) -> float:
-        """From now to the answer: what is ahead in the queue, the pass, decoding and encoding."""
-        return self._renderer.predicted_seconds(model.key, pixels) + self._costs.predict(_CODECS, coded_pixels)
+    async def _make(self, order: _Order, data: bytes, milliseconds: dict[str, float]) -> Answer:
+        asked, recipe, header = order.asked, order.recipe, order.header
+        codec = partial(self._on_codec, milliseconds)
+        refuse_pixels(self._settings, header, order.frames, recipe.scale)
+        sizes = recipe.sizes(header.height, header.width, self._settings.max_output_pixels)
+        refuse_whole(sizes.working, self._renderer.most_pixels(recipe))
+        refuse_long_side(max(sizes.answer), order.kind)
+        there, back = header.height * header.width * order.frames, math.prod(sizes.answer) * order.frames
+        ready = await self._renderer.load(recipe, sizes, self._registry)
+        with self._admission.picture((there + back) * order.passes + sizes.extra_pixels(recipe)):
+            coding = self._costs.predict(_CODECS, there + back)
+            pictures = order.frames * order.passes
+            refuse_if_late(asked.expires, self._renderer.predicted_seconds(ready, pictures) + coding)
+            reading = Reading(order.kind, order.frames, order.enlarging, asked.profile, asked.metadata)
+            decoded = await codec("decode", there, partial(decode, data, header, reading))
+            height, width = decoded.frames[0].pixels.shape[:2]
+            if (height, width) != sizes.picture:  # it lay on its side
+                ready = replace(ready, sizes=recipe.sizes(height, width, self._settings.max_output_pixels))
+            rendered = [await self._renderer.render(ready, each, asked.expires) for each in decoded.pictures]
+            milliseconds |= _stages(rendered)
+            body = await codec("encode", back, partial(_finish, decoded, rendered, order.kind, order.quality))
+        self._costs.observe(_CODECS, there + back, (milliseconds["decode"] + milliseconds["encode"]) / 1000)
+        self._count(recipe.label, there, back, milliseconds)
+        exact, tag = all(each.exact for each in rendered), order.tag if ready.current else ""
+        return Answer(body, order.kind, exact, ready.sources, decoded.declared, tag, milliseconds)
+
+    def _count(self, label: str, there: int, back: int, milliseconds: dict[str, float]) -> None:
+        for stage, value in milliseconds.items():
+            self._metrics.stage_duration.labels(stage).observe(value / 1000)
+        self._metrics.pixels.labels(label, "in").inc(there)
+        self._metrics.pixels.labels(label, "out").inc(back)
 
     async def _on_codec(
         self, milliseconds: dict[str, float], stage: str, pixels: int, work: Callable[[], Value]
@@ -153,19 +164,18 @@ class Pipeline:
         return value
 
 
+def _stages(rendered: list[Rendered]) -> dict[str, float]:
+    """Milliseconds of each stage over all pictures; that of composing only where there was any."""
+    seconds = {
+        "queue": sum(each.queue_seconds for each in rendered),
+        "forward": sum(each.forward_seconds for each in rendered),
+        "compose": sum(each.compose_seconds for each in rendered),
+    }
+    return {stage: value * 1000 for stage, value in seconds.items() if value or stage != "compose"}
+
+
 def _finish(decoded: Decoded, rendered: list[Rendered], kind: Format, quality: int | None) -> bytes:
     """The network's answers, made the client's picture again, and encoded."""
     milliseconds = tuple(frame.milliseconds for frame in decoded.frames)
     pictures = restore(decoded, [each.picture for each in rendered])
     return encode(pictures, kind, Wrapping(quality, decoded.icc, decoded.metadata, milliseconds, decoded.plays))
-
-
-def _refuse_long_side(side: int, kind: Format) -> None:
-    """Refuse, before any work, an answer that its format cannot hold."""
-    if side > MAX_SIDE_PX[kind]:
-        raise TooManyPixelsError(
-            f"the answer would have a side of {side} pixels, {kind} holds at most {MAX_SIDE_PX[kind]}; try format=png",
-            parameter="format",
-            value=kind,
-            expected=f"a side of at most {MAX_SIDE_PX[kind]} pixels, or format=png",
-        )

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from nets.architecture import Task
 from nets.checkpoint import CheckpointError
+from service.blends import Mixture, blend, blend_key
 from service.errors import StartupError, UnavailableError, UnknownModelError, shown
 from service.loaded import LoadedModels
 from service.metrics import Metrics
@@ -40,7 +41,7 @@ class Registry:
 
     @property
     def models(self) -> dict[str, Model]:
-        """The loaded ones, by key."""
+        """The loaded ones, by key; not those that were blended."""
         return {model.key: model for model in self.loaded}
 
     def read(self) -> None:
@@ -104,16 +105,20 @@ class Registry:
         model = self.loaded.get(key)
         if model is not None:
             return model
-        if key not in self._loads:
-            load = self._loads[key] = asyncio.create_task(self._load(self.offers[key].file))
-            load.add_done_callback(lambda _: self._loads.pop(key, None))
-            load.add_done_callback(_read_exception)
         try:
-            return await asyncio.shield(self._loads[key])  # who hangs up does not undo it for others
+            return await self._once(key, lambda: self._load(self.offers[key].file))
         except CheckpointError as error:
             self._forget(key)
             self.find(task, name, parameter)
             raise AssertionError(key) from error  # a model that is forgotten cannot be found
+
+    async def mix(self, mixture: Mixture, parameter: str) -> Model:
+        """The average of networks, blended first where it is not there. Raises UnknownModelError as `find` does."""
+        key = blend_key([offer.identity for offer in mixture.offers], mixture.shares)
+        if (known := self.loaded.get(key)) is not None:
+            return known
+        models = [await self.get(offer.card.task, offer.card.name, parameter) for offer in mixture.offers]
+        return models[0] if len(models) == 1 else await self._once(key, lambda: self._blend(models, mixture.shares))
 
     async def reload(self) -> dict[str, list[str]]:
         """Look at the folder again and take in what has changed. Returns the keys and files: what became of each."""
@@ -193,12 +198,28 @@ class Registry:
             self._refuse(file, error)
             raise
         self.offers[file.key] = offer
+        self._keep(model)
+        return model
+
+    async def _once(self, key: str, make: Callable[[], Coroutine[Any, Any, Model]]) -> Model:
+        """What `make` gives, made once for all who ask meanwhile."""
+        if key not in self._loads:
+            load = self._loads[key] = asyncio.create_task(make())
+            load.add_done_callback(lambda _: self._loads.pop(key, None))
+            load.add_done_callback(_read_exception)
+        return await asyncio.shield(self._loads[key])  # who hangs up does not undo it for others
+
+    async def _blend(self, models: list[Model], shares: Sequence[float]) -> Model:
+        model = await asyncio.to_thread(blend, models, shares)
+        self._keep(model)
+        return model
+
+    def _keep(self, model: Model) -> None:
         for key in self.loaded.put(model):
             log.info("model unloaded for want of memory", extra={"model": key})
             if self._metrics is not None:
                 self._metrics.model_evictions.inc()
         self._tell()
-        return model
 
     async def _warmed(self, file: File, model: Model) -> None:
         assert self._warm is not None
@@ -222,6 +243,7 @@ class Registry:
             self._metrics.describe_models(
                 versions={offer.key: offer.version for offer in self.offers.values()},
                 load_seconds={model.key: model.load_seconds for model in self.loaded},
+                blends=len(self.loaded.blends),
                 weights_bytes=self.loaded.size_bytes,
                 refused=len(self.refused),
             )

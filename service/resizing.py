@@ -9,17 +9,22 @@ from PIL import Image
 Number = TypeVar("Number", bound=np.integer)
 
 
-def resized(values: NDArray[Number], height: int, width: int) -> NDArray[Number]:
-    """Bicubic, rounded, and clipped to the type's range: (H, W) or (H, W, C), any integers -> `height` x `width`."""
+def resized(
+    values: NDArray[Number], height: int, width: int, kind: Image.Resampling = Image.Resampling.BICUBIC
+) -> NDArray[Number]:
+    """Antialiased, bicubic by default, rounded, and clipped to the type's range.
+
+    (H, W) or (H, W, C), any integers -> the same of `height` x `width`.
+    """
     if values.shape[:2] == (height, width):
         return values
     if values.dtype == np.uint8 and (values.ndim == 2 or values.shape[2] == 3):
-        return np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BICUBIC))
+        return np.asarray(Image.fromarray(values).resize((width, height), kind))
     answer = np.empty((height, width, *values.shape[2:]), values.dtype)
     limits = np.iinfo(values.dtype)
     for channel in np.ndindex(*values.shape[2:]):  # one at a time: as floats, all would be large
         plane = Image.fromarray(values[..., *channel].astype(np.float32))
-        floats = np.asarray(plane.resize((width, height), Image.Resampling.BICUBIC))
+        floats = np.asarray(plane.resize((width, height), kind))
         answer[..., *channel] = np.rint(floats).clip(limits.min, limits.max)
     return answer
 

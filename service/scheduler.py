@@ -90,7 +90,7 @@ class Scheduler:
             if self._closed:
                 raise stopped()
             self._jobs.append(job)
-            self._observer.queued(job.model.key, 1, _waiting_pixels(job))
+            self._observer.queued(job.model.label, 1, _waiting_pixels(job))
             self._changed.notify_all()
 
     def cancel(self, job: Job) -> None:
@@ -141,7 +141,7 @@ class Scheduler:
             if isinstance(plan, Exception):
                 self._end(piece.job, plan)
             else:
-                self._observer.queued(piece.job.model.key, 0, plan.pixels - _waiting_pixels(piece.job))
+                self._observer.queued(piece.job.model.label, 0, plan.pixels - _waiting_pixels(piece.job))
                 piece.job.restart(plan)
             self._changed.notify_all()
 
@@ -152,6 +152,11 @@ class Scheduler:
             for job in list(self._jobs):
                 self._end(job, error)
             self._changed.notify_all()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits or is computed."""
+        return not self._jobs
 
     def close(self) -> None:
         """Take no more jobs; workers finish those that are there."""
@@ -196,7 +201,7 @@ class Scheduler:
 
     def _start(self, job: Job, now: float) -> Piece:
         window = job.waiting.popleft()
-        self._observer.queued(job.model.key, -1 if job.begun is None else 0, -_pixels(job, window))
+        self._observer.queued(job.model.label, -1 if job.begun is None else 0, -_pixels(job, window))
         if job.begun is None:
             job.begun = now
             if len(job.plan.windows) > 1:
@@ -215,7 +220,7 @@ class Scheduler:
     def _end(self, job: Job, outcome: Picture | Exception | None = None) -> None:
         job.over = True
         self._jobs.remove(job)
-        self._observer.queued(job.model.key, -1 if job.begun is None else 0, -_waiting_pixels(job))
+        self._observer.queued(job.model.label, -1 if job.begun is None else 0, -_waiting_pixels(job))
         job.waiting.clear()
         if isinstance(outcome, Exception) and not isinstance(outcome, ImpastoError):
             outcome = InferenceError("the network failed on this picture")

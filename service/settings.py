@@ -55,6 +55,12 @@ class Settings(BaseSettings):
     codec_threads: int = Field(2, ge=1, description="Threads that decode and encode pictures.")
     jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of JPEG answers.")
     webp_quality: int = Field(85, ge=1, le=100, description="Quality of WebP answers.")
+    cache_bytes: int = Field(0, ge=0, description="Most bytes of answers kept to be given again; 0: none.")
+    cors_origins: str = Field(
+        "",
+        pattern=r"^(\*|https?://[^\s,/*]+(,https?://[^\s,/*]+)*)?$",
+        description="Origins whose pages may ask, with commas (https://example.org), or *; empty: none.",
+    )
     avif_quality: int = Field(70, ge=1, le=100, description="Quality of AVIF answers.")
     drain_seconds: int = Field(30, ge=1, description="After SIGTERM, how long accepted requests may take to finish.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")

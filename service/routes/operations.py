@@ -8,7 +8,25 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from nets.architecture import Task
+from service.errors import ParameterError, UnknownModelError
+from service.openapi import problems
 from service.registry import Registry
+
+_STATUS = {"schema": {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}}
+_ALIVE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "It is.", "content": {"application/json": {**_STATUS, "example": {"status": "alive"}}}},
+    503: {"description": "It is not.", "content": {"application/json": {**_STATUS, "example": {"status": "dead"}}}},
+}
+_READY: dict[int | str, dict[str, Any]] = {
+    200: {"description": "They are.", "content": {"application/json": {**_STATUS, "example": {"status": "ready"}}}},
+    503: {
+        "description": "They are not.",
+        "content": {"application/json": {**_STATUS, "example": {"status": "unavailable"}}},
+    },
+}
+_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 
 router = APIRouter(tags=["operations"])
 
@@ -19,18 +37,15 @@ async def index() -> RedirectResponse:
     return RedirectResponse("/docs")
 
 
-@router.head("/livez", include_in_schema=False)
-@router.get("/livez")
+@router.get("/livez", responses=_ALIVE)
 async def livez(request: Request) -> JSONResponse:
     """Whether the event loop answers and every device computes; if not, restart the process."""
     alive = request.app.state.engine.alive or not request.app.state.warm
     return JSONResponse({"status": "alive" if alive else "dead"}, 200 if alive else 503)
 
 
-@router.head("/readyz", include_in_schema=False)
-@router.get("/readyz")
-@router.head("/healthz", include_in_schema=False)
-@router.get("/healthz")
+@router.get("/readyz", responses=_READY)
+@router.get("/healthz", responses=_READY, operation_id="healthz")
 async def readyz(request: Request) -> JSONResponse:
     """Whether pictures are taken: every network has passed its warm-up, and the service is not shutting down."""
     state = request.app.state
@@ -38,14 +53,14 @@ async def readyz(request: Request) -> JSONResponse:
     return JSONResponse({"status": "ready" if ready else "unavailable"}, 200 if ready else 503)
 
 
-@router.get("/models")
+@router.get("/models", responses=problems())
 async def models(request: Request) -> dict[str, Any]:
     """The styles and factors that are served, and the checkpoint files that were refused, with the reason."""
     registry: Registry = request.app.state.registry
     return registry.summary()
 
 
-@router.get("/models/{task}/{name}")
+@router.get("/models/{task}/{name}", responses=problems(UnknownModelError, ParameterError))
 async def model(request: Request, task: Task, name: str) -> dict[str, Any]:
     """The card of one model: what it is, what it was trained on, by what licence."""
     registry: Registry = request.app.state.registry
@@ -53,7 +68,7 @@ async def model(request: Request, task: Task, name: str) -> dict[str, Any]:
     return {"model": found.key, "version": found.version, "facts": asdict(found.facts), **asdict(found.card)}
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses=_TEXT)
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

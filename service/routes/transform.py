@@ -1,42 +1,21 @@
 """POST /stylize and POST /upscale."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import WithJsonSchema
 
-from service.body import FIELD, read_picture
+from service.body import read_picture
 from service.connection import while_connected
 from service.decoded import MetadataPolicy, ProfilePolicy
-from service.errors import PROBLEM_JSON, ParameterError, shown
-from service.formats import MEDIA_TYPES, SOURCE_MEDIA_TYPES, Format
-from service.pipeline import Asked, Pipeline
-
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {
-    "schema": {
-        "type": "object",
-        "required": [FIELD],
-        "properties": {FIELD: {"type": "string", "format": "binary"}},
-    }
-}
-_REQUEST_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {**dict.fromkeys(SOURCE_MEDIA_TYPES.values(), _BINARY), "multipart/form-data": _FORM},
-    }
-}
-_PROBLEM = {"content": {PROBLEM_JSON: {"schema": {"type": "object"}}}}
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The picture.", "content": dict.fromkeys(MEDIA_TYPES.values(), _BINARY)},
-    404: {"description": "No such style or factor; the served ones are listed.", **_PROBLEM},
-    406: {"description": "No format that the client accepts can be made.", **_PROBLEM},
-    413: {"description": "Too many bytes or pixels.", **_PROBLEM},
-    415: {"description": "Not an image of a format that is taken.", **_PROBLEM},
-    422: {"description": "A parameter, the body or the image is not as it should be.", **_PROBLEM},
-    504: {"description": "The deadline cannot be met, or has passed.", **_PROBLEM},
-    503: {"description": "Busy; come back after Retry-After seconds.", **_PROBLEM},
-}
+from service.errors import ParameterError, shown
+from service.exchange import Answer, Asked, NotModified
+from service.filename import content_disposition
+from service.formats import MEDIA_TYPES, SUFFIXES, Format
+from service.knobs import LARGEST_FACTOR, Enlarging, Stylizing, parse_stroke, parse_styles
+from service.pipeline import Pipeline
+from service.routes.described import REQUEST, RESPONSES, STROKE_SCHEMA
 
 
 def refuse_surprises(request: Request) -> None:
@@ -96,36 +75,66 @@ class Output:
 router = APIRouter(tags=["pictures"], dependencies=[Depends(refuse_surprises)])
 
 
-@router.post("/stylize", response_class=Response, responses=_RESPONSES, openapi_extra=_REQUEST_BODY)
+@router.post("/stylize", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
 async def stylize(
     request: Request,
-    style: Annotated[str, Query(description="A style that GET /models lists.", examples=["mosaic"])],
+    style: Annotated[
+        str,
+        Query(
+            description="A style that GET /models lists, or several with weights.",
+            openapi_examples={
+                "one": {"summary": "One style.", "value": "mosaic"},
+                "two": {"summary": "Between two.", "value": "mosaic:0.7,wave:0.3"},
+            },
+        ),
+    ],
     expires: Expiry,
     output: Annotated[Output, Depends()],
+    strength: Annotated[
+        float, Query(ge=0, le=1, allow_inf_nan=False, description="0: the photograph, 1: the style.")
+    ] = 1.0,
+    preserve_color: Annotated[bool, Query(description="Keep the photograph's colours: only light is painted.")] = False,
+    stroke: Annotated[
+        str,
+        Query(description="How many times larger strokes are than the network's own; auto: by the picture's size."),
+        WithJsonSchema(STROKE_SCHEMA),
+    ] = "auto",
+    max_side: Annotated[
+        int | None, Query(ge=16, le=100_000, description="The answer's longest side in pixels, at most.")
+    ] = None,
 ) -> Response:
-    """Repaint a picture in a style: the answer has the picture's size."""
-    return await _transform(request, Asked("stylize", "style", style, expires=expires), output)
+    """Repaint a picture in a style, or between several: the answer has the picture's size."""
+    knobs = Stylizing(parse_styles(style), strength, preserve_color, parse_stroke(stroke), max_side)
+    return await _transform(request, Asked(knobs, expires=expires), output, style)
 
 
-@router.post("/upscale", response_class=Response, responses=_RESPONSES, openapi_extra=_REQUEST_BODY)
+@router.post("/upscale", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
 async def upscale(
     request: Request,
-    factor: Annotated[int, Query(description="A factor that GET /models lists.", examples=[4])],
+    factor: Annotated[
+        float,
+        Query(
+            ge=1,
+            le=LARGEST_FACTOR,
+            allow_inf_nan=False,
+            description="Any number from 1 to the largest factor that GET /models lists.",
+            examples=[4, 2.5],
+        ),
+    ],
     expires: Expiry,
     output: Annotated[Output, Depends()],
-    detail: Annotated[int, Query(ge=0, le=1, description="0: faithful to the pixels; 1: sharper to the eye.")] = 0,
+    detail: Annotated[
+        float, Query(ge=0, le=1, allow_inf_nan=False, description="0: faithful to the pixels; 1: sharper to the eye.")
+    ] = 0.0,
 ) -> Response:
     """Enlarge a picture: each side becomes `factor` times as long."""
-    pipeline: Pipeline = request.app.state.pipeline
-    pipeline.check("upscale", "factor", f"x{factor}")
-    parameter, name = ("detail", f"x{factor}_perceptual") if detail else ("factor", f"x{factor}")
-    return await _transform(request, Asked("upscale", parameter, name, expires=expires), output)
+    return await _transform(request, Asked(Enlarging(factor, detail), expires=expires), output, f"x{factor:g}")
 
 
-async def _transform(request: Request, asked: Asked, output: Output) -> Response:
+async def _transform(request: Request, asked: Asked, output: Output, what: str) -> Response:
     pipeline: Pipeline = request.app.state.pipeline
-    pipeline.check(asked.task, asked.parameter, asked.name)
-    data = await read_picture(request, request.app.state.settings.max_body_bytes)
+    pipeline.check(asked.knobs)
+    upload = await read_picture(request, request.app.state.settings.max_body_bytes)
     accept = ", ".join(request.headers.getlist("accept")) or None
     asked = replace(
         asked,
@@ -134,13 +143,31 @@ async def _transform(request: Request, asked: Asked, output: Output) -> Response
         quality=output.quality,
         profile=output.profile,
         metadata=output.metadata,
+        if_none_match=tuple(request.headers.getlist("if-none-match")),
     )
-    answer = await while_connected(request, pipeline.transform(asked, data))
+    answer = await while_connected(request, pipeline.transform(asked, upload.data))
+    if isinstance(answer, NotModified):
+        return Response(status_code=304, headers={"ETag": answer.tag, "Vary": "Accept"})
+    headers = {
+        **_described(answer),
+        "Content-Disposition": content_disposition(upload.filename, what, SUFFIXES[answer.format]),
+    }
+    if request.app.state.settings.cache_bytes:
+        headers["Cache-Status"] = "Impasto; hit" if answer.cached else "Impasto; fwd=miss"
+    return Response(answer.body, media_type=MEDIA_TYPES[answer.format], headers=headers)
+
+
+def _described(answer: Answer) -> dict[str, str]:
+    stages = {"cache": 0.0} if answer.cached else answer.milliseconds
     headers = {
         **answer.declared,
-        "Impasto-Model": answer.model.identity,
+        "Impasto-Model": ", ".join(_network(*source) for source in answer.sources) or "none",
         "Impasto-Exact": "true" if answer.exact else "false",
-        "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in answer.milliseconds.items()),
+        "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages.items()),
         "Vary": "Accept",
     }
-    return Response(answer.body, media_type=answer.media_type, headers=headers)
+    return {**headers, "ETag": answer.tag} if answer.tag else headers
+
+
+def _network(identity: str, share: float | None) -> str:
+    return identity if share is None else f"{identity};share={share:.3g}"

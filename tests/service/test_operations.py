@@ -42,7 +42,7 @@ def test_models_are_listed_with_their_version(client, app):
 
 def test_a_model_shows_its_card(client):
     card = client.get("/models/upscale/x4").json()
-    assert card["facts"] == {"scale": 4, "halo": 4, "radius": 4}
+    assert card["facts"] == {"scale": 4, "halo": 4, "radius": 4, "approximable": False}
     assert card["license"] == "CC0-1.0"
     assert card["config"]["factor"] == 4
     missing = client.get("/models/stylize/nope")
@@ -96,13 +96,16 @@ def test_the_documentation_describes_both_endpoints(client):
     assert client.get("/docs").status_code == 200
     assert client.get("/").headers["location"] == "/docs"
     paths = client.get("/openapi.json").json()["paths"]
-    common = {"format", "quality", "profile", "metadata", "deadline_ms", "request-timeout"}
-    for path, parameters in (("/stylize", {"style"}), ("/upscale", {"factor", "detail"})):
+    common = {"format", "quality", "profile", "metadata", "deadline_ms", "request-timeout", "If-None-Match"}
+    for path, parameters in (
+        ("/stylize", {"style", "strength", "preserve_color", "stroke", "max_side"}),
+        ("/upscale", {"factor", "detail"}),
+    ):
         operation = paths[path]["post"]
         assert {each["name"] for each in operation["parameters"]} == parameters | common
-        types = {"image/jpeg", "image/png", "image/webp", "image/avif", "image/tiff", "multipart/form-data"}
+        types = {"image/jpeg", "image/webp", "image/avif", "image/tiff", "multipart/form-data", "application/json"}
         assert types <= set(operation["requestBody"]["content"])
-        assert {"200", "404", "406", "413", "415", "422", "503"} <= set(operation["responses"])
+        assert {"200", "304", "404", "406", "413", "415", "422", "503"} <= set(operation["responses"])
 
 
 def admission(requests=10, pixels=1000, seconds=0.0):
@@ -125,9 +128,9 @@ def test_permits_run_out_and_come_back():
 
 def test_permits_in_pixels_run_out_and_a_giant_goes_alone():
     gate = admission(pixels=1000)
-    with gate.picture(5000):
-        with pytest.raises(OverloadedError, match="5000 pixels are in flight, the limit is 1000"), gate.picture(1):
-            pass
+    refused = pytest.raises(OverloadedError, match="5000 pixels are in flight, the limit is 1000")
+    with gate.picture(5000), refused, gate.picture(1):
+        pass
     with gate.picture(600), gate.picture(400):
         assert gate.pixels == 1000
     assert gate.pixels == 0

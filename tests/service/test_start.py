@@ -58,7 +58,7 @@ def test_a_perceptual_upscaler_is_reached_by_detail_and_is_no_factor_of_its_own(
             for query in ("", "&detail=0", "&detail=1")
         ]
         assert [model.split("@")[0] for model in models] == ["upscale/x2", "upscale/x2", "upscale/x2_perceptual"]
-        unknown = client.post("/upscale?factor=3", content=encoded(picture())).json()
+        unknown = client.post("/upscale?factor=5", content=encoded(picture())).json()
         assert unknown["expected"] == ["2", "4"]
         without = client.post("/upscale?factor=4&detail=1", content=encoded(picture())).json()
         assert (without["code"], without["parameter"]) == ("unknown_model", "detail")

@@ -1,0 +1,31 @@
+"""Write docs/openapi.json: the document that the service serves at /openapi.json, whatever checkpoints it has."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from nets import checkpoint
+from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
+from service.app import create_app
+from service.registry import load_registry
+from service.settings import Settings
+
+PATH = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
+
+
+def main() -> None:
+    """Write it."""
+    PATH.write_text(json.dumps(document(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def document() -> dict[str, Any]:
+    """The document, of a service with one small network."""
+    with tempfile.TemporaryDirectory() as folder:
+        net = SuperResolutionNet(SuperResolutionConfig(factor=2, width=4, residual_blocks=1))
+        checkpoint.save(Path(folder) / "upscale" / "x2.safetensors", net, checkpoint.describe(net, "x2"))
+        return create_app(Settings(device="cpu"), load_registry(Path(folder))).openapi()
+
+
+if __name__ == "__main__":
+    main()
