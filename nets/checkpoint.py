@@ -151,6 +151,21 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(path, f"malformed: {type(error).__name__}: {error}") from error
 
 
+def peek(path: Path) -> tuple[Card, str]:
+    """Read a card and a version; of the weights nothing is verified. Raises CheckpointError."""
+    try:
+        data = path.read_bytes()
+        card = _read_card(path, data)
+        ARCHITECTURES[card.architecture].parse_config(card.config)
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise CheckpointError(path, f"cannot be read: {error.strerror}") from error
+    except Exception as error:
+        raise CheckpointError(path, f"malformed: {type(error).__name__}: {error}") from error
+    return card, version_of(data)
+
+
 def _load(path: Path, data: bytes) -> Checkpoint:
     try:
         weights = safetensors.torch.load(data)

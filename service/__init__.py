@@ -1,9 +1,12 @@
 """Serves checkpoints over HTTP. One request travels:
 
-    ASGI messages --body--> bytes --admission--> permit
-        --decode (codec thread)--> uint8 (H, W, 3) --batcher (event loop)--> batch of one model and one shape
-        --worker (one thread per device)--> one picture or error per item
+    ASGI messages --body--> bytes --admission--> permit in requests
+        --decode.measure (codec thread)--> height, width --admission--> permit in pixels, deadline
+        --decode (codec thread)--> uint8 (H, W, 3)
+        --rendering (event loop)--> job: a picture, cut into windows --scheduler--> batch of windows
+        --worker (one thread per device)--> one answer or error per window
         --encode (codec thread)--> bytes --> response
 
-`pipeline` joins the stages, which know nothing of each other; `app` builds them. Importing this package loads nothing.
+`pipeline` joins the stages, which know nothing of each other; `app` builds them. `engine` holds what the devices need,
+`registry` the networks. Importing this package loads nothing.
 """

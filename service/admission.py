@@ -1,4 +1,4 @@
-"""Who is let in: requests are counted before decoding, pixels as soon as the header is known, seconds when asked for."""
+"""Who is let in: requests are counted before decoding, pixels once the header is known, seconds when asked for."""
 
 import math
 import time

@@ -1,5 +1,6 @@
 """Builds the parts of the service and joins them. Nothing else."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,15 +16,17 @@ from service.metrics import Metrics
 from service.middleware import RequestContext
 from service.pipeline import Pipeline
 from service.registry import Registry
-from service.routes import operations, transform
-from service.settings import Settings
+from service.rendering import Renderer
+from service.routes import admin, operations, transform
+from service.settings import Settings, read_admin_key
 
 
 def create_app(settings: Settings, registry: Registry) -> FastAPI:
     """A service over the models of `registry`; it takes pictures once its lifespan has begun.
 
-    Raises StartupError where the settings ask for a device that is not there.
+    Raises StartupError where the settings ask for a device that is not there, or for a key that cannot be read.
     """
+    admin_key = read_admin_key(settings)
     metrics = Metrics(CollectorRegistry())
     engine = Engine(settings, metrics)
     admission = Admission(
@@ -32,7 +35,8 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         engine.scheduler.seconds_before,
         metrics.requests_in_flight,
     )
-    pipeline = Pipeline(settings, registry, admission, engine, metrics)
+    renderer = Renderer(engine)
+    pipeline = Pipeline(settings, registry, admission, renderer, engine.costs, metrics)
 
     def close() -> None:
         admission.open = False
@@ -40,11 +44,14 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await engine.start(on_fatal=close)
-        await registry.start(partial(pipeline.warm, pictures=warm_up_pictures()))
-        _describe(metrics, registry, engine)
+        _describe(metrics, engine)
+        await registry.start(partial(renderer.warm, pictures=warm_up_pictures()), metrics)
+        watching = asyncio.create_task(registry.watch(settings.watch_seconds)) if settings.watch_seconds else None
         app.state.warm = admission.open = True
         yield
         close()
+        if watching is not None:
+            watching.cancel()
         await engine.stop()
         pipeline.close()
 
@@ -56,14 +63,17 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
     )
     app.state.settings, app.state.registry, app.state.metrics = settings, registry, metrics
     app.state.admission, app.state.engine, app.state.pipeline, app.state.warm = admission, engine, pipeline, False
+    app.state.admin_key = admin_key
     app.include_router(transform.router)
+    if admin_key is not None:
+        app.include_router(admin.router)
     app.include_router(operations.router)
     app.add_middleware(RequestContext, metrics=metrics)
     install_handlers(app)
     return app
 
 
-def _describe(metrics: Metrics, registry: Registry, engine: Engine) -> None:
+def _describe(metrics: Metrics, engine: Engine) -> None:
     """Set the metrics that do not change while the service runs."""
     metrics.build_info.info(
         {
@@ -72,7 +82,3 @@ def _describe(metrics: Metrics, registry: Registry, engine: Engine) -> None:
             "precision": engine.precision,
         }
     )
-    metrics.models_refused.set(len(registry.refused))
-    for model in registry.models.values():
-        metrics.model_info.labels(model.key).info({"version": model.version})
-        metrics.model_load_duration.labels(model.key).set(model.load_seconds)

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from service.app import create_app
 from service.errors import StartupError
 from service.logs import configure_logs
-from service.registry import Registry, load_registry
+from service.registry import Registry, registry_of
 from service.settings import Settings, read_settings
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def serve_or_exit(**overrides: object) -> None:
         settings = read_settings(**overrides)
         configure_logs(settings.log_level)
         log.info("settings", extra={"settings": settings.model_dump(mode="json")})
-        registry = load_registry(settings.checkpoints)
+        registry = registry_of(settings)
         application = create_app(settings, registry)
     except StartupError as error:
         typer.echo(f"impasto: {error}", err=True)

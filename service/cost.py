@@ -1,4 +1,4 @@
-"""How long the device takes: seconds = a + b x pixels for each model, fitted to what was measured, as it is measured."""
+"""How long the device takes: seconds = a + b x pixels for each model, fitted to what is measured."""
 
 from dataclasses import dataclass
 

@@ -38,12 +38,16 @@ def choose_devices(asked: str) -> list[torch.device]:
     return devices
 
 
+def refuse_precision(asked: str, device: torch.device) -> None:
+    """Raise StartupError for a precision that the device does not have."""
+    if asked == "fp16" and device.type == "cpu":
+        raise StartupError("IMPASTO_PRECISION=fp16: a CPU has no fast fp16; expected auto, fp32 or bf16")
+
+
 def choose_precision(
     asked: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device, nets: list[nn.Module]
 ) -> Precision:
-    """What was asked for; "auto" is measured on a CPU, over `nets`. Raises StartupError where it cannot be."""
-    if asked == "fp16" and device.type == "cpu":
-        raise StartupError("IMPASTO_PRECISION=fp16: a CPU has no fast fp16; expected auto, fp32 or bf16")
+    """What was asked for; "auto" is measured on a CPU, over `nets`."""
     if asked != "auto":
         return asked
     if device.type == "cuda":

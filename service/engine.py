@@ -11,10 +11,10 @@ from nets.stepwise import seeded_picture
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
 from service.cost import CostModel
-from service.device import choose_devices, choose_precision, worthwhile_batch_pixels
+from service.device import choose_devices, choose_precision, refuse_precision, worthwhile_batch_pixels
 from service.jobs import Limits
 from service.metrics import Metrics
-from service.registry import Model
+from service.model import Model
 from service.scheduler import Scheduler
 from service.settings import Settings
 from service.worker import Precision, Worker
@@ -29,9 +29,10 @@ class Engine:
     """One worker per device before one queue. `fatal` is why a device is lost, once one is."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        """Choose the devices; raises StartupError where there is none such."""
+        """Choose the devices; raises StartupError where there is none such, or none of that precision."""
         self._settings = settings
         self.devices = choose_devices(settings.device)
+        refuse_precision(settings.precision, self.devices[0])
         self.precision: Precision = "fp32"
         self.fatal: str | None = None
         self.costs = CostModel()

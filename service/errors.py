@@ -13,6 +13,8 @@ ImpastoError                                  (never raised itself)
 +-- UnavailableError       503 unavailable           starting, or shutting down
 +-- DeadlineError          504 deadline_exceeded     cannot be met, or has passed
 +-- ClientLeftError        499 client_left           nobody reads this; it is for the metrics
++-- UnauthorizedError      401 unauthorized          a key is needed
++-- ForbiddenError         403 forbidden             another key is needed
 +-- InferenceError         500 inference_failed      the network failed on this picture
 StartupError                                         the service cannot start; the command line prints it
 """
@@ -119,6 +121,18 @@ class ClientLeftError(ImpastoError):
     """The client hung up before its answer was ready."""
 
     status, code = 499, "client_left"
+
+
+class UnauthorizedError(ImpastoError):
+    """A key is needed, and none was given."""
+
+    status, code = 401, "unauthorized"
+
+
+class ForbiddenError(ImpastoError):
+    """The key that was given does not open this."""
+
+    status, code = 403, "forbidden"
 
 
 class InferenceError(ImpastoError):

@@ -11,7 +11,7 @@ from nets.architecture import Facts
 from nets.pixels import Picture
 from nets.tiling import Window, windows
 from service.errors import InferenceError
-from service.registry import Model
+from service.model import Model
 
 OVERTAKING = 4.0
 """A job may be overtaken by shorter ones until it has waited this many times its own cost."""

@@ -1,5 +1,7 @@
 """Every metric of the service, on a given registry. No label value comes from a client."""
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 _STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -54,7 +56,35 @@ class Metrics:
         self.model_load_duration = Gauge(
             "impasto_model_load_duration_seconds", "Time to read and verify.", ["model"], registry=registry
         )
+        self.models_loaded = Gauge("impasto_models_loaded", "Models whose weights are in memory.", registry=registry)
+        self.model_weights_bytes = Gauge(
+            "impasto_model_weights_bytes", "Bytes of the loaded models' weights.", registry=registry
+        )
+        self.model_evictions = Counter(
+            "impasto_model_evictions", "Models unloaded for want of memory.", registry=registry
+        )
+        self.model_changes = Counter(
+            "impasto_model_changes", "Models that came, went or were swapped while serving.", registry=registry
+        )
         self.models_refused = Gauge(
             "impasto_models_refused", "Checkpoint files that could not be used.", registry=registry
         )
         self.build_info = Info("impasto_build", "Version, device and precision of this process.", registry=registry)
+        self._versions: dict[str, str] = {}
+
+    def describe_models(
+        self, versions: Mapping[str, str], load_seconds: Mapping[str, float], weights_bytes: int, refused: int
+    ) -> None:
+        """What is on offer (version by key), which of it is loaded (seconds it took, by key), and what is refused."""
+        for key in self._versions.keys() - versions.keys():
+            self.model_info.remove(key)
+        for key, version in versions.items():
+            self.model_info.labels(key).info({"version": version})
+        for key, seconds in load_seconds.items():
+            self.model_load_duration.labels(key).set(seconds)
+        if self._versions:
+            self.model_changes.inc(len({key for key, _ in self._versions.items() ^ versions.items()}))
+        self._versions = dict(versions)
+        self.models_loaded.set(len(load_seconds))
+        self.model_weights_bytes.set(weights_bytes)
+        self.models_refused.set(refused)

@@ -9,16 +9,16 @@ from functools import partial
 from typing import TypeVar
 
 from nets.architecture import Task
-from nets.pixels import Picture
 from service.admission import Admission, refuse_if_late
+from service.cost import CostModel
 from service.decode import decode, measure
 from service.encode import choose_format, encode
-from service.engine import Engine
 from service.errors import TooManyPixelsError
 from service.formats import MAX_SIDE_PX, MEDIA_TYPES, Format
-from service.jobs import OVERTAKING, Job
 from service.metrics import Metrics
-from service.registry import Model, Registry
+from service.model import Model
+from service.registry import Registry
+from service.rendering import Renderer
 from service.settings import Settings
 
 Value = TypeVar("Value")
@@ -61,11 +61,12 @@ class Pipeline:
         settings: Settings,
         registry: Registry,
         admission: Admission,
-        engine: Engine,
+        renderer: Renderer,
+        costs: CostModel,
         metrics: Metrics,
     ) -> None:
         self._settings, self._registry, self._admission, self._metrics = settings, registry, admission, metrics
-        self._scheduler, self._costs, self._limits = engine.scheduler, engine.costs, engine.limits
+        self._renderer, self._costs = renderer, costs
         self._quality = {"jpeg": settings.jpeg_quality, "webp": settings.webp_quality}
         self._codecs = ThreadPoolExecutor(settings.codec_threads, thread_name_prefix="codec")
         self._large_codec = ThreadPoolExecutor(1, thread_name_prefix="codec-large")  # small pictures do not wait for it
@@ -79,62 +80,30 @@ class Pipeline:
             height, width = await codec("decode", 0, partial(measure, data, *self._limit(model)))
             there, back = height * width, height * width * model.facts.scale**2
             with self._admission.picture(there + back):
-                refuse_if_late(asked.expires, self.predicted_seconds(model.key, there, there + back))
+                refuse_if_late(asked.expires, self._predicted_seconds(model, there, there + back))
                 decoded = await codec("decode", there, partial(decode, data, *self._limit(model)))
                 kind = choose_format(asked.format, asked.accept, decoded.format)
                 _refuse_long_side(max(height, width) * model.facts.scale, kind)
-                job = await self._compute(model, decoded.pixels, asked.expires)
-                assert job.begun is not None
-                assert job.answer is not None
-                milliseconds |= {"queue": (job.begun - job.entered) * 1000, "forward": job.forward_seconds * 1000}
-                encoder = partial(encode, job.answer, decoded.alpha, decoded.icc, kind, self._quality)
+                rendered = await self._renderer.render(model, decoded.pixels, asked.expires)
+                milliseconds |= {"queue": rendered.queue_seconds * 1000, "forward": rendered.forward_seconds * 1000}
+                encoder = partial(encode, rendered.picture, decoded.alpha, decoded.icc, kind, self._quality)
                 body = await codec("encode", back, encoder)
         self._costs.observe(_CODECS, there + back, (milliseconds["decode"] + milliseconds["encode"]) / 1000)
         for stage, value in milliseconds.items():
             self._metrics.stage_duration.labels(stage).observe(value / 1000)
         self._metrics.pixels.labels(model.key, "in").inc(there)
         self._metrics.pixels.labels(model.key, "out").inc(back)
-        return Answer(body, MEDIA_TYPES[kind], model, not job.plan.reduced, milliseconds)
-
-    async def warm(self, model: Model, pictures: list[Picture]) -> None:
-        """Run pictures of growing size through a model, which tells the costs; raises what goes wrong."""
-        for picture in pictures:
-            await self._compute(model, picture, None, warming=True)
+        return Answer(body, MEDIA_TYPES[kind], model, rendered.exact, milliseconds)
 
     def check(self, task: Task, parameter: str, name: str) -> None:
         """Say no before the body is read, where the answer would be no in any case."""
         self._registry.find(task, name, parameter)
         self._admission.refuse_if_full()
 
-    def predicted_seconds(self, key: str, pixels: int, coded_pixels: int) -> float:
-        """From now to the answer: what is ahead in the queue, the pass, decoding and encoding."""
-        cost = self._costs.predict(key, pixels)
-        job_rank = time.monotonic() + OVERTAKING * cost
-        return self._scheduler.seconds_before(job_rank) + cost + self._costs.predict(_CODECS, coded_pixels)
-
     def close(self) -> None:
         """End the codec threads."""
         self._codecs.shutdown(wait=True)
         self._large_codec.shutdown(wait=True)
-
-    async def _compute(self, model: Model, picture: Picture, expires: float | None, warming: bool = False) -> Job:
-        """The job, done. A cancelled caller leaves the queue."""
-        plan = self._limits.plan(model.facts, *picture.shape[:2])
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Picture] = loop.create_future()
-        cost = 0.0 if warming else self._costs.predict(model.key, plan.pixels, len(plan.windows))
-
-        def settle(outcome: Picture | Exception) -> None:
-            loop.call_soon_threadsafe(_settle, future, outcome)
-
-        job = Job(model, picture, plan, cost, settle, expires)
-        self._scheduler.submit(job)
-        try:
-            await future
-        finally:
-            if not future.done() or future.cancelled():
-                self._scheduler.cancel(job)
-        return job
 
     def _limit(self, model: Model) -> tuple[int, str]:
         """The most pixels that `model` takes, and why there are not more: the answer, too, has a limit."""
@@ -145,6 +114,10 @@ class Pipeline:
         most = self._settings.max_output_pixels
         return by_answer, f": each side becomes {scale} times as long, and an answer has at most {most}"
 
+    def _predicted_seconds(self, model: Model, pixels: int, coded_pixels: int) -> float:
+        """From now to the answer: what is ahead in the queue, the pass, decoding and encoding."""
+        return self._renderer.predicted_seconds(model.key, pixels) + self._costs.predict(_CODECS, coded_pixels)
+
     async def _on_codec(
         self, milliseconds: dict[str, float], stage: str, pixels: int, work: Callable[[], Value]
     ) -> Value:
@@ -153,15 +126,6 @@ class Pipeline:
         value = await asyncio.get_running_loop().run_in_executor(threads, work)
         milliseconds[stage] = milliseconds.get(stage, 0.0) + (time.perf_counter() - start) * 1000
         return value
-
-
-def _settle(future: "asyncio.Future[Picture]", outcome: Picture | Exception) -> None:
-    if future.done():  # its caller has left
-        return
-    if isinstance(outcome, Exception):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
 
 
 def _refuse_long_side(side: int, kind: Format) -> None:

@@ -1,57 +1,93 @@
-"""The checkpoints on disk, as ready networks. One that cannot be used is refused by name; the others serve."""
+"""Which models are served, and from which files. One that cannot be used is refused by name; the others serve."""
 
+import asyncio
 import logging
-import time
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from torch import nn
-
-from nets.architecture import ARCHITECTURES, Facts, Task
-from nets.checkpoint import Card, CheckpointError, load
-from service.errors import StartupError, UnknownModelError, shown
+from nets.architecture import Task
+from nets.checkpoint import CheckpointError
+from service.errors import StartupError, UnavailableError, UnknownModelError, shown
+from service.loaded import LoadedModels
+from service.metrics import Metrics
+from service.model import File, Model, Offer, Stamp, read_model, read_offer, scan
+from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-TASKS: tuple[Task, ...] = ("stylize", "upscale")
+Loading = Literal["eager", "lazy"]
+Warm = Callable[[Model], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class Model:
-    """A network that can be served. `key` is "stylize/mosaic"; `version` is "sha256:..." of its file."""
+class Registry:
+    """What the folder of checkpoints holds, as it changes. Used on the event loop alone.
 
-    key: str
-    card: Card
-    facts: Facts
-    net: nn.Module
-    version: str
-    load_seconds: float
+    A new file takes an old one's place once it is read, verified and warm; requests in flight keep the old weights. A
+    bad one is refused, and the old one stays.
+    """
+
+    def __init__(self, folder: Path, loading: Loading = "eager", max_bytes: int = 0) -> None:
+        self.offers: dict[str, Offer] = {}
+        self.refused: dict[str, str] = {}
+        self.loaded = LoadedModels(max_bytes, keep=lambda key: f"{key}.safetensors" in self.refused)
+        self._folder, self._loading = folder, loading
+        self._seen: dict[str, Stamp] = {}
+        self._loads: dict[str, asyncio.Task[Model]] = {}
+        self._reloading = asyncio.Lock()
+        self._warm: Warm | None = None
+        self._metrics: Metrics | None = None
 
     @property
-    def identity(self) -> str:
-        """What a response says made it: "stylize/mosaic@sha256:..."."""
-        return f"{self.key}@{self.version}"
+    def models(self) -> dict[str, Model]:
+        """The loaded ones, by key."""
+        return {model.key: model for model in self.loaded}
 
+    def read(self) -> None:
+        """Read what is there, before anything is served. Raises StartupError where not one file can be used."""
+        try:
+            files = list(scan(self._folder))
+        except OSError as error:
+            raise StartupError(f"IMPASTO_CHECKPOINTS={self._folder}: no such folder ({error.strerror})") from error
+        for file in files:
+            self._seen[file.name] = file.stamp
+            try:
+                if self._loading == "eager":
+                    self.offers[file.key], model = read_model(file)
+                    self.loaded.put(model)
+                else:
+                    self.offers[file.key] = read_offer(file)
+            except CheckpointError as error:
+                self._refuse(file, error)
+        self.refuse_to_start_without_any()
 
-@dataclass(frozen=True)
-class Registry:
-    """The models by key, and the files that were refused with the reason. A worker moves the networks to its device."""
+    def refuse_to_start_without_any(self) -> None:
+        """Raise StartupError where nothing is on offer."""
+        if not self.offers:
+            reasons = "; ".join(f"{file}: {reason}" for file, reason in self.refused.items())
+            raise StartupError(
+                f"IMPASTO_CHECKPOINTS={self._folder}: no usable checkpoint in stylize/ or upscale/"
+                + (f" ({reasons})" if reasons else "")
+            )
 
-    models: dict[str, Model]
-    refused: dict[str, str]
+    async def start(self, warm: Warm, metrics: Metrics) -> None:
+        """Warm up what is loaded, and refuse what fails. Raises StartupError where nothing is left."""
+        self._warm, self._metrics = warm, metrics
+        for model in list(self.loaded):
+            file = self.offers[model.key].file
+            try:
+                await self._warmed(file, model)
+            except CheckpointError as error:
+                self._forget(model.key)
+                self._refuse(file, error)
+        self.refuse_to_start_without_any()
+        self._tell()
 
-    def refuse(self, key: str, reason: str) -> None:
-        """Take a model out of service."""
-        del self.models[key]
-        self.refused[f"{key}.safetensors"] = reason
-        log.error("checkpoint refused", extra={"file": f"{key}.safetensors", "reason": reason})
-
-    def find(self, task: Task, name: str, parameter: str) -> Model:
-        """The model for `name`. Raises UnknownModelError, which lists what is served, for `?parameter=name`."""
+    def find(self, task: Task, name: str, parameter: str) -> Offer:
+        """The offer for `name`. Raises UnknownModelError, which lists what is served, for `?parameter=name`."""
         prefix = "x" if parameter == "factor" else ""  # who asks for factor=3 has never heard of "x3"
-        model = self.models.get(f"{task}/{name}")
-        if model is None:
+        offer = self.offers.get(f"{task}/{name}")
+        if offer is None:
             served = self.factors() if prefix else self.names(task)
             value = shown(name.removeprefix(prefix))
             raise UnknownModelError(
@@ -60,11 +96,59 @@ class Registry:
                 value=value,
                 expected=served,
             )
-        return model
+        return offer
+
+    async def get(self, task: Task, name: str, parameter: str) -> Model:
+        """The model for `name`, loaded first where it is not. Raises UnknownModelError as `find` does."""
+        key = self.find(task, name, parameter).key
+        model = self.loaded.get(key)
+        if model is not None:
+            return model
+        if key not in self._loads:
+            load = self._loads[key] = asyncio.create_task(self._load(self.offers[key].file))
+            load.add_done_callback(lambda _: self._loads.pop(key, None))
+            load.add_done_callback(_read_exception)
+        try:
+            return await asyncio.shield(self._loads[key])  # who hangs up does not undo it for others
+        except CheckpointError as error:
+            self._forget(key)
+            self.find(task, name, parameter)
+            raise AssertionError(key) from error  # a model that is forgotten cannot be found
+
+    async def reload(self) -> dict[str, list[str]]:
+        """Look at the folder again and take in what has changed. Returns the keys and files: what became of each."""
+        async with self._reloading:
+            changes: dict[str, list[str]] = {"taken": [], "refused": [], "removed": []}
+            try:
+                files = {file.name: file for file in await asyncio.to_thread(lambda: list(scan(self._folder)))}
+            except OSError:  # an unmounted volume is no reason to stop serving
+                log.exception("checkpoints cannot be looked at; what is served stays")
+                return changes
+            for name in [name for name in self._seen if name not in files]:
+                del self._seen[name]
+                self.refused.pop(name, None)
+                changes["removed"].append(name)
+                self._forget(name.removesuffix(".safetensors"))
+            for file in files.values():
+                if self._seen.get(file.name) != file.stamp:
+                    changes["taken" if await self._take(file) else "refused"].append(file.name)
+            self._tell()
+            if any(changes.values()):
+                log.info("checkpoints changed", extra=changes)
+            return changes
+
+    async def watch(self, seconds: float) -> None:
+        """Reload every so many seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self.reload()
+            except Exception:
+                log.exception("the checkpoints could not be looked at")
 
     def names(self, task: Task) -> list[str]:
         """The names under a task: styles, or "x4", "x4_perceptual"."""
-        return [model.card.name for model in self.models.values() if model.card.task == task]
+        return sorted(offer.card.name for offer in self.offers.values() if offer.card.task == task)
 
     def factors(self) -> list[str]:
         """The factors that `?factor=` may name: "2", "4"."""
@@ -73,44 +157,89 @@ class Registry:
     def summary(self) -> dict[str, Any]:
         """What GET /models answers."""
         models = [
-            {"model": m.key, "task": m.card.task, "name": m.card.name, "version": m.version, "scale": m.facts.scale}
-            for m in self.models.values()
+            {
+                "model": offer.key,
+                "task": offer.card.task,
+                "name": offer.card.name,
+                "version": offer.version,
+                "scale": offer.facts.scale,
+                "loaded": offer.key in self.loaded,
+            }
+            for _, offer in sorted(self.offers.items())
         ]
         return {"models": models, "refused": [{"file": file, "reason": why} for file, why in self.refused.items()]}
 
-
-def load_registry(folder: Path) -> Registry:
-    """Load `folder`/{stylize,upscale}/*.safetensors. Raises StartupError where not one of them can be used."""
-    if not folder.is_dir():
-        raise StartupError(f"IMPASTO_CHECKPOINTS={folder}: no such folder")
-    models: dict[str, Model] = {}
-    refused: dict[str, str] = {}
-    for task in TASKS:
-        for path in sorted((folder / task).glob("*.safetensors")):
-            start = time.perf_counter()
-            try:
-                model = _load_model(task, path, start)
-            except CheckpointError as error:
-                refused[f"{task}/{path.name}"] = error.reason
-                log.error("checkpoint refused", extra={"file": str(path), "reason": error.reason})
+    async def _take(self, file: File) -> bool:
+        """Take in a new or changed file; whether it could be used."""
+        self._seen[file.name] = file.stamp
+        try:
+            if self._loading == "eager" or file.key in self.loaded:
+                await self._load(file)
             else:
-                models[model.key] = model
-    if not models:
-        reasons = "; ".join(f"{file}: {reason}" for file, reason in refused.items())
-        raise StartupError(
-            f"IMPASTO_CHECKPOINTS={folder}: no usable checkpoint in stylize/ or upscale/"
-            + (f" ({reasons})" if reasons else "")
-        )
-    return Registry(models, refused)
+                self.offers[file.key] = await asyncio.to_thread(read_offer, file)
+        except CheckpointError:
+            return False
+        except UnavailableError:  # the service stops, or has lost its device: no fault of the file's
+            del self._seen[file.name]
+            return False
+        self.refused.pop(file.name, None)
+        return True
+
+    async def _load(self, file: File) -> Model:
+        try:
+            offer, model = await asyncio.to_thread(read_model, file)
+            await self._warmed(file, model)
+        except CheckpointError as error:
+            self._refuse(file, error)
+            raise
+        self.offers[file.key] = offer
+        for key in self.loaded.put(model):
+            log.info("model unloaded for want of memory", extra={"model": key})
+            if self._metrics is not None:
+                self._metrics.model_evictions.inc()
+        self._tell()
+        return model
+
+    async def _warmed(self, file: File, model: Model) -> None:
+        assert self._warm is not None
+        try:
+            await self._warm(model)
+        except UnavailableError:
+            raise
+        except Exception as error:
+            raise CheckpointError(file.path, f"failed its warm-up: {error}") from error
+
+    def _forget(self, key: str) -> None:
+        self.offers.pop(key, None)
+        self.loaded.drop(key)
+
+    def _refuse(self, file: File, error: CheckpointError) -> None:
+        self.refused[file.name] = error.reason
+        log.error("checkpoint refused", extra={"file": file.name, "reason": error.reason})
+
+    def _tell(self) -> None:
+        if self._metrics is not None:
+            self._metrics.describe_models(
+                versions={offer.key: offer.version for offer in self.offers.values()},
+                load_seconds={model.key: model.load_seconds for model in self.loaded},
+                weights_bytes=self.loaded.size_bytes,
+                refused=len(self.refused),
+            )
 
 
-def _load_model(task: Task, path: Path, start: float) -> Model:
-    checkpoint = load(path)
-    card = checkpoint.card
-    if (card.task, card.name) != (task, path.stem):
-        raise CheckpointError(path, f"is {card.task}/{card.name} by its card, {task}/{path.stem} by its place")
-    facts = ARCHITECTURES[card.architecture].facts(checkpoint.config)
-    plain = f"x{facts.scale}"
-    if task == "upscale" and card.name != plain and not card.name.startswith(f"{plain}_"):
-        raise CheckpointError(path, f"enlarges by {facts.scale}, so its name must be {plain} or {plain}_something")
-    return Model(f"{task}/{card.name}", card, facts, checkpoint.net, checkpoint.version, time.perf_counter() - start)
+def load_registry(folder: Path, loading: Loading = "eager", max_bytes: int = 0) -> Registry:
+    """A registry over `folder`/{stylize,upscale}/*.safetensors. Raises StartupError where none of them can be used."""
+    registry = Registry(folder, loading, max_bytes)
+    registry.read()
+    return registry
+
+
+def registry_of(settings: Settings) -> Registry:
+    """The registry that the settings ask for. Raises StartupError."""
+    return load_registry(settings.checkpoints, settings.loading, settings.max_model_bytes)
+
+
+def _read_exception(load: "asyncio.Task[Model]") -> None:
+    """So that asyncio does not call it unread where everyone who waited has left."""
+    if not load.cancelled():
+        load.exception()

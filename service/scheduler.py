@@ -15,7 +15,7 @@ from nets.pixels import Picture
 from nets.tiling import Window, paste
 from service.errors import DeadlineError, ImpastoError, InferenceError, UnavailableError
 from service.jobs import Job, Plan
-from service.registry import Model
+from service.model import Model
 
 _MUCH_SMALLER = 4
 """Who interrupts a pass has at most a quarter of its pixels, so that all that is begun is 4/3 of the largest."""

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.errors import StartupError
 
 PREFIX = "IMPASTO_"
+_SHORTEST_KEY = 16
 
 
 class Settings(BaseSettings):
@@ -29,8 +30,10 @@ class Settings(BaseSettings):
     loading: Literal["eager", "lazy"] = Field("eager", description="Load checkpoints at start, or when asked for.")
     max_model_bytes: int = Field(0, ge=0, description="Most bytes of loaded weights, least used leave; 0: no limit.")
     watch_seconds: float = Field(0.0, ge=0, description="How often to look for changed checkpoints; 0: never.")
-    admin_key: SecretStr | None = Field(None, description="Key for POST /models/reload; without one it is not there.")
-    admin_key_file: Path | None = Field(None, description="A file that holds the admin key.")
+    admin_key: SecretStr | None = Field(
+        None, min_length=_SHORTEST_KEY, description="Key for POST /models/reload; without one it is not there."
+    )
+    admin_key_file: Path | None = Field(None, description="A file that holds the admin key, instead.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: bf16 where the device has it and, on a CPU, where it is measured to be faster."
     )
@@ -53,6 +56,22 @@ class Settings(BaseSettings):
     webp_quality: int = Field(85, ge=1, le=100, description="Quality of WebP answers.")
     drain_seconds: int = Field(30, ge=1, description="After SIGTERM, how long accepted requests may take to finish.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
+
+
+def read_admin_key(settings: Settings) -> str | None:
+    """The admin key, from the setting or its file. Raises StartupError where the file holds none."""
+    if settings.admin_key_file is None:
+        return settings.admin_key.get_secret_value() if settings.admin_key else None
+    name = f"{PREFIX}ADMIN_KEY_FILE={settings.admin_key_file}"
+    if settings.admin_key is not None:
+        raise StartupError(f"{name}: expected this or {PREFIX}ADMIN_KEY, not both")
+    try:
+        key = settings.admin_key_file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError(f"{name}: cannot be read: {error}") from error
+    if len(key) < _SHORTEST_KEY:
+        raise StartupError(f"{name}: expected a key of at least {_SHORTEST_KEY} characters, found {len(key)}")
+    return key
 
 
 def read_settings(**overrides: object) -> Settings:

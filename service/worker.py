@@ -169,7 +169,7 @@ class Worker:
         """The network on this device: itself on a CPU, else a copy, which goes when it goes."""
         if self.device.type == "cpu":
             if net not in self._placed:
-                net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                net.to(memory_format=torch.channels_last)
                 self._placed.add(net)
             return net
         if net not in self._nets:

@@ -33,7 +33,8 @@ async def livez(request: Request) -> JSONResponse:
 @router.get("/healthz")
 async def readyz(request: Request) -> JSONResponse:
     """Whether pictures are taken: every network has passed its warm-up, and the service is not shutting down."""
-    ready = request.app.state.admission.open and request.app.state.engine.alive
+    state = request.app.state
+    ready = state.admission.open and state.engine.alive and bool(state.registry.offers)
     return JSONResponse({"status": "ready" if ready else "unavailable"}, 200 if ready else 503)
 
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.admission import Admission
@@ -41,7 +42,7 @@ def test_models_are_listed_with_their_version(client, app):
 
 def test_a_model_shows_its_card(client):
     card = client.get("/models/upscale/x4").json()
-    assert card["facts"] == {"scale": 4, "halo": 4}
+    assert card["facts"] == {"scale": 4, "halo": 4, "radius": 4}
     assert card["license"] == "CC0-1.0"
     assert card["config"]["factor"] == 4
     missing = client.get("/models/stylize/nope")
@@ -97,7 +98,7 @@ def test_the_documentation_describes_both_endpoints(client):
     paths = client.get("/openapi.json").json()["paths"]
     for path, parameters in (("/stylize", {"style", "format"}), ("/upscale", {"factor", "detail", "format"})):
         operation = paths[path]["post"]
-        assert {each["name"] for each in operation["parameters"]} == parameters
+        assert {each["name"] for each in operation["parameters"]} == parameters | {"deadline_ms", "request-timeout"}
         assert set(operation["requestBody"]["content"]) == {
             "image/jpeg",
             "image/png",
@@ -107,33 +108,51 @@ def test_the_documentation_describes_both_endpoints(client):
         assert {"200", "404", "406", "413", "415", "422", "503"} <= set(operation["responses"])
 
 
-def admission(limit, app):
-    gate = Admission(limit, Metrics(type(app.state.metrics.registry)()).requests_in_flight)
+def admission(requests=10, pixels=1000, seconds=0.0):
+    gate = Admission(requests, pixels, lambda: seconds, Metrics(CollectorRegistry()).requests_in_flight)
     gate.open = True
     return gate
 
 
-def test_permits_run_out_and_come_back(app):
-    gate = admission(2, app)
-    with gate.permit():
-        with gate.permit():
-            with pytest.raises(OverloadedError) as refused, gate.permit():
+def test_permits_run_out_and_come_back():
+    gate = admission(requests=2)
+    with gate.request():
+        with gate.request():
+            with pytest.raises(OverloadedError) as refused, gate.request():
                 pass
-            assert 1 <= int(refused.value.headers["Retry-After"]) <= 60
-        with gate.permit():
-            assert gate.in_flight == 2
-    assert gate.in_flight == 0
+            assert refused.value.headers["Retry-After"] == "1"
+        with gate.request():
+            assert gate.requests == 2
+    assert gate.requests == 0
 
 
-def test_a_permit_comes_back_after_an_error(app):
-    gate = admission(1, app)
-    with pytest.raises(ZeroDivisionError), gate.permit():
+def test_permits_in_pixels_run_out_and_a_giant_goes_alone():
+    gate = admission(pixels=1000)
+    with gate.picture(5000):
+        with pytest.raises(OverloadedError, match="5000 pixels are in flight, the limit is 1000"), gate.picture(1):
+            pass
+    with gate.picture(600), gate.picture(400):
+        assert gate.pixels == 1000
+    assert gate.pixels == 0
+
+
+@pytest.mark.parametrize(("seconds", "retry_after"), [(0, 1), (3.1, 2), (30, 15), (1000, 60)])
+def test_who_is_refused_hears_when_half_of_the_queue_should_be_done(seconds, retry_after):
+    with pytest.raises(OverloadedError) as refused, admission(requests=0, seconds=seconds).request():
+        pass
+    assert refused.value.headers["Retry-After"] == str(retry_after)
+    assert refused.value.facts["retry_after_seconds"] == retry_after
+
+
+def test_a_permit_comes_back_after_an_error():
+    gate = admission(requests=1)
+    with pytest.raises(ZeroDivisionError), gate.request(), gate.picture(1000):
         raise ZeroDivisionError
-    assert gate.in_flight == 0
+    assert (gate.requests, gate.pixels) == (0, 0)
 
 
-def test_nothing_is_admitted_before_the_start(app):
-    gate = admission(1, app)
+def test_nothing_is_admitted_before_the_start():
+    gate = admission()
     gate.open = False
-    with pytest.raises(UnavailableError), gate.permit():
+    with pytest.raises(UnavailableError), gate.request():
         pass
