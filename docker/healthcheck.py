@@ -1,4 +1,4 @@
-"""HEALTHCHECK of the service's image: exit code 0 when /readyz answers 200. Standard library only, since it runs often."""
+"""HEALTHCHECK of the service's image: exit code 0 when /readyz answers 200. Standard library only: it runs often."""
 
 import http.client
 import os

@@ -29,7 +29,7 @@ LABEL org.opencontainers.image.title="impasto-trainer" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 RUN groupadd --gid 10001 impasto && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp impasto \
-    && install --directory --owner 10001 --group 10001 /app/runs /checkpoints
+    && install --directory --owner 10001 --group 10001 /app/runs /checkpoints /vgg16
 COPY --from=build /opt/impasto /opt/impasto
 COPY --from=build /app /app
 COPY checkpoints/ /app/checkpoints/
@@ -38,7 +38,7 @@ ENV PATH=/opt/impasto/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     MPLCONFIGDIR=/tmp/matplotlib \
-    TORCH_HOME=/tmp/torch
+    TORCH_HOME=/vgg16
 WORKDIR /app
 USER 10001:10001
 ENTRYPOINT ["python", "-m", "trainer"]

@@ -38,6 +38,8 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
     renderer = Renderer(engine)
     pipeline = Pipeline(settings, registry, admission, renderer, engine.costs, metrics)
 
+    metrics.ready.set_function(lambda: float(admission.open and engine.alive))
+
     def close() -> None:
         admission.open = False
 
