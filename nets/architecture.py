@@ -21,18 +21,20 @@ class Facts:
     halo: input pixels around a tile that its answer depends on (the receptive radius), or None where every pixel
         depends on the whole picture (instance norm), so that tiles would not agree.
     radius: the receptive radius of the convolutions alone: what the halo would be with known statistics.
+    approximable: whether a picture that is too large may be computed in tiles with the statistics of a reduced one.
     """
 
     scale: int
     halo: int | None
     radius: int
+    approximable: bool
 
 
 def _style_transfer_facts(config: StyleTransferConfig) -> Facts:
     # 9x9 at full, 3x3 at half and quarter, two 3x3 a block at a quarter, two upsamplings, 9x9; a little to spare.
     radius = 4 + 1 + 2 + 4 * 2 * config.residual_blocks + 4 + 2 + 4
     tileable = config.norm == "batch" and not config.grain  # a tile does not know where in the grain it lies
-    return Facts(scale=1, halo=radius if tileable else None, radius=radius)
+    return Facts(scale=1, halo=radius if tileable else None, radius=radius, approximable=config.local)
 
 
 def _super_resolution_facts(config: SuperResolutionConfig) -> Facts:
@@ -42,7 +44,7 @@ def _super_resolution_facts(config: SuperResolutionConfig) -> Facts:
         "paper": 4 + body + 2 + 4 // config.factor,  # 9x9 at both ends, under 2 for upsampling
         "srcnn": 2 + 8 // config.factor,  # bicubic's two; 9x9, 5x5 and 5x5 at high resolution
     }
-    return Facts(scale=config.factor, halo=halos[config.body], radius=halos[config.body])
+    return Facts(scale=config.factor, halo=halos[config.body], radius=halos[config.body], approximable=False)
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,7 @@ class Painted:
 
 def can_paint(net: nn.Module, height: int, width: int) -> TypeGuard[StyleTransferNet]:
     """Whether `paint` knows the network and the size."""
-    if not isinstance(net, StyleTransferNet) or min(height, width) < SMALLEST_SIDE_PX:
-        return False
-    config = net.config
-    return (config.norm, config.upsampling, config.padding, config.output) == ("instance", "resize", "each", "linear")
+    return isinstance(net, StyleTransferNet) and net.config.local and min(height, width) >= SMALLEST_SIDE_PX
 
 
 def paint(

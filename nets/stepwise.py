@@ -12,13 +12,18 @@ from nets.pixels import Picture, from_network, to_network
 BAND_PIXELS = 65_536
 """Pixels of a layer between two pauses: what fits in the caches of two CPU cores, measured (docs/performance.md)."""
 
+_BATCHED_FROM_PIXELS = 1024
+"""Below about 512 pixels in all, a CPU's convolution takes another algorithm, which adds up in another order: a small
+picture in a batch would get another picture's last bit."""
+
 
 def compute(
     net: nn.Module, pictures: list[Picture], device: torch.device, band_pixels: int = BAND_PIXELS
 ) -> Steps[list[Picture | Exception]]:
     """One answer or error per picture, in order: uint8 (H, W, 3), all of one size -> uint8 (sH, sW, 3).
 
-    In bands where the network is one of those that are known; else as a whole, without a pause.
+    In bands where the network is one of those that are known; else as a whole, without a pause. An upscaler's answer
+    is bit for bit the same in whatever company; a style's, on a CPU.
     """
     height, width = pictures[0].shape[:2]
     alone = len(pictures) == 1 or device.type == "cpu"  # for instance norm, a batch gains nothing on a CPU
@@ -31,7 +36,12 @@ def compute(
                 answers.append(error)
         return answers
     if can_enlarge(net):
-        return (yield from enlarge(net, pictures, device, band_pixels))
+        if height * width >= _BATCHED_FROM_PIXELS:
+            return (yield from enlarge(net, pictures, device, band_pixels))
+        answers = []
+        for picture in pictures:
+            answers += yield from enlarge(net, [picture], device, band_pixels)
+        return answers
     return _whole(net, pictures, device)
 
 

@@ -42,6 +42,11 @@ class StyleTransferConfig:
     output: Literal["linear", "tanh"] = "linear"
     grain: float = 0.0
 
+    @property
+    def local(self) -> bool:
+        """Whether all but the statistics of instance norm is local, so that a picture can be computed in parts."""
+        return (self.norm, self.upsampling, self.padding, self.output) == ("instance", "resize", "each", "linear")
+
     @classmethod
     def paper(cls) -> "StyleTransferConfig":
         """The network as published in 2016."""

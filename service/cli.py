@@ -49,11 +49,15 @@ def serve_or_exit(**overrides: object) -> None:
         settings = read_settings(**overrides)
         configure_logs(settings.log_level)
         log.info("settings", extra={"settings": settings.model_dump(mode="json")})
-        registry = registry_of(settings)
-        application = create_app(settings, registry)
+        run(settings, registry_of(settings))
     except StartupError as error:
         typer.echo(f"impasto: {error}", err=True)
         sys.exit(2)
+
+
+def run(settings: Settings, registry: Registry) -> None:
+    """Serve `registry` until a signal; exit codes as docs/operations.md has them. Raises StartupError."""
+    application = create_app(settings, registry)
     config = uvicorn.Config(
         application,
         host=settings.host,

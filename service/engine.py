@@ -44,7 +44,7 @@ class Engine:
         self.precision: Precision = "fp32"
         self.fatal: str | None = None
         self.costs = CostModel()
-        self.limits = Limits(settings.max_whole_pixels, settings.tile_pixels)
+        self.limits = Limits(settings.max_whole_pixels, settings.tile_pixels, metrics.out_of_memory.inc)
         self._batch_pixels: dict[Task, int] = {}
         self.scheduler = Scheduler(
             _QueueMetrics(metrics), self._worthwhile, settings.max_batch_items or _MOST_ITEMS, len(self.devices)
@@ -82,7 +82,7 @@ class Engine:
             await asyncio.to_thread(worker.join)
 
     def _worthwhile(self, model: Model) -> int:
-        return self._batch_pixels.get(model.card.task, 0)
+        return min(self._batch_pixels.get(model.card.task, 0), self.limits.batch_pixels)
 
     def _measure(self) -> None:
         """On networks of the bundled ones' shape, whatever is served: it is the device that is measured."""

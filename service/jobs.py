@@ -16,7 +16,7 @@ from service.model import Model
 OVERTAKING = 4.0
 """A job may be overtaken by shorter ones until it has waited this many times its own cost."""
 
-_LEAST_PIXELS = 2**14
+_LEAST_PIXELS, _ANY_PIXELS = 2**14, 2**62
 _STYLE_STEP_PX = 4  # two convolutions of stride 2
 
 
@@ -36,27 +36,39 @@ class Plan:
 class Limits:
     """The most pixels that are computed at once; halved where the memory was not enough. Read by all threads."""
 
-    def __init__(self, whole_pixels: int, tile_pixels: int) -> None:
+    def __init__(self, whole_pixels: int, tile_pixels: int, on_halved: Callable[[], None] = lambda: None) -> None:
         self.whole_pixels, self.tile_pixels = whole_pixels, tile_pixels
+        self.batch_pixels = _ANY_PIXELS
+        self._on_halved = on_halved
 
     def plan(self, facts: Facts, height: int, width: int) -> Plan:
         """Cut a picture for a network."""
         if facts.halo is not None:
             step = 1 if facts.scale > 1 else _STYLE_STEP_PX
             return Plan(windows(height, width, facts.halo, self.tile_pixels, step))
-        if height * width <= self.whole_pixels:
+        if height * width <= self.whole_pixels or not facts.approximable:
             return Plan(windows(height, width, 0, height * width))
         return Plan(
             windows(height, width, facts.radius, min(self.tile_pixels, self.whole_pixels), _STYLE_STEP_PX), True
         )
 
+    def most_pixels(self, facts: Facts) -> int | None:
+        """The largest picture that a network takes; None where it takes any, in tiles."""
+        return None if facts.halo is not None or facts.approximable else self.whole_pixels
+
     def halve(self, facts: Facts, pixels: int) -> None:
         """A pass over so many pixels was too much. Raises InferenceError where less makes no sense."""
-        if pixels <= _LEAST_PIXELS:
+        self._on_halved()
+        if pixels <= _LEAST_PIXELS or (facts.halo is None and not facts.approximable):
             raise InferenceError(f"the device has not enough memory for {pixels} pixels")
         if facts.halo is None:
             self.whole_pixels = min(self.whole_pixels, pixels // 2)
         self.tile_pixels = min(self.tile_pixels, max(_LEAST_PIXELS, pixels // 2))
+
+    def halve_batches(self, pixels: int) -> None:
+        """A batch of so many pixels was too much."""
+        self._on_halved()
+        self.batch_pixels = min(self.batch_pixels, pixels // 2)
 
 
 @dataclass(eq=False)

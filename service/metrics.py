@@ -47,6 +47,9 @@ class Metrics:
             "impasto_cancelled", "Jobs that left the queue without an answer.", ["reason"], registry=registry
         )
         self.forward_passes = Counter("impasto_forward_passes", "Passes through a network.", registry=registry)
+        self.out_of_memory = Counter(
+            "impasto_out_of_memory", "Passes that did not fit and were halved.", registry=registry
+        )
         self.queue_seconds = Gauge(
             "impasto_queue_predicted_seconds", "What the devices have to do, as predicted.", registry=registry
         )

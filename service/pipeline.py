@@ -107,6 +107,9 @@ class Pipeline:
 
     def _limit(self, model: Model) -> tuple[int, str]:
         """The most pixels that `model` takes, and why there are not more: the answer, too, has a limit."""
+        whole = self._renderer.most_pixels(model)
+        if whole is not None and whole < self._settings.max_pixels:
+            return whole, ": this network runs whole pictures only"
         by_answer = self._settings.max_output_pixels // model.facts.scale**2
         if by_answer >= self._settings.max_pixels:
             return self._settings.max_pixels, ""

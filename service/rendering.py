@@ -43,6 +43,10 @@ class Renderer:
         for picture in pictures:
             await self._run(model, picture, 0.0, None)
 
+    def most_pixels(self, model: Model) -> int | None:
+        """The largest picture that a model takes; None where it takes any."""
+        return self._limits.most_pixels(model.facts)
+
     def predicted_seconds(self, key: str, pixels: int) -> float:
         """From now to the end of a pass over so many pixels: what is ahead of it in the queue, and the pass."""
         cost = self._costs.predict(key, pixels)

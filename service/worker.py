@@ -105,6 +105,8 @@ class Worker:
 
     def _after_failure(self, batch: Batch, error: Exception) -> None:
         if len(batch.pieces) > 1:
+            if _is_out_of_memory(error):
+                self._limits.halve_batches(batch.pixels)
             log.warning("a batch failed, its items are computed one by one", exc_info=error)
             for piece in batch.pieces:
                 self._compute(Batch(batch.model, [piece]))
@@ -139,7 +141,7 @@ class Worker:
         smaller = np.asarray(Image.fromarray(piece.job.picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
         net = self._on_device(batch.model.net)
         if not can_paint(net, *smaller.shape[:2]):
-            raise InferenceError("this network runs whole pictures only, and the picture is too large for the device")
+            raise InferenceError("the reduced picture is too small for this network")
         painted, seconds = self._run(batch, paint(net, smaller, self.device, band_pixels=65_536))
         self._scheduler.reduced(piece, painted.statistics, seconds)
 

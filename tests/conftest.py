@@ -103,6 +103,7 @@ def app(checkpoints: Path) -> FastAPI:
         max_body_bytes=200_000,
         max_pixels=40_000,
         max_output_pixels=300_000,
+        max_batch_items=4,
     )
     return create_app(settings, load_registry(checkpoints))
 
