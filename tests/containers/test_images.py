@@ -108,7 +108,7 @@ def test_publishing_to_a_volume_of_another_user(trainer_image, finished):
 
 
 def test_publishing_to_a_full_disk(trainer_image, finished):
-    full = ("--tmpfs", "/checkpoints:size=4k,mode=1777")
+    full = ("--tmpfs", "/checkpoints:size=8k,uid=10001,gid=10001")
     volumes = ("--volume", f"{finished}:/app/runs/tiny:ro")
     code, said = start(trainer_image, *volumes, *full, command=("publish", "/app/runs/tiny", "--to", "/checkpoints"))
     assert code == 1
@@ -121,7 +121,7 @@ def test_a_full_disk_ends_a_training_with_one_line(trainer_image):
         trainer_image,
         *(
             "--tmpfs",
-            "/app/runs:size=64k,mode=1777",
+            "/app/runs:size=64k,uid=10001,gid=10001",
             "--volume",
             f"{Path.cwd()}/docs/images/photographs:/photographs:ro",
         ),

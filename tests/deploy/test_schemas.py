@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 
 import pytest
 import yaml
@@ -104,11 +103,8 @@ def test_shellcheck():
 
 @pytest.mark.parametrize("files", [["docker-compose.yml"], ["docker-compose.yml", "docker-compose.gpu.yml"]])
 def test_compose_accepts_its_files(files):
-    docker = tool("docker")
-    if subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
-        missing("the compose plugin of docker is not here")
     options = [option for name in files for option in ("--file", name)]
-    result = run(docker, "compose", *options, "--profile", "*", "config", "--format", "json")
+    result = run(tool("docker-compose"), *options, "--profile", "*", "config", "--format", "json")
     assert result.returncode == 0, result.stderr
     service = json.loads(result.stdout)["services"]["service"]
     devices = service["deploy"]["resources"].get("reservations", {}).get("devices", [])
