@@ -1,4 +1,4 @@
-# make install | serve | demo | test | check | format | pictures | lock | deploy-tools | test-containers
+# make install | serve | demo | test | soak | check | format | pictures | lock | deploy-tools | test-containers
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make install      CPU-only torch wheels
 
@@ -12,7 +12,7 @@ ifdef PORT
 export IMPASTO_PORT := $(PORT)
 endif
 
-.PHONY: install serve demo test check format pictures lock deploy-tools test-containers
+.PHONY: install serve demo test soak check format pictures lock deploy-tools test-containers
 
 install: $(VENV)/installed
 
@@ -33,6 +33,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+soak: install
+	$(BIN)/python -m pytest -m soak -s --override-ini faulthandler_timeout=1200
 
 check: install
 	$(BIN)/ruff format --check .

@@ -28,7 +28,9 @@ def upload(pictures: list[Picture], device: torch.device | str = "cpu") -> Tenso
     for picture in pictures:
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
             raise ValueError(f"expected uint8 (H, W, 3), got {picture.dtype} {picture.shape}")
-    stacked = torch.from_numpy(np.stack(pictures))
+    only = pictures[0]
+    alone = len(pictures) == 1 and only.flags.c_contiguous and only.flags.writeable  # what torch takes without a copy
+    stacked = torch.from_numpy(only[None] if alone else np.stack(pictures))
     if torch.device(device).type == "cuda":
         return stacked.pin_memory().to(device, non_blocking=True)
     return stacked.to(device)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from service.admission import Admission
 from service.engine import Engine, warm_up_pictures
 from service.errors import install_handlers
+from service.memory import give_back
 from service.metrics import Metrics
 from service.middleware import RequestContext
 from service.pipeline import Pipeline
@@ -48,6 +49,7 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         await engine.start(on_fatal=close)
         _describe(metrics, engine)
         await registry.start(partial(renderer.warm, pictures=warm_up_pictures()), metrics)
+        give_back()  # the warm-up's
         watching = asyncio.create_task(registry.watch(settings.watch_seconds)) if settings.watch_seconds else None
         app.state.warm = admission.open = True
         yield

@@ -153,6 +153,11 @@ class Scheduler:
                 self._end(job, error)
             self._changed.notify_all()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits or is computed."""
+        return not self._jobs
+
     def close(self) -> None:
         """Take no more jobs; workers finish those that are there."""
         with self._changed:

@@ -16,11 +16,12 @@ from torch import nn
 from nets.bands import Steps
 from nets.painting import can_paint, paint
 from nets.pixels import Picture
-from nets.stepwise import compute
+from nets.stepwise import compute, suitable_band_pixels
 from nets.tiling import cut
 from service.cost import CostModel
 from service.errors import InferenceError, UnavailableError
 from service.jobs import Limits
+from service.memory import give_back
 from service.scheduler import Batch, Piece, Scheduler
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,9 @@ Answer = TypeVar("Answer")
 Precision = Literal["fp32", "bf16", "fp16"]
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_LARGE_PIXELS = 4_000_000
+_GIVE_BACK_SECONDS = 10.0
+"""Pictures of ever new sizes leave holes: without this, 600 of them cost 200 MB more than 300."""
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
@@ -75,10 +79,15 @@ class Worker:
             self._thread.join()
 
     def _serve(self) -> None:
+        given_back = time.monotonic()
         try:
             while (batch := self._scheduler.take()) is not None:
                 self._compute(batch)
+                large = batch.pixels > _LARGE_PIXELS
                 del batch  # while it waits, it holds no picture
+                if (large and self._scheduler.idle) or time.monotonic() - given_back > _GIVE_BACK_SECONDS:
+                    give_back()
+                    given_back = time.monotonic()
         except BaseException as error:
             log.critical("the device is lost", exc_info=error, extra={"device": str(self.device)})
             self._scheduler.fail_all(UnavailableError("the device failed; the service restarts", {"Retry-After": "5"}))
@@ -142,7 +151,7 @@ class Worker:
         net = self._on_device(batch.model.net)
         if not can_paint(net, *smaller.shape[:2]):
             raise InferenceError("the reduced picture is too small for this network")
-        painted, seconds = self._run(batch, paint(net, smaller, self.device, band_pixels=65_536))
+        painted, seconds = self._run(batch, paint(net, smaller, self.device, suitable_band_pixels(self.device)))
         self._scheduler.reduced(piece, painted.statistics, seconds)
 
     def _run(self, batch: Batch, steps: Steps[Answer]) -> tuple[Answer, float]:
@@ -186,7 +195,9 @@ def _tile(net: nn.Module, piece: Piece, picture: Picture, device: torch.device) 
     assert isinstance(statistics, list)
     if not can_paint(net, *picture.shape[:2]):
         return [InferenceError("a tile is too small for this network")]
-    painted = yield from paint(net, picture, device, 65_536, statistics, (window.top, window.left))
+    painted = yield from paint(
+        net, picture, device, suitable_band_pixels(device), statistics, (window.top, window.left)
+    )
     return [painted.picture]
 
 

@@ -14,6 +14,7 @@ from trainer import plots, published
 from trainer.errors import TrainerError
 from trainer.findings import Duel, Machine, Speed, Styles, Upscaling, UpscalingRow, read_part
 from trainer.runs import replace_file
+from trainer.sections import write_section
 
 _COUNTS = (100, 300, 500)
 _COMPARED_AFTER = 100
@@ -87,8 +88,7 @@ def write_report(folder: Path, results: Path | None) -> Path:
     page = folder / "report.html"
     replace_file(page, _environment().get_template("report.html").render(values, **_figures(folder, values)).encode())
     if results is not None:
-        results.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(results, _environment().get_template("results.md").render(values).encode())
+        write_section(results, "python -m trainer compare", _environment().get_template("results.md").render(values))
     return page
 
 

@@ -14,10 +14,11 @@ import httpx
 import pytest
 
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
-from tests.conftest import decoded, encoded, picture, save_net, seeded
+from tests.conftest import decoded, encoded, picture, save_net, seeded, tiny_upscaler
+from tests.service.faults import LOST, PLAIN, faulty_picture
 
 ROOT = Path(__file__).parent.parent.parent
-PICTURE = encoded(picture(400, 500))
+PICTURE = encoded(picture(240, 300))
 
 
 def environment(**settings: object) -> dict[str, str]:
@@ -27,11 +28,11 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 @contextmanager
-def service(**settings: object) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
+def service(module: str = "service", **settings: object) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
     """A running service and the lines that it printed once it listened."""
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "service"],
-        env=environment(port=0, log_level="warning", precision="fp32", device="cpu", **settings),
+        [sys.executable, "-u", "-m", module],
+        env=environment(port=0, log_level="warning", precision="fp32", device="cpu", max_batch_items=1, **settings),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -88,7 +89,7 @@ def test_sigterm_answers_everything_accepted_and_exits_with_zero(large_upscaler)
         while in_flight(address) < 6:
             assert not any(answer.done() for answer in answers), "too quick for this test"
         process.send_signal(signal.SIGTERM)
-        assert [decoded(answer.result().content).shape for answer in answers] == [(1600, 2000, 3)] * 6
+        assert [decoded(answer.result().content).shape for answer in answers] == [(960, 1200, 3)] * 6
         assert process.wait(60) == 0
 
 
@@ -141,3 +142,15 @@ def test_a_port_that_is_taken_is_an_error(large_upscaler):
         )
         assert result.returncode not in {0, -signal.SIGTERM}
         assert "address already in use" in result.stderr
+
+
+def test_a_lost_device_ends_the_process_with_an_exit_code_of_its_own(tmp_path):
+    """What is in flight is answered first, and whoever runs the process starts another."""
+    save_net(tmp_path, "x2", tiny_upscaler(2))
+    with service("tests.service.faults", checkpoints=tmp_path) as (process, lines):
+        url = f"{address_in(lines[0])}/upscale?factor=2"
+        good, lost = (encoded(faulty_picture(code)) for code in (PLAIN, LOST))
+        assert httpx.post(url, content=good, trust_env=False).status_code == 200
+        response = httpx.post(url, content=lost, timeout=30, trust_env=False)
+        assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+        assert process.wait(30) == 70

@@ -1,0 +1,254 @@
+"""The engine under load: a real service, as a process, on this machine. Prints tables, writes JSON and a section.
+
+    python benchmarks/engine.py [SCENARIO ...] [--seconds 30] [--results docs/results.md]
+
+saturation: closed loop of 8 clients against the bare loop over the same network. memory: the largest pictures.
+fairness: small pictures beside 8-megapixel upscales. overload: 8 times as many requests as can be answered.
+deadline: twice as many, each wanting its answer within 3 s. Run it on an otherwise idle machine.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import httpx
+from load import Request, Sample, closed, opened, quantile, rate, statuses
+from pictures import jpeg, mixed, photograph
+from server import Service, running
+
+from trainer.findings import this_machine
+from trainer.sections import write_section
+
+ROOT = Path(__file__).resolve().parent.parent
+COUNT, CLIENTS = 24, 8
+STYLE, UPSCALE = "/stylize?style=mosaic&format=jpeg", "/upscale?factor=4&format=jpeg"
+SIZES = {STYLE: (0.05, 1.3), UPSCALE: (0.02, 0.3)}
+KEYS = {STYLE: "stylize/mosaic", UPSCALE: "upscale/x4"}
+Row = dict[str, str | float]
+
+
+def requests_for(target: str, count: int = COUNT) -> list[Request]:
+    """JPEGs of mixed sizes."""
+    return [Request(target, jpeg(image), image.width * image.height / 1e6) for image in mixed(count, *SIZES[target])]
+
+
+def saturation(seconds: float) -> list[Row]:
+    """Megapixels/s of the service and of bare loops, which go before and after it."""
+    rows: list[Row] = []
+    for target, key in KEYS.items():
+        bare = {kind: [_bare(key, seconds / 2, *SIZES[target], kind)] for kind in ("", "eager")}
+        with running(precision="bf16") as service:
+            requests = requests_for(target)
+            closed(service.address, requests, CLIENTS, seconds / 3)
+            samples = closed(service.address, requests, CLIENTS, seconds)
+        for kind, rates in bare.items():
+            rates.append(_bare(key, seconds / 2, *SIZES[target], kind))
+        served, alone, eager = rate(samples, 2.0), sum(bare[""]) / 2, sum(bare["eager"]) / 2
+        rows.append(
+            {
+                "": key,
+                "service, MP/s": served,
+                "bare loop, MP/s": alone,
+                "share": served / alone,
+                "plain `net(x)`, bf16, MP/s": eager,
+                "p95, s": quantile(samples, 0.95),
+            }
+        )
+    return rows
+
+
+def memory(_seconds: float) -> list[Row]:
+    """Peak memory and speed of the largest pictures, each in a fresh service."""
+    rows: list[Row] = []
+    for target, (width, height) in (
+        (STYLE, (577, 433)),
+        (STYLE, (4000, 3000)),
+        (UPSCALE, (1633, 1225)),
+    ):
+        with running(precision="bf16") as service:
+            picture = jpeg(photograph(width, height))
+            request = Request(target, picture, width * height / 1e6)
+            rest = service.memory_bytes()
+            count = 8 if width < 1000 else 2
+            service.reset_peak()
+            samples = [closed(service.address, [request], 1, 0.01)[0] for _ in range(count)]
+            forward = min(_stage(sample, "forward") for sample in samples)
+            assert {sample.status for sample in samples} == {200}, statuses(samples)
+            rows.append(
+                {
+                    "": f"`{target.partition('&')[0]}`, {width} x {height}",
+                    "at rest, GB": rest / 1e9,
+                    "peak, GB": service.memory_bytes("VmHWM") / 1e9,
+                    "forward, s": forward,
+                    "forward, MP/s": request.megapixels / forward,
+                    "whole request, s": min(sample.seconds for sample in samples),
+                }
+            )
+    return rows
+
+
+def fairness(seconds: float) -> list[Row]:
+    """p95 of small pictures alone, and beside two clients that never stop upscaling 8 megapixels."""
+    small = [Request("/stylize?style=mosaic&format=jpeg", jpeg(photograph(256, 256, i)), 0.0655) for i in range(4)]
+    poster = photograph(3266, 2450)
+    large = Request("/upscale?factor=2&format=jpeg", jpeg(poster), 8.0)
+    with running(precision="bf16") as service:
+        closed(service.address, small, 1, 3)
+        alone = closed(service.address, small, 1, seconds / 2)
+        background = subprocess.Popen(
+            [sys.executable, __file__, "--background", service.address], stdin=subprocess.PIPE, cwd=ROOT
+        )
+        try:
+            closed(service.address, small, 1, 10)
+            beside = closed(service.address, small, 1, seconds)
+            in_flight = _metric(service, "impasto_requests_in_flight")
+        finally:
+            background.kill()
+            background.wait()
+        assert in_flight >= 1, "nothing was in the background: this measures nothing"
+        assert large.megapixels
+    return [
+        {
+            "": "256 x 256, one client",
+            "p50 alone, s": quantile(alone, 0.5),
+            "p95 alone, s": quantile(alone, 0.95),
+            "p50 beside, s": quantile(beside, 0.5),
+            "p95 beside, s": quantile(beside, 0.95),
+            "ratio of p95": quantile(beside, 0.95) / quantile(alone, 0.95),
+        }
+    ]
+
+
+def background(address: str) -> None:
+    """Two clients that upscale 8 megapixels, one after the other, until they are killed."""
+    poster = Request("/upscale?factor=2&format=jpeg", jpeg(photograph(3266, 2450)), 8.0)
+    closed(address, [poster], 2, 10**6)
+
+
+def overload(seconds: float) -> list[Row]:
+    """Eight times as many requests as can be answered, for two minutes by default."""
+    with running(precision="bf16") as service:
+        requests = requests_for(STYLE)
+        closed(service.address, requests, CLIENTS, 5)
+        saturated = closed(service.address, requests, CLIENTS, seconds)
+        capacity = rate(saturated, 2.0) / (sum(r.megapixels for r in requests) / COUNT)
+        rest = service.memory_bytes()
+        samples = opened(service.address, requests, 8 * capacity, 4 * seconds)
+        rows: list[Row] = [
+            {
+                "": f"8 x, {4 * seconds:.0f} s",
+                "capacity, pictures/s": capacity,
+                "statuses": ", ".join(f"{status}: {count}" for status, count in statuses(samples).items()),
+                "503 with Retry-After": all("retry-after" in s.headers for s in samples if s.status == 503),
+                "answered, share of saturation": rate(samples, 2.0) / rate(saturated, 2.0),
+                "memory before, GB": rest / 1e9,
+                "memory after, GB": service.memory_bytes() / 1e9,
+                "p95 of answered, s": quantile(samples, 0.95),
+            }
+        ]
+    return rows
+
+
+def deadline(seconds: float) -> list[Row]:
+    """Twice as many requests as can be answered, each with a deadline of 3 s."""
+    with running(precision="bf16") as service:
+        requests = requests_for(STYLE)
+        closed(service.address, requests, CLIENTS, 5)
+        saturated = closed(service.address, requests, CLIENTS, seconds)
+        capacity = rate(saturated, 2.0) / (sum(r.megapixels for r in requests) / COUNT)
+        hurried = [Request(f"{r.target}&deadline_ms=3000", r.body, r.megapixels) for r in requests]
+        samples = opened(service.address, hurried, 2 * capacity, 2 * seconds)
+        in_time = [s for s in samples if s.status == 200 and s.seconds <= 3.0]
+    return [
+        {
+            "": f"2 x, deadline 3 s, {2 * seconds:.0f} s",
+            "capacity, MP/s": rate(saturated, 2.0),
+            "in time, MP/s": rate(in_time, 2.0),
+            "share of capacity": rate(in_time, 2.0) / rate(saturated, 2.0),
+            "share of answered in time": len(in_time) / sum(s.status == 200 for s in samples),
+            "statuses": ", ".join(f"{status}: {count}" for status, count in statuses(samples).items()),
+        }
+    ]
+
+
+SCENARIOS: Mapping[str, Callable[[float], list[Row]]] = {
+    "saturation": saturation,
+    "memory": memory,
+    "fairness": fairness,
+    "overload": overload,
+    "deadline": deadline,
+}
+
+
+def main() -> None:
+    """Run the scenarios that are named, or all."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("scenarios", nargs="*", default=list(SCENARIOS))
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--json", type=Path, default=ROOT / "out" / "engine.json")
+    parser.add_argument("--results", type=Path)
+    parser.add_argument("--background")
+    options = parser.parse_args()
+    if options.background:
+        background(options.background)
+        return
+    found = json.loads(options.json.read_text()) if options.json.exists() else {}
+    for name in options.scenarios:
+        found[name] = {"machine": machine(), "rows": SCENARIOS[name](options.seconds)}
+        print(f"\n{SCENARIOS[name].__doc__}\n\n{table(found[name]['rows'])}")
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(found, indent=1))
+    if options.results:
+        write_section(options.results, "benchmarks/engine.py", document(found))
+
+
+def document(found: dict[str, dict[str, object]]) -> str:
+    """The section of docs/results.md."""
+    where = next(iter(found.values()))["machine"]
+    lines = [
+        "## The engine under load",
+        "",
+        f"`python benchmarks/engine.py --results docs/results.md`, {where}. The clients run on the same machine.",
+        "",
+    ]
+    for name, scenario in SCENARIOS.items():
+        if name in found:
+            lines += [f"**{name.capitalize()}.** {scenario.__doc__}", "", table(found[name]["rows"]), ""]
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """This one, in words."""
+    found = this_machine()
+    return f"{found.date}: {found.processor}, {found.threads} threads, torch {found.torch_version}, no GPU"
+
+
+def table(rows: list[Row]) -> str:
+    """As Markdown."""
+    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+    for row in rows:
+        cells = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _bare(key: str, seconds: float, least: float, most: float, kind: str) -> float:
+    command = [sys.executable, "benchmarks/bare.py", key, str(seconds), str(least), str(most), *kind.split()]
+    return float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+
+def _stage(sample: Sample, stage: str) -> float:
+    timings = dict(entry.split(";dur=") for entry in sample.headers["server-timing"].split(", "))
+    return float(timings[stage]) / 1000
+
+
+def _metric(service: Service, name: str) -> float:
+    text = httpx.get(f"{service.address}/metrics", trust_env=False).text
+    return float(next(line.split()[1] for line in text.splitlines() if line.startswith(f"{name} ")))
+
+
+if __name__ == "__main__":
+    main()
