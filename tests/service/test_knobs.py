@@ -14,9 +14,10 @@ from nets.pixels import from_network, to_network
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from service.app import create_app
 from service.compose import keep_colors, overlay, resize
-from service.deep import png_bits, read
+from service.deep import read
 from service.knobs import Enlarging, Stylizing
 from service.loaded import MOST_BLENDS
+from service.png import bits as png_bits
 from service.recipe import resolve
 from service.registry import load_registry
 from service.settings import Settings
