@@ -94,7 +94,7 @@ def encode(pictures: list[NDArray[np.unsignedinteger]], kind: Format, wrapping: 
         case "webp":
             options |= {"quality": wrapping.quality, "method": _WEBP_METHOD}
         case "avif":
-            options |= {"quality": wrapping.quality, "speed": _AVIF_SPEED}
+            options |= {"quality": wrapping.quality, "speed": _AVIF_SPEED, "max_threads": 1}
             options |= {"subsampling": _subsampling(wrapping)} if images[0].mode != "L" else {}
     if len(images) > 1:
         return animation.write(images, list(wrapping.milliseconds), wrapping.plays, kind, options)
