@@ -33,8 +33,8 @@ class Raster:
     def in_colour(self) -> "Raster":
         """Grey as RGB; the others as they are.
 
-        For the first picture of a GIF whose palette is the 256 greys in order. (If a later one has a palette of its own,
-        Pillow 13 reads it in wrong colours.)
+        For the first picture of a GIF whose palette is the 256 greys in order. (If a later one has a palette of its
+        own, Pillow 13 reads it in wrong colours.)
         """
         if self.space != "GRAY":
             return self
