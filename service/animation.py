@@ -75,7 +75,7 @@ def _saved(images: list[Image.Image], milliseconds: Sequence[float], kind: Forma
 def _with_palette(image: Image.Image) -> Image.Image:
     """A palette of its own for each frame, dithered; what is less than half opaque becomes transparent."""
     colours = image.convert("RGB")
-    palette = colours.quantize(_GIF_COLOURS, Image.Quantize.MEDIANCUT)
+    palette = colours.quantize(_GIF_COLOURS, Image.Quantize.FASTOCTREE)  # median cut takes far longer
     answer = colours.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
     if image.mode in {"RGBA", "LA"}:
         hidden = image.getchannel("A").point([255] * _OPAQUE_FROM + [0] * (256 - _OPAQUE_FROM))
