@@ -42,24 +42,29 @@ def saturation(seconds: float) -> list[Row]:
     rows: list[Row] = []
     for target, key in KEYS.items():
         bare = {kind: [_bare(key, seconds / 2, *SIZES[target], kind)] for kind in ("", "eager")}
-        with running(precision="bf16") as service:
-            requests = requests_for(target)
-            closed(service.address, requests, CLIENTS, seconds / 3)
-            samples = closed(service.address, requests, CLIENTS, seconds)
+        served = {device: _saturated(target, device, seconds) for device in ("cpu", "cpu,cpu")}
         for kind, rates in bare.items():
             rates.append(_bare(key, seconds / 2, *SIZES[target], kind))
-        served, alone, eager = rate(samples, 2.0), sum(bare[""]) / 2, sum(bare["eager"]) / 2
-        rows.append(
+        alone, eager = sum(bare[""]) / 2, sum(bare["eager"]) / 2
+        rows += [
             {
-                "": key,
-                "service, MP/s": served,
+                "": f"{key}, `IMPASTO_DEVICE={device}`",
+                "service, MP/s": rate(samples, 2.0),
                 "bare loop, MP/s": alone,
-                "share": served / alone,
+                "share": rate(samples, 2.0) / alone,
                 "plain `net(x)`, bf16, MP/s": eager,
                 "p95, s": quantile(samples, 0.95),
             }
-        )
+            for device, samples in served.items()
+        ]
     return rows
+
+
+def _saturated(target: str, device: str, seconds: float) -> list[Sample]:
+    with running(precision="bf16", device=device) as service:
+        requests = requests_for(target)
+        closed(service.address, requests, CLIENTS, seconds / 3)
+        return closed(service.address, requests, CLIENTS, seconds)
 
 
 def memory(_seconds: float) -> list[Row]:

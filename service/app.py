@@ -27,17 +27,19 @@ from service.registry import Registry
 from service.rendering import Renderer
 from service.routes import admin, operations, transform
 from service.settings import Settings, read_admin_key
+from service.threads import permitted_threads
 
 
-def create_app(settings: Settings, registry: Registry) -> FastAPI:
+def create_app(settings: Settings, registry: Registry, threads: int | None = None) -> FastAPI:
     """A service over the models of `registry`; it takes pictures once its lifespan has begun.
 
-    Raises StartupError where the settings ask for a device that is not there, or for a key that cannot be read.
+    threads: CPU threads of the devices together; None for as many as there may be. Raises StartupError where the
+    settings ask for a device that is not there, or for a key that cannot be read.
     """
     warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow goes on after a warning
     admin_key = read_admin_key(settings)
     metrics = Metrics(CollectorRegistry())
-    engine = Engine(settings, metrics)
+    engine = Engine(settings, metrics, threads or permitted_threads())
     admission = Admission(
         settings.max_requests,
         settings.max_pixels_in_flight,

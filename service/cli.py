@@ -17,6 +17,7 @@ from service.errors import StartupError
 from service.logs import configure_logs
 from service.registry import Registry, registry_of
 from service.settings import Settings, read_settings
+from service.threads import reserve_threads
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +50,16 @@ def serve_or_exit(**overrides: object) -> None:
         settings = read_settings(**overrides)
         configure_logs(settings.log_level)
         log.info("settings", extra={"settings": settings.model_dump(mode="json")})
-        run(settings, registry_of(settings))
+        threads = reserve_threads()
+        run(settings, registry_of(settings), threads)
     except StartupError as error:
         typer.echo(f"impasto: {error}", err=True)
         sys.exit(2)
 
 
-def run(settings: Settings, registry: Registry) -> None:
+def run(settings: Settings, registry: Registry, threads: int | None = None) -> None:
     """Serve `registry` until a signal; exit codes as docs/operations.md has them. Raises StartupError."""
-    application = create_app(settings, registry)
+    application = create_app(settings, registry, threads)
     config = uvicorn.Config(
         application,
         host=settings.host,

@@ -1,7 +1,6 @@
 """Which devices compute, in which precision, and what a batch is worth on them. Measured at start where it must be."""
 
 import logging
-import os
 import time
 from typing import Literal
 
@@ -11,7 +10,6 @@ from torch import nn
 from nets.bands import finish
 from nets.pixels import Picture
 from nets.stepwise import compute, seeded_picture
-from service.cgroup import permitted_cpus
 from service.errors import StartupError
 from service.worker import Precision
 
@@ -38,14 +36,6 @@ def choose_devices(asked: str) -> list[torch.device]:
     if len({device.type for device in devices}) > 1:
         raise StartupError(f"IMPASTO_DEVICE={asked}: expected devices of one kind, for they share one precision")
     return devices
-
-
-def keep_to_permitted_cpus() -> None:
-    """Compute with no more threads than the container may use CPUs: more of them wait for each other, throttled."""
-    permitted = permitted_cpus()
-    if permitted is not None and permitted < torch.get_num_threads() and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(permitted)
-        log.info("threads limited to the container's CPUs", extra={"threads": permitted})
 
 
 def memory_bytes(device: torch.device) -> int:

@@ -15,7 +15,6 @@ from service.cost import CostModel
 from service.device import (
     choose_devices,
     choose_precision,
-    keep_to_permitted_cpus,
     memory_bytes,
     refuse_precision,
     worthwhile_batch_pixels,
@@ -25,6 +24,7 @@ from service.metrics import Metrics
 from service.model import Model
 from service.scheduler import Scheduler
 from service.settings import Settings
+from service.threads import in_a_thread_of_its_own, leave_threads
 from service.worker import Precision, Worker
 
 _MOST_ITEMS = 8
@@ -36,10 +36,14 @@ WARM_UP_SIDES_PX = (64, 192)
 class Engine:
     """One worker per device before one queue. `fatal` is why a device is lost, once one is."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        """Choose the devices; raises StartupError where there is none such, or none of that precision."""
+    def __init__(self, settings: Settings, metrics: Metrics, threads: int) -> None:
+        """Choose the devices; raises StartupError where there is none such, or none of that precision.
+
+        threads: CPU threads of the convolutions, shared by the devices.
+        """
         self._settings = settings
         self.devices = choose_devices(settings.device)
+        self._threads = max(1, threads // len(self.devices))  # a pool for each worker, but no more threads than CPUs
         refuse_precision(settings.precision, self.devices[0])
         self.precision: Precision = "fp32"
         self.fatal: str | None = None
@@ -57,7 +61,7 @@ class Engine:
 
     async def start(self, on_fatal: Callable[[], None]) -> None:
         """Settle the precision and what a batch is worth; begin to compute. on_fatal: called on the event loop."""
-        await asyncio.to_thread(self._measure)
+        await asyncio.to_thread(in_a_thread_of_its_own, self._threads, self._measure)
         loop = asyncio.get_running_loop()
 
         def lost(reason: str) -> None:
@@ -65,10 +69,12 @@ class Engine:
             loop.call_soon_threadsafe(on_fatal)
 
         self._workers = [
-            Worker(device, self.precision, self.scheduler, self.costs, self.limits, lost) for device in self.devices
+            Worker(device, self.precision, self._threads, self.scheduler, self.costs, self.limits, lost)
+            for device in self.devices
         ]
         for worker in self._workers:
             worker.start()
+        leave_threads()
 
     @property
     def alive(self) -> bool:
@@ -86,7 +92,6 @@ class Engine:
 
     def _measure(self) -> None:
         """On networks of the bundled ones' shape, whatever is served: it is the device that is measured."""
-        keep_to_permitted_cpus()
         nets: dict[Task, nn.Module] = {
             "stylize": StyleTransferNet(StyleTransferConfig(width=16)).eval(),
             "upscale": SuperResolutionNet(SuperResolutionConfig(width=48, residual_blocks=6)).eval(),

@@ -23,6 +23,7 @@ from service.errors import InferenceError, UnavailableError
 from service.jobs import Limits
 from service.memory import give_back
 from service.scheduler import Batch, Piece, Scheduler
+from service.threads import claim_threads
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +53,14 @@ class Worker:
         self,
         device: torch.device,
         precision: Precision,
+        threads: int,
         scheduler: Scheduler,
         costs: CostModel,
         limits: Limits,
         on_fatal: Callable[[str], None],
     ) -> None:
-        self.device, self.precision = device, precision
+        self.device, self.precision, self._threads = device, precision, threads
+        self._ready = threading.Event()
         self._scheduler, self._costs, self._limits, self._on_fatal = scheduler, costs, limits, on_fatal
         self._nets: weakref.WeakKeyDictionary[nn.Module, nn.Module] = weakref.WeakKeyDictionary()
         self._placed: weakref.WeakSet[nn.Module] = weakref.WeakSet()
@@ -65,8 +68,9 @@ class Worker:
         self._thread = threading.Thread(target=self._serve, name=f"worker-{device}", daemon=True)
 
     def start(self) -> None:
-        """Begin to take batches."""
+        """Begin to take batches, with `threads` of the CPU."""
         self._thread.start()
+        self._ready.wait()
 
     @property
     def alive(self) -> bool:
@@ -80,6 +84,8 @@ class Worker:
 
     def _serve(self) -> None:
         given_back = time.monotonic()
+        claim_threads(self._threads)
+        self._ready.set()
         try:
             while (batch := self._scheduler.take()) is not None:
                 self._compute(batch)

@@ -1,0 +1,57 @@
+"""torch's threads belong to those who compute: the devices' own threads. Everybody else has one.
+
+GNU OpenMP keeps a pool for every thread that has once computed with several. Where all pools together have more threads
+than there are CPUs, it sends each of them to sleep at every barrier, and a network has hundreds: because the main
+thread had verified a checkpoint, styles took 1.4 times as long (docs/decisions/0007-the-engine.md).
+"""
+
+import os
+import threading
+from collections.abc import Callable
+
+import torch
+
+from service.cgroup import permitted_cpus
+
+
+def permitted_threads() -> int:
+    """How many threads the devices may have: torch's own number, or the CPUs of the container where those are fewer."""
+    count, permitted = torch.get_num_threads(), permitted_cpus()
+    return count if permitted is None or "OMP_NUM_THREADS" in os.environ else min(count, permitted)
+
+
+def reserve_threads() -> int:
+    """From here on, this thread and those that come later compute with one. Returns how many the devices may have."""
+    count = permitted_threads()
+    leave_threads()
+    return count
+
+
+def claim_threads(count: int) -> None:
+    """Compute with so many in the calling thread. `leave_threads` must follow, in another one."""
+    torch.set_num_threads(count)
+    torch.get_num_threads()  # a thread takes the number in force when it first asks, which must be now
+
+
+def leave_threads() -> None:
+    """This thread, and those that come later, compute with one; who has claimed more keeps it."""
+    torch.set_num_threads(1)
+
+
+def in_a_thread_of_its_own(count: int, work: Callable[[], None]) -> None:
+    """Run `work` with so many threads, which are gone when it is done. An error of it is raised here."""
+    errors: list[Exception] = []
+
+    def run() -> None:
+        claim_threads(count)
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  # raised again below
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="measuring")
+    thread.start()
+    thread.join()
+    leave_threads()
+    if errors:
+        raise errors[0]
