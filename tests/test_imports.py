@@ -24,7 +24,7 @@ assert os.listdir() == []
 """
 
 
-@pytest.mark.parametrize("package", ["nets", "service", "trainer"])
+@pytest.mark.parametrize("package", ["impasto", "nets", "service", "trainer"])
 def test_importing_a_package_does_nothing(package, tmp_path):
     environment = {"PATH": "", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(tmp_path)}
     command = [sys.executable, "-c", PROBE.format(package=package)]
