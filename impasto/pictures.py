@@ -1,4 +1,4 @@
-"""What a caller calls a picture -> bytes that the service reads, and back. Pillow is loaded by its owner, or not at all."""
+"""What a caller calls a picture -> bytes that the service reads, and back. Pillow is the caller's to have."""
 
 import io
 import os

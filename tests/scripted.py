@@ -23,7 +23,7 @@ def problem(status: int, code: str, detail: str = "no", **more: object) -> bytes
 
 
 class Scripted:
-    """Gives the answers of `script` one by one, and the last one for ever. `requests`: what was asked, head and body."""
+    """Gives the answers of `script` one by one, the last one for ever. `requests`: what was asked, head and body."""
 
     def __init__(self, script: list[bytes]) -> None:
         self.script, self.requests, self._lock = list(script), [], threading.Lock()

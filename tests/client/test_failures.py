@@ -101,7 +101,7 @@ def test_nothing_listens(connect):
 def test_a_silent_server_is_not_asked_twice(connect):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
         client = connect(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.1, retries=AT_ONCE)
-        with pytest.raises(impasto.ServiceTimeoutError, match="said nothing for 0.1 s"):
+        with pytest.raises(impasto.ServiceTimeoutError, match=r"said nothing for 0\.1 s"):
             client.stylize(PICTURE, style="mosaic")
         with pytest.raises(impasto.DeadlineError) as caught:
             client.stylize(PICTURE, style="mosaic", deadline=0.05)
@@ -145,11 +145,11 @@ def test_waits():
     assert wait(5, full()) == {None}
     assert 7 <= min(wait(1, full(Retry_After=7))) < max(wait(4, full(Retry_After=7))) <= 10.5
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
-    assert 15 < min(wait(1, full(429, Retry_After=soon)))
+    assert min(wait(1, full(429, Retry_After=soon))) > 15
     past = format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True)
     assert wait(1, full(Retry_After=past)) == {0}
     assert wait(1, full(Retry_After=61)) == {None}
-    assert 1 <= min(wait(1, full(Retry_After="soon")))
+    assert min(wait(1, full(Retry_After="soon"))) >= 1
     assert wait(1, full(400)) == wait(1, full(404)) == wait(1, full(500)) == wait(1, full(504)) == {None}
     assert wait(1, httpx.ReadTimeout("slow")) == wait(1, httpx.UnsupportedProtocol("what")) == {None}
     assert None not in wait(1, httpx.ConnectError("refused")) | wait(1, httpx.RemoteProtocolError("cut"))

@@ -92,7 +92,7 @@ def test_the_client_has_every_knob_of_the_service(route, first, kind):
 
 
 def test_a_knob_that_there_is_not_is_an_error_of_the_caller(connect, address):
-    with pytest.raises(TypeError, match="there is no knob 'strenght'; there are .*strength"):
+    with pytest.raises(TypeError, match=r"there is no knob 'strenght'; there are .*strength"):
         connect(address).stylize(encoded(picture()), style="mosaic", strenght=1)
 
 
