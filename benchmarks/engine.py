@@ -24,7 +24,8 @@ from trainer.sections import write_section
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNT, CLIENTS = 24, 8
-STYLE, UPSCALE = "/stylize?style=mosaic&format=jpeg", "/upscale?factor=4&format=jpeg"
+STYLE, UPSCALE = "/stylize?style=mosaic&stroke=off&format=jpeg", "/upscale?factor=4&format=jpeg"
+STROKES = "/stylize?style=mosaic&stroke=auto&format=jpeg"
 SIZES = {STYLE: (0.05, 1.3), UPSCALE: (0.02, 0.3)}
 KEYS = {STYLE: "stylize/mosaic", UPSCALE: "upscale/x4"}
 Row = dict[str, str | float]
@@ -66,6 +67,7 @@ def memory(_seconds: float) -> list[Row]:
     for target, (width, height) in (
         (STYLE, (577, 433)),
         (STYLE, (4000, 3000)),
+        (STROKES, (4000, 3000)),
         (UPSCALE, (1633, 1225)),
     ):
         with running(precision="bf16") as service:
@@ -79,7 +81,7 @@ def memory(_seconds: float) -> list[Row]:
             assert {sample.status for sample in samples} == {200}, statuses(samples)
             rows.append(
                 {
-                    "": f"`{target.partition('&')[0]}`, {width} x {height}",
+                    "": f"`{target.removesuffix('&format=jpeg')}`, {width} x {height}",
                     "at rest, GB": rest / 1e9,
                     "peak, GB": service.memory_bytes("VmHWM") / 1e9,
                     "forward, s": forward,

@@ -37,7 +37,8 @@ def upload(pictures: list[Picture], device: torch.device | str = "cpu") -> Tenso
             raise ValueError(f"expected one depth, got {pictures[0].dtype} and {picture.dtype}")
     only = pictures[0]
     alone = len(pictures) == 1 and only.flags.c_contiguous and only.flags.writeable  # what torch takes without a copy
-    stacked = torch.from_numpy(only[None] if alone else np.stack(pictures))
+    # Not only[None]: numpy gives that axis a stride of 0, with which torch does not know channels_last.
+    stacked = torch.from_numpy(only).unsqueeze(0) if alone else torch.from_numpy(np.stack(pictures))
     if torch.device(device).type == "cuda":
         return stacked.pin_memory().to(device, non_blocking=True)
     return stacked.to(device)

@@ -12,19 +12,23 @@ from nets.pixels import Picture, from_network, to_network
 BAND_PIXELS = 65_536
 """Pixels of a layer between two pauses: what fits in the caches of two CPU cores, measured (docs/performance.md)."""
 
+_GPU_BAND_PIXELS = 2**22
+"""On a GPU, enough to fill it. Not measured."""
+
 _BATCHED_FROM_PIXELS = 1024
 """Below about 512 pixels in all, a CPU's convolution takes another algorithm, which adds up in another order: a small
 picture in a batch would get another picture's last bit."""
 
 
 def compute(
-    net: nn.Module, pictures: list[Picture], device: torch.device, band_pixels: int = BAND_PIXELS
+    net: nn.Module, pictures: list[Picture], device: torch.device, band_pixels: int | None = None
 ) -> Steps[list[Picture | Exception]]:
     """One answer or error per picture, in order: (H, W, 3), uint8 or uint16, all of one size and depth -> (sH, sW, 3).
 
     In bands where the network is one of those that are known; else as a whole, without a pause. An upscaler's answer
-    is bit for bit the same in whatever company; a style's, on a CPU.
+    is bit for bit the same in whatever company; a style's, on a CPU. band_pixels: None for what suits the device.
     """
+    band_pixels = band_pixels or suitable_band_pixels(device)
     height, width = pictures[0].shape[:2]
     alone = len(pictures) == 1 or device.type == "cpu"  # for instance norm, a batch gains nothing on a CPU
     if can_paint(net, height, width) and alone:
@@ -43,6 +47,11 @@ def compute(
             answers += yield from enlarge(net, [picture], device, band_pixels)
         return answers
     return _whole(net, pictures, device)
+
+
+def suitable_band_pixels(device: torch.device) -> int:
+    """Pixels of a layer between two pauses."""
+    return BAND_PIXELS if device.type == "cpu" else _GPU_BAND_PIXELS
 
 
 def _whole(net: nn.Module, pictures: list[Picture], device: torch.device) -> list[Picture | Exception]:

@@ -1,7 +1,7 @@
 """Serves checkpoints over HTTP. One request travels:
 
     ASGI messages --body--> bytes --admission--> permit in requests
-        --recipe--> networks and shares --decode.measure (codec thread)--> height, width --etag--> 304, or one of the cache
+        --recipe--> networks, shares --decode.measure (codec thread)--> height, width --etag--> 304, or a kept answer
         --recipe.sizes--> sizes on the way --admission--> permit in pixels, deadline
         --decode (codec thread)--> uint8 or uint16 (H, W, 3)
         --rendering (event loop)--> job: a picture, cut into windows --scheduler--> batch of windows

@@ -81,9 +81,13 @@ class Profile:
         return _applied(self._backward(), pixels, "RGB")
 
     def lost(self, pixels: Picture, srgb: Picture) -> NDArray[np.signedinteger] | None:
-        """What of `pixels` does not come back from `srgb`: the difference, (H, W, 3); None where there is none."""
-        kind = np.int16 if pixels.dtype == np.uint8 else np.int32
-        difference = pixels.astype(kind) - self.from_srgb(srgb).astype(kind)
+        """What of `pixels` does not come back from `srgb`: the difference, (H, W, 3); None where there is none.
+
+        One level of eight bits is what rounding does, and is left.
+        """
+        kind, level = (np.int16, 1) if pixels.dtype == np.uint8 else (np.int32, 0)
+        difference = np.subtract(pixels, self.from_srgb(srgb), dtype=kind)
+        difference[np.abs(difference) <= level] = 0
         return difference if difference.any() else None
 
     def _backward(self) -> ImageCms.ImageCmsTransform:

@@ -16,7 +16,7 @@ from torch import nn
 from nets.bands import Steps
 from nets.painting import can_paint, paint
 from nets.pixels import Picture
-from nets.stepwise import compute
+from nets.stepwise import compute, suitable_band_pixels
 from nets.tiling import cut
 from service.cost import CostModel
 from service.errors import InferenceError, UnavailableError
@@ -153,7 +153,7 @@ class Worker:
         net = self._on_device(batch.model.net)
         if not can_paint(net, *smaller.shape[:2]):
             raise InferenceError("the reduced picture is too small for this network")
-        painted, seconds = self._run(batch, paint(net, smaller, self.device, band_pixels=65_536))
+        painted, seconds = self._run(batch, paint(net, smaller, self.device, suitable_band_pixels(self.device)))
         self._scheduler.reduced(piece, painted.statistics, seconds)
 
     def _run(self, batch: Batch, steps: Steps[Answer]) -> tuple[Answer, float]:
@@ -197,7 +197,9 @@ def _tile(net: nn.Module, piece: Piece, picture: Picture, device: torch.device) 
     assert isinstance(statistics, list)
     if not can_paint(net, *picture.shape[:2]):
         return [InferenceError("a tile is too small for this network")]
-    painted = yield from paint(net, picture, device, 65_536, statistics, (window.top, window.left))
+    painted = yield from paint(
+        net, picture, device, suitable_band_pixels(device), statistics, (window.top, window.left)
+    )
     return [painted.picture]
 
 

@@ -42,3 +42,11 @@ def test_the_callers_picture_is_not_touched():
     pixels = np.full((3, 3, 3), 7, np.uint8)
     to_network([pixels])
     assert (pixels == 7).all()
+
+
+def test_a_picture_that_is_not_copied_has_the_same_layout_as_one_that_is():
+    picture = np.zeros((6, 10, 3), np.uint8)
+    fixed = picture.copy()
+    fixed.flags.writeable = False  # which torch does not take as it is
+    alone, copied, several = (to_network(pictures) for pictures in ([picture], [fixed], [picture, picture]))
+    assert alone.stride() == copied.stride() == several.stride()
