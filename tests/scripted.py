@@ -9,6 +9,9 @@ from contextlib import contextmanager
 HANG_UP = b""
 """Close the connection when the request has come, and say nothing."""
 
+SILENCE = b"silence"
+"""Say nothing, and keep the connection until the other side closes it."""
+
 
 def answer(status: int, body: bytes, kind: str = "image/png", **headers: object) -> bytes:
     lines = [f"HTTP/1.1 {status} Whatever", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
@@ -58,7 +61,10 @@ class Scripted:
             with self._lock:
                 said = self.script.pop(0) if len(self.script) > 1 else self.script[0]
                 self.requests.append((head.decode(), body))
-            connection.sendall(said)
+            if said is SILENCE:
+                connection.recv(1)
+            else:
+                connection.sendall(said)
 
 
 @contextmanager
