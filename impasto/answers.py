@@ -1,8 +1,10 @@
 """What comes back: a painting, or what the service has."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -46,6 +48,10 @@ class Painting(bytes):
         painting.milliseconds = {name: float(ms) for name, ms in _STAGE.findall(headers.get("server-timing", ""))}
         painting.request_id, painting.headers = headers.get("x-request-id"), headers
         return painting
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the bytes to a file, which is theirs whatever its ending says."""
+        Path(path).write_bytes(self)
 
     def image(self) -> "Image":
         """As an image of Pillow's, which must be installed."""

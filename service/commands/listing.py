@@ -2,7 +2,7 @@
 
 import json as json_module
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,17 +45,18 @@ class _ServerBook:
     """What a server has."""
 
     def __init__(self, url: str) -> None:
-        self._client = Client(url, retries=Retries(attempts=3))
+        self._url = url
 
     def summary(self) -> dict[str, Any]:
-        try:
-            return self._client.models().raw
-        except ImpastoError as error:
-            raise refusal_of(error) from error
+        return self._ask(lambda client: client.models().raw)
 
     def card(self, task: str, name: str) -> dict[str, Any]:
+        return self._ask(lambda client: client.card(task, name))
+
+    def _ask(self, question: Callable[[Client], dict[str, Any]]) -> dict[str, Any]:
         try:
-            return self._client.card(task, name)
+            with Client(self._url, retries=Retries(attempts=3)) as client:
+                return question(client)
         except ImpastoError as error:
             raise refusal_of(error) from error
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 import service
 from service.app import create_app
 from service.commands.painters import Order, Painted, RefusedError, is_everywhere_wrong
+from service.device import choose_devices
 from service.errors import ImpastoError, OverloadedError, ParameterError, UnknownModelError
 from service.exchange import Answer, Asked
 from service.knobs import Enlarging, Stylizing, parse_stroke, parse_styles
@@ -59,7 +60,10 @@ def local_settings(checkpoints: Path | None, device: str | None, precision: str 
     limits = {name: value for name, value in _OWN_PICTURES.items() if name not in in_environment}
     if "checkpoints" not in in_environment:
         limits["checkpoints"] = bundled_checkpoints()
-    return read_settings(**options, **limits)
+    settings = read_settings(**options, **limits)
+    if "max_batch_items" in in_environment or choose_devices(settings.device)[0].type != "cpu":
+        return settings
+    return settings.model_copy(update={"max_batch_items": 1})  # to measure what a batch gains there takes seconds
 
 
 def bundled_checkpoints() -> Path:

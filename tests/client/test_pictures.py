@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import re
 import subprocess
 import sys
 import typing
@@ -35,6 +36,18 @@ def test_a_path_bytes_and_an_open_file_come_back_as_bytes(connect, address, tmp_
         assert answer.request_id == answer.headers["x-request-id"]
     assert decoded(answers[0]).shape == (40, 60, 3)
     assert answers[0].image().size == (60, 40)
+
+
+def test_the_three_lines_of_the_documentation(address, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo.jpg").write_bytes(encoded(picture(), "jpeg"))
+    (lines,) = re.findall(r"\A# .*?```python\n(.*?)```", (ROOT / "docs/client.md").read_text(), re.DOTALL)
+    assert len(lines.splitlines()) == 3
+    names = {}
+    exec(lines.replace("http://localhost:8000", address), names)
+    names["client"].close()
+    with Image.open("painted.jpg") as painted:
+        assert (painted.format, painted.size) == ("JPEG", (60, 40))
 
 
 def test_an_image_of_pillows_comes_back_as_one(connect, address):
