@@ -58,4 +58,4 @@ openapi: install
 # The exact versions of everything but torch's own CUDA packages, which torch pins itself.
 lock: install
 	$(PIP) freeze --exclude-editable | sed 's/+cu[0-9]*$$//; s/+cpu$$//' \
-		| grep -vE '^(nvidia-|cuda-|triton|setuptools|pip|wheel)' > requirements.lock
+		| grep -vE '^(nvidia-|cuda-|triton=|setuptools|pip|wheel)' > requirements.lock
