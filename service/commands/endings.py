@@ -49,6 +49,7 @@ def run_until_signal(work: Coroutine[Any, Any, None]) -> int | None:
 
         def cancel(number: int) -> None:
             caught.append(number)
+            loop.remove_signal_handler(number)  # the next one ends the process at once
             task.cancel()
 
         loop = asyncio.get_running_loop()

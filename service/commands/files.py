@@ -3,7 +3,7 @@
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 STANDARD = "-"
@@ -14,10 +14,18 @@ _PICTURE_SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Source:
-    """A picture to read. path: None for standard input. below: its folder within the one that was named."""
+    """A picture to read. path: None for standard input, whose bytes are `data` once they were read.
+
+    below: its folder within the one that was named.
+    """
 
     path: Path | None
     below: Path = Path()
+    data: bytes = field(default=b"", repr=False)
+
+    def read(self) -> bytes:
+        """Its bytes. Raises OSError."""
+        return self.data if self.path is None else self.path.read_bytes()
 
     @property
     def name(self) -> str:

@@ -31,7 +31,7 @@ def models(
 ) -> None:
     """List the styles and factors, and the checkpoint files that are refused; or show one model's card."""
     with plainly():
-        book = _ServerBook(server) if server is not None else _FolderBook(checkpoints)
+        book = _ServerBook(server) if server else _FolderBook(checkpoints)
         summary = book.summary()
         if name is None:
             _print_json(summary) if json else _print_summary(summary)

@@ -13,7 +13,7 @@ import service
 from service.app import create_app
 from service.commands.painters import Order, Painted, RefusedError, is_everywhere_wrong
 from service.device import choose_devices
-from service.errors import ImpastoError, OverloadedError, ParameterError, UnknownModelError
+from service.errors import ImpastoError, OverloadedError, UnavailableError
 from service.exchange import Answer, Asked
 from service.knobs import Enlarging, Stylizing, parse_stroke, parse_styles
 from service.pipeline import Pipeline
@@ -108,10 +108,8 @@ def asked_of(order: Order) -> Asked:
 
 def refusal_of(error: ImpastoError) -> RefusedError:
     """What the engine raised, as the command line tells it."""
-    everywhere = isinstance(error, ParameterError | UnknownModelError)
-    return RefusedError(
-        error.code, error.detail, everywhere and is_everywhere_wrong(error.code, error.facts.get("parameter"))
-    )
+    everywhere = isinstance(error, UnavailableError) or is_everywhere_wrong(error.code, error.facts.get("parameter"))
+    return RefusedError(error.code, error.detail, everywhere)
 
 
 def registry_in(settings: Settings) -> Registry:

@@ -12,7 +12,7 @@ from service.commands import options
 from service.commands.endings import FAILED, plainly, run_until_signal
 from service.commands.files import STANDARD, find
 from service.commands.painters import Order, Painter, server_painter
-from service.commands.plan import PlanError, format_of, is_one_file, plan
+from service.commands.plan import Errand, PlanError, format_of, is_one_file, plan
 from service.commands.report import Report
 from service.commands.run import Run, StopError
 from service.commands.writing import refuse_unwritable
@@ -30,7 +30,7 @@ class _Place:
     precision: str | None
 
     def painter(self, order: Order) -> AbstractAsyncContextManager[Painter]:
-        if self.server is not None:
+        if self.server:
             return server_painter(self.server, order)
         from service.commands import local  # noqa: PLC0415  # torch takes seconds, and a server needs none here
 
@@ -132,12 +132,15 @@ def _do(pictures: Sequence[str], order: Order, place: _Place, ways: _Ways) -> No
             order = replace(order, knobs={**order.knobs, "format": kind})
         leave_out = Path(out) if out is not None and to_file else None
         sources = list(find(pictures, ways.recursive, leave_out))
+        if len(sources) > 1 and one_file:
+            raise PlanError(f"-o {out} is the name of one file, and there are {len(sources)} pictures: name a folder")
         if not sources:
             hint = "" if ways.recursive else "; --recursive looks into folders in it too"
             raise PlanError(f"no pictures in {', '.join(pictures)}{hint}")
         errands = plan(sources, out, one_file)
         if leave_out is not None:
             refuse_unwritable(leave_out.parent if one_file else leave_out)
+        errands = [_with_input(errand) for errand in errands]
         report = Report(len(errands), ways.as_json, ways.quiet)
         stopped: list[str] = []
 
@@ -155,6 +158,13 @@ def _do(pictures: Sequence[str], order: Order, place: _Place, ways: _Ways) -> No
         raise typer.Exit(128 + signal)
     if report.failures:
         raise typer.Exit(FAILED)
+
+
+def _with_input(errand: Errand) -> Errand:
+    """Standard input, read here and not in the loop: it may take for ever, and a signal must still end it."""
+    if errand.source.path is not None:
+        return errand
+    return replace(errand, source=replace(errand.source, data=sys.stdin.buffer.read()))
 
 
 def _out(pictures: Sequence[str], ways: _Ways) -> str | None:

@@ -15,6 +15,7 @@ _ENDINGS: Mapping[Format, frozenset[str]] = {
     "avif": frozenset({".avif", ".avifs"}),
     "gif": frozenset({".gif"}),
 }
+_ALL_ENDINGS = frozenset().union(*_ENDINGS.values())
 _ANSWERS: Mapping[str, tuple[Format, ...]] = {
     "jpeg": ("jpeg",),
     "png": ("png",),
@@ -78,8 +79,13 @@ def format_of(out: str) -> Format | None:
 
 def is_one_file(named: Sequence[str], out: str) -> bool:
     """Whether `out` is the file for one picture, rather than a folder."""
-    one = len(named) == 1 and not Path(named[0]).is_dir()
-    return one and not Path(out).is_dir() and not out.endswith(("/", "\\")) and bool(Path(out).suffix)
+    folder = Path(out).is_dir() or out.endswith(("/", "\\")) or not Path(out).suffix
+    return not folder and (Path(out).suffix.lower() in _ALL_ENDINGS or is_one(named))
+
+
+def is_one(named: Sequence[str]) -> bool:
+    """Whether it is one file that is named."""
+    return len(named) == 1 and not Path(named[0]).is_dir()
 
 
 def plan(sources: Sequence[Source], out: str | None, one_file: bool) -> list[Errand]:

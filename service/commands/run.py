@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import sys
 import time
 from collections.abc import Iterator, Sequence
 
@@ -74,8 +73,7 @@ class Run:
 
 
 def _read(errand: Errand) -> bytes:
-    path = errand.source.path
-    data = sys.stdin.buffer.read() if path is None else path.read_bytes()
+    data = errand.source.read()
     if not data:
         raise RefusedError("invalid_body", "it is empty; expected an image")
     return data

@@ -123,6 +123,11 @@ def test_the_service_is_told_the_deadline_and_no_try_goes_beyond_it(connect):
         assert int(httpx.URL(server.requests[1][0].split()[1]).params["deadline_ms"]) <= 2_000
 
 
+def test_a_file_that_is_too_large_is_told_though_the_service_does_not_read_it(connect, address):
+    with pytest.raises(impasto.BodyTooLargeError, match="expected at most 200000"):
+        connect(address).stylize(bytes(50_000_000), style="mosaic")
+
+
 def test_the_services_own_deadline(connect, address):
     large = encoded(picture(190, 200))
     with pytest.raises(impasto.DeadlineError) as caught:

@@ -40,8 +40,9 @@ def test_a_missing_file_is_told_and_the_others_are_done(invoked, address, three,
 MISUSE = [
     (["a.png"], "where should the answers go?"),
     (["a.png", "-o", "a.xyz"], ".xyz is no format that can be written"),
-    (["a.png", "b.png", "-o", "a.png"], "-o a.png is a file; expected a folder for 2 pictures"),
+    (["a.png", "b.png", "-o", "file"], "-o file is a file; expected a folder for 2 pictures"),
     (["a.png", "b.png", "-o", "-"], "standard output takes one picture, and there are 2"),
+    (["a.png", "b.png", "-o", "new.png"], "-o new.png is the name of one file, and there are 2 pictures"),
     (["empty", "-o", "out"], "no pictures in empty; --recursive"),
     (["a.png", "-o", "a.png/out"], "Not a directory"),
     (["a.png", "-o", "-", "--json"], "--json and the picture would share standard output"),
@@ -54,6 +55,7 @@ MISUSE = [
 def test_what_makes_no_sense_is_said_at_once(invoked, tmp_path, arguments, message):
     (tmp_path / "a.png").write_bytes(PICTURE)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
     result = invoked("upscale", *arguments, *([] if "--factor" in arguments else ["--factor", "2"]))
     assert result.returncode == 2
     assert message in result.stderr.decode()
@@ -165,6 +167,17 @@ def test_a_signal_while_this_machine_works(checkpoints, tmp_path):
     for path in (tmp_path / "out").iterdir():  # whatever was finished while it ended is whole too
         with Image.open(path) as image:
             image.load()
+
+
+def test_a_signal_while_it_waits_for_standard_input(checkpoints, tmp_path):
+    command = [*PROGRAM, "stylize", "-", "--style", "mosaic", "-o", "out", "--server", "http://127.0.0.1:1"]
+    options = {"cwd": tmp_path, "env": environment(checkpoints), "stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **options) as process:
+        while not (tmp_path / "out").exists():  # made just before
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert b"Traceback" not in process.stderr.read()
 
 
 def test_a_reader_that_has_had_enough(checkpoints, tmp_path):
