@@ -7,7 +7,7 @@
         --rendering (event loop)--> job: a picture, cut into windows --scheduler--> batch of windows
         --worker (one thread per device)--> one answer or error per window
         --compose (its own threads)--> resized, blended
-        --encode (codec thread)--> bytes --> response
+        --restore, encode (codec thread)--> bytes --> response
 
 `pipeline` joins the stages, which know nothing of each other; `app` builds them. `engine` holds what the devices need,
 `registry` the networks. Importing this package loads nothing.

@@ -58,6 +58,8 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         made_by=lambda: (version("impasto"), engine.precision, settings.max_whole_pixels),
     )
 
+    metrics.ready.set_function(lambda: float(admission.open and engine.alive))
+
     def close() -> None:
         admission.open = False
 

@@ -63,6 +63,8 @@ def decode(data: bytes, header: Header, reading: Reading) -> Decoded:
         icc = image.info.get("icc_profile") or None
         kept = metadata.collect(image) if reading.metadata == "keep" else None
         shown = list(_rasters(data, image, header, reading))
+        if len({raster.space for raster, _ in shown}) > 1:  # of a GIF's first frame, Pillow says when it is grey
+            shown = [(raster.in_colour(), milliseconds) for raster, milliseconds in shown]
         times = plays(image)
         colours = Colours(shown[0][0], icc, reading)
         done = []
@@ -141,7 +143,7 @@ def _count(data: bytes, image: Image.Image, kind: Source, max_frames: int) -> in
         case "gif":
             return hazards.gif_frames(data, max_frames + 1)
         case "tiff":
-            return len(tiff.pages(data))
+            return tiff.page_count(data)
         case "jpeg" | "bmp":  # what a JPEG has besides are previews of itself
             return 1
     return getattr(image, "n_frames", 1) - int(getattr(image, "default_image", False))

@@ -9,6 +9,8 @@ import pytest
 import pyvips
 from PIL import Image
 
+from service.encode import Wrapping, encode
+from service.errors import TooManyPixelsError
 from tests.conftest import decoded, encoded, picture
 from tests.files import DISPLAY_P3, animation, frames_of, png16, rgb_profile, tiff16
 from tests.service.test_bad_input import refused
@@ -202,3 +204,10 @@ def test_what_is_not_taken_is_named(plain, data, looks_like):
     problem = refused(plain.post("/upscale?factor=2", content=data), 415, "unsupported_image")
     assert problem["value"] == looks_like
     assert "image/tiff" in problem["expected"]
+
+
+@pytest.mark.soak
+def test_a_webp_that_is_too_rich_for_its_size_is_refused():
+    noise = np.random.default_rng(0).integers(0, 256, (880, 880, 3), dtype=np.uint8)
+    with pytest.raises(TooManyPixelsError, match="too rich in detail, for a WebP of quality 100"):
+        encode([np.tile(noise, (8, 8, 1))], "webp", Wrapping(100))
