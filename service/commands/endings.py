@@ -23,9 +23,7 @@ def plainly() -> Iterator[None]:
     """Turn what the user can mend into a line on standard error and exit code 2."""
     try:
         yield
-    except (StartupError, PlanError, RefusedError, ValueError) as error:
-        if isinstance(error, ValueError) and type(error) is not ValueError:
-            raise
+    except (StartupError, PlanError, RefusedError) as error:
         typer.echo(f"impasto: {error}", err=True)
         sys.exit(MISUSED)
     except KeyboardInterrupt:

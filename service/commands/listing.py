@@ -12,7 +12,7 @@ import typer
 from impasto import Client, ImpastoError, Retries
 from service.commands import options
 from service.commands.endings import plainly
-from service.commands.painters import RefusedError, refusal_of
+from service.commands.painters import RefusedError, refusal_of, refuse_no_address
 
 _TASKS = ("stylize", "upscale")
 _VERSION_CHARACTERS = 19
@@ -45,6 +45,7 @@ class _ServerBook:
     """What a server has."""
 
     def __init__(self, url: str) -> None:
+        refuse_no_address(url)
         self._url = url
 
     def summary(self) -> dict[str, Any]:

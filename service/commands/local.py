@@ -47,8 +47,12 @@ class LocalPainter:
                 await asyncio.sleep(_FULL_SECONDS)
             except ImpastoError as error:
                 raise refusal_of(error) from error
+            except Exception as error:  # as over HTTP, where it would be this request's alone
+                detail = f"an error that we did not foresee: {type(error).__name__}: {error}"
+                raise RefusedError("internal", detail) from error
         assert isinstance(answer, Answer)
-        model = ", ".join(name for name, _ in answer.sources) or "none"
+        shares = [name if share is None else f"{name};share={share:.3g}" for name, share in answer.sources]
+        model = ", ".join(shares) or "none"
         return Painted(answer.body, answer.format, model, answer.exact, answer.milliseconds)
 
 

@@ -19,6 +19,7 @@ from impasto import (
     UnauthorizedError,
     UnknownModelError,
 )
+from impasto.address import base_of
 from service.formats import Format
 
 _EVERY_TIME = (
@@ -101,7 +102,8 @@ class ServerPainter:
 
 @asynccontextmanager
 async def server_painter(url: str, order: Order) -> AsyncIterator[Painter]:
-    """Through the client. Raises RefusedError where nothing listens there, and ValueError where `url` is no address."""
+    """Through the client. Raises RefusedError where `url` is no address, or nothing listens there."""
+    refuse_no_address(url)
     async with AsyncClient(url, retries=Retries(attempts=2, first_seconds=0.2)) as first:
         try:
             await first.models()
@@ -111,6 +113,14 @@ async def server_painter(url: str, order: Order) -> AsyncIterator[Painter]:
             pass  # it is there, and a picture's own answer will say more
     async with AsyncClient(url) as client:
         yield ServerPainter(client, order)
+
+
+def refuse_no_address(url: str) -> None:
+    """Raise RefusedError where `url` is no address."""
+    try:
+        base_of(url)
+    except ValueError as error:
+        raise RefusedError("invalid_address", str(error), everything=True) from error
 
 
 def refusal_of(error: ImpastoError) -> RefusedError:

@@ -126,20 +126,19 @@ def _given(knobs: Mapping[str, object]) -> dict[str, object]:
 def _do(pictures: Sequence[str], order: Order, place: _Place, ways: _Ways) -> None:
     with plainly():
         out = _out(pictures, ways)
-        to_file = out is not None and out != STANDARD
-        one_file = out is not None and out != STANDARD and is_one_file(pictures, out)
-        if out is not None and one_file and order.format is None and (kind := format_of(out)):
+        place_out = None if out in {None, STANDARD} else Path(str(out))
+        one_file = place_out is not None and is_one_file(pictures, str(out))
+        if one_file and order.format is None and (kind := format_of(str(out))):
             order = replace(order, knobs={**order.knobs, "format": kind})
-        leave_out = Path(out) if out is not None and to_file else None
-        sources = list(find(pictures, ways.recursive, leave_out))
+        sources = list(find(pictures, ways.recursive, place_out))
         if len(sources) > 1 and one_file:
             raise PlanError(f"-o {out} is the name of one file, and there are {len(sources)} pictures: name a folder")
         if not sources:
             hint = "" if ways.recursive else "; --recursive looks into folders in it too"
             raise PlanError(f"no pictures in {', '.join(pictures)}{hint}")
         errands = plan(sources, out, one_file)
-        if leave_out is not None:
-            refuse_unwritable(leave_out.parent if one_file else leave_out)
+        if place_out is not None:
+            refuse_unwritable(place_out.parent if one_file else place_out)
         errands = [_with_input(errand) for errand in errands]
         report = Report(len(errands), ways.as_json, ways.quiet)
         stopped: list[str] = []

@@ -63,6 +63,15 @@ def test_what_makes_no_sense_is_said_at_once(invoked, tmp_path, arguments, messa
     assert (tmp_path / "a.png").read_bytes() == PICTURE
 
 
+def test_here_a_knob_that_makes_no_sense_is_called_by_its_option(invoked, tmp_path):
+    (tmp_path / "a.png").write_bytes(PICTURE)
+    result = invoked("stylize", "a.png", "--style", "mosaic", "--stroke", "big", "-o", "out")
+    assert (result.returncode, result.stderr) == (
+        2,
+        b"impasto: --stroke is 'big'; expected auto, off, or a number from 1 to 8\n",
+    )
+
+
 def test_here_what_is_not_served_is_said_with_what_is(impasto, tmp_path):
     (tmp_path / "a.png").write_bytes(PICTURE)
     result = impasto("stylize", "a.png", "--style", "mosiac", "-o", "out")
