@@ -58,7 +58,7 @@ openapi: install
 # The exact versions of everything but torch's own CUDA packages, which torch pins itself.
 lock: install
 	$(PIP) freeze --exclude-editable | sed 's/+cu[0-9]*$$//; s/+cpu$$//' \
-		| grep -vE '^(nvidia-|cuda-|triton|setuptools|pip|wheel)' > requirements.lock
+		| grep -vE '^(nvidia-|cuda-|triton=|setuptools|pip|wheel)' > requirements.lock
 
 # What tests/deploy checks manifests and images with: kubectl, kubernetes-validate, checkov, hadolint, shellcheck, and npm's
 # kubernetes-models. promtool comes with the system's Prometheus (Debian: apt install prometheus).

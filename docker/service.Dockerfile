@@ -16,6 +16,7 @@ COPY pyproject.toml requirements.lock ./
 COPY docker/install.sh docker/
 RUN --mount=type=cache,target=/root/.cache/pip sh docker/install.sh torch
 COPY README.md LICENSE ./
+COPY impasto/ impasto/
 COPY nets/ nets/
 COPY service/ service/
 COPY trainer/ trainer/
@@ -25,7 +26,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/impasto/bin/pip install --quiet --no-deps --no-compile . \
     && rm -r /opt/impasto/lib/python3*/site-packages/trainer /opt/impasto/bin/impasto-train
 WORKDIR /
-RUN sh /src/docker/install.sh slim 'import service.cli'
+RUN sh /src/docker/install.sh slim 'import service.cli, service.serving'
 
 FROM ${BASE}
 ARG VERSION=0.1.0

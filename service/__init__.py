@@ -9,6 +9,9 @@
         --compose (its own threads)--> resized, blended
         --restore, encode (codec thread)--> bytes --> response
 
+Who has pixels already (`routes.inference`) goes by `pixel_path`. `commands` is the command line: the same stages
+without HTTP, or a server through the client.
+
 `pipeline` joins the stages, which know nothing of each other; `app` builds them. `engine` holds what the devices need,
 `registry` the networks. Importing this package loads nothing.
 """

@@ -23,9 +23,10 @@ from service.metrics import Metrics
 from service.middleware import RequestContext
 from service.openapi import describe
 from service.pipeline import Pipeline
+from service.pixel_path import PixelPath
 from service.registry import Registry
 from service.rendering import Renderer
-from service.routes import admin, operations, transform
+from service.routes import admin, inference, operations, transform
 from service.settings import Settings, read_admin_key
 from service.threads import permitted_threads
 
@@ -89,9 +90,11 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
     app.state.settings, app.state.registry, app.state.metrics = settings, registry, metrics
     app.state.admission, app.state.engine, app.state.pipeline, app.state.warm = admission, engine, pipeline, False
     app.state.admin_key = admin_key
+    app.state.pixel_path = PixelPath(settings, registry, admission, renderer, metrics)
     app.include_router(transform.router)
     app.include_router(admin.router)
     app.include_router(operations.router)
+    app.include_router(inference.router)
     app.add_middleware(AllMethods, router=app.router)
     add_cors(app, settings.cors_origins)
     app.add_middleware(RequestContext, metrics=metrics)

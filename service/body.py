@@ -29,17 +29,34 @@ async def read_picture(request: Request, max_bytes: int) -> Upload:
     Raises BodyTooLargeError as soon as more than `max_bytes` are announced or have come, and BodyError for a form or
     an object that is not whole, has no field `image`, or has others that nobody reads.
     """
+    _refuse_announced(request, max_bytes)
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == FORM:
+        try:
+            return await _read_form(request, max_bytes)
+        except ClientDisconnect as error:
+            raise _left() from error
+    data = await read_body(request, max_bytes)
+    return Upload(await asyncio.to_thread(picture_of, data) if content_type == JSON else data)
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The body, whatever it is. Raises BodyTooLargeError as `read_picture` does, and BodyError where it is cut."""
+    _refuse_announced(request, max_bytes)
+    try:
+        return b"".join([chunk async for chunk in _counted(request, max_bytes)])
+    except ClientDisconnect as error:
+        raise _left() from error
+
+
+def _refuse_announced(request: Request, max_bytes: int) -> None:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_bytes:
         raise _too_large(f"{shown(announced)} bytes are announced", max_bytes)
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    try:
-        if content_type == FORM:
-            return await _read_form(request, max_bytes)
-        data = b"".join([chunk async for chunk in _counted(request, max_bytes)])
-    except ClientDisconnect as error:
-        raise BodyError("the client left before the body was whole") from error
-    return Upload(await asyncio.to_thread(picture_of, data) if content_type == JSON else data)
+
+
+def _left() -> BodyError:
+    return BodyError("the client left before the body was whole")
 
 
 async def _counted(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:

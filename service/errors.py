@@ -31,6 +31,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 PROBLEM_JSON = "application/problem+json"
+INFERENCE_PROTOCOL = "/v2"
 _SHOWN_CHARACTERS = 200
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content", 499: "Client Closed Request"}
 """What HTTPStatus does not know, or calls otherwise from one Python to the next."""
@@ -158,7 +159,9 @@ def shown(value: object) -> str:
 def problem(
     request: Request, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None, **facts: Any
 ) -> JSONResponse:
-    """The answer that says no."""
+    """The answer that says no; under /v2 in the form of the Open Inference Protocol."""
+    if request.url.path == INFERENCE_PROTOCOL or request.url.path.startswith(f"{INFERENCE_PROTOCOL}/"):
+        return JSONResponse({"error": detail}, status, dict(headers or {}))
     content = problem_content(
         status, code, detail=detail, request_id=request.scope.get("state", {}).get("request_id"), **facts
     )

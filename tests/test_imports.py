@@ -24,7 +24,7 @@ assert os.listdir() == []
 """
 
 
-@pytest.mark.parametrize("package", ["nets", "service", "trainer"])
+@pytest.mark.parametrize("package", ["impasto", "nets", "service", "trainer"])
 def test_importing_a_package_does_nothing(package, tmp_path):
     environment = {"PATH": "", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(tmp_path)}
     command = [sys.executable, "-c", PROBE.format(package=package)]
@@ -33,6 +33,7 @@ def test_importing_a_package_does_nothing(package, tmp_path):
 
 
 def test_the_service_needs_nothing_of_the_trainer():
-    probe = "import service.cli, sys; print([m for m in sys.modules if m.split('.')[0] in ('torchvision', 'trainer')])"
+    modules = "service.cli, service.serving, service.commands.local"
+    probe = f"import {modules}, sys; print([m for m in sys.modules if m.split('.')[0] in ('torchvision', 'trainer')])"
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
     assert result.stdout.strip() == "[]"

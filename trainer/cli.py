@@ -11,7 +11,7 @@ from nets.checkpoint import CheckpointError
 from trainer.commands import measure, train
 from trainer.errors import TrainerError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 for command in (
     train.style,
     train.upscale,

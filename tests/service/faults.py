@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from service.app import create_app
-from service.cli import run
 from service.errors import StartupError
 from service.registry import load_registry, registry_of
+from service.serving import run
 from service.settings import Settings, read_settings
 from tests.conftest import running
 

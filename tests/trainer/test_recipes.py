@@ -119,6 +119,12 @@ def test_a_style_is_trained_resumed_and_served(
 
     published = invoke("publish", straight, "--to", tmp_path / "served")
     assert "published" in published.output
+    told = json.loads(invoke("publish", straight, "--to", tmp_path / "served", "--json").stdout)
+    assert told == {"published": [str(tmp_path / "served/stylize/checks.safetensors")]}
+    arguments = style_arguments(style_config, photographs, vgg16_file, straight, "--json")  # is done: only tells
+    (line,) = invoke(*arguments).stdout.splitlines()
+    assert json.loads(line)["metrics"][0]["iteration"] == 12
+    assert json.loads(line)["checkpoint"] == str(straight / "checkpoints/stylize/checks.safetensors")
     assert list(load_registry(tmp_path / "served").models) == ["stylize/checks"]
 
 
@@ -155,6 +161,10 @@ def test_an_upscaler_learns_and_its_child_starts_from_it(photographs, tmp_path):
     scores = invoke("evaluate", parent, "--data", photographs, "--no-perceptual").output.splitlines()
     assert scores[-1].split()[:2] == ["mean", "x2"]
     assert float(scores[-1].split()[2]) > float(scores[-2].split()[2]) - 1.0  # beside bicubic
+    told = json.loads(invoke("evaluate", parent, "--data", photographs, "--no-perceptual", "--json").stdout)
+    assert list(told) == ["bicubic", "x2"]
+    assert f"{told['x2'][-1]['psnr']:.2f}" == scores[-1].split()[2]
+    assert (told["x2"][-1]["image"], told["x2"][-1]["lpips"]) == ("mean", None)
 
     config.write_text(UPSCALE.replace("factor = 2", "factor = 4").replace('"x2"', '"x4"').replace("= 60", "= 1"))
     invoke("upscale", config, "--data", photographs, "--run", tmp_path / "child", "--parent", parent)

@@ -1,5 +1,6 @@
 """`evaluate`, `gatys`, `compare` and `report`."""
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from nets.pixels import from_network
 from nets.super_resolution import SuperResolutionConfig
 from trainer import comparison, findings
 from trainer.baselines import gatys as baseline
-from trainer.commands.options import Vgg16, style_image_of
+from trainer.commands.options import Json, Vgg16, say_json, style_image_of
 from trainer.config import StyleRecipe, read_recipe
 from trainer.data import list_photographs, read_style_image
 from trainer.errors import TrainerError
@@ -50,6 +51,7 @@ def evaluate(
     longest_px: Annotated[
         int, typer.Option("--longest", min=16, help="Styles: photographs are reduced to this.")
     ] = 256,
+    as_json: Json = False,
 ) -> None:
     """Print how good a checkpoint is on each image of a folder, and the mean.
 
@@ -58,11 +60,14 @@ def evaluate(
     loaded = load(checkpoint)
     if isinstance(loaded.config, SuperResolutionConfig):
         _evaluate_upscaler(
-            loaded, loaded.config.factor, data, PerceptualDistance(load_vgg16(vgg16)) if perceptual else None
+            loaded, loaded.config.factor, data, PerceptualDistance(load_vgg16(vgg16)) if perceptual else None, as_json
         )
         return
     objective = objective_of(loaded, load_loss_network(vgg16), style_image_of(loaded, _CONFIGS))
     scores = score_style(loaded, objective, data, longest_px)
+    if as_json:
+        say_json({"model": loaded.card.name, "scores": [{**asdict(score), "total": score.total} for score in scores]})
+        return
     typer.echo(f"{'image':24} {'total':>8} " + " ".join(f"{name:>8}" for name in scores[0].terms))
     for score in scores:
         typer.echo(f"{score.image[:24]:24} {score.total:8.3f} " + " ".join(f"{v:8.3f}" for v in score.terms.values()))
@@ -78,12 +83,16 @@ def gatys(
     short_side_px: Annotated[int, typer.Option("--size", min=16, help="Short side of the answer.")] = 256,
     start: Annotated[StartFrom, typer.Option("--start", help="What L-BFGS starts from.")] = StartFrom.noise,
     vgg16: Vgg16 = None,
+    as_json: Json = False,
 ) -> None:
     """Paint one picture as Gatys et al. do: L-BFGS on its pixels, with the losses of a recipe."""
     recipe = read_recipe(config, StyleRecipe)
     objective = StyleObjective(load_loss_network(vgg16), recipe.loss, read_style_image(style, recipe.data.style_px))
     result = baseline.optimise(objective, read_style_image(content, short_side_px), iterations, start.value)
     Image.fromarray(from_network(result.picture)[0]).save(out)
+    if as_json:
+        say_json({"out": out, "objective": result.objective, "seconds": result.seconds})
+        return
     typer.echo(
         f"{out}: objective {result.objective[0]:.3f} -> {result.objective[-1]:.3f} in {result.seconds[-1]:.1f} s"
     )
@@ -160,9 +169,15 @@ def _keep(out: Path, part: findings.Upscaling | findings.Styles | findings.Speed
     typer.echo(f"figures {findings.write_part(out, part)}")
 
 
-def _evaluate_upscaler(loaded: Checkpoint, factor: int, data: Path, distance: PerceptualDistance | None) -> None:
-    typer.echo(f"{'image':24} {'method':12} {'PSNR dB':>8} {'SSIM':>7} {'LPIPS':>7} {'relu2_2':>8}")
+def _evaluate_upscaler(
+    loaded: Checkpoint, factor: int, data: Path, distance: PerceptualDistance | None, as_json: bool
+) -> None:
     columns = [score_upscaling(enlarge, data, factor, distance) for enlarge in (bicubic(factor), enlarger(loaded))]
+    if as_json:
+        names = "bicubic", loaded.card.name
+        say_json({name: [asdict(score) for score in column] for name, column in zip(names, columns, strict=True)})
+        return
+    typer.echo(f"{'image':24} {'method':12} {'PSNR dB':>8} {'SSIM':>7} {'LPIPS':>7} {'relu2_2':>8}")
     for pair in zip(*columns, strict=True):
         for method, score in zip(("bicubic", loaded.card.name), pair, strict=True):
             lpips = "-" if score.lpips is None else f"{score.lpips:.4f}"

@@ -1,10 +1,11 @@
 """The options that several commands share, and the finding of style images."""
 
 import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +28,7 @@ Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that d
 StyleImage = Annotated[
     Path | None, typer.Option("--style", exists=True, dir_okay=False, help="Style image, instead of the recipe's.")
 ]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, instead of lines for people.")]
 
 
 DEFAULT_WORKERS = max(1, min(8, (os.cpu_count() or 1) // 2))
@@ -63,3 +65,9 @@ def style_image_of(checkpoint: Checkpoint, config_folder: Path) -> Path:
 def _style_folders(first: Sequence[Path]) -> list[Path]:
     named = os.environ.get(STYLES_VARIABLE)
     return [*first, *([Path(named)] if named else [])]
+
+
+def say_json(document: Mapping[str, Any]) -> None:
+    """Print a document for programs, on one line; figures that are not finite are null, as JSON has none such."""
+    text = json.dumps(document, default=str, ensure_ascii=False)
+    typer.echo(json.dumps(json.loads(text, parse_constant=lambda _: None), ensure_ascii=False))

@@ -10,12 +10,14 @@ from trainer.commands.options import (
     Config,
     Data,
     Iterations,
+    Json,
     Parent,
     RunFolder,
     StyleImage,
     Vgg16,
     Workers,
     find_style_image,
+    say_json,
 )
 from trainer.config import Recipe, StyleRecipe, UpscaleRecipe, read_recipe
 from trainer.data import count_skipped
@@ -35,6 +37,7 @@ def style(
     parent: Parent = None,
     iterations: Iterations = None,
     workers: Workers = DEFAULT_WORKERS,
+    as_json: Json = False,
 ) -> None:
     """Train a style; run it again to go on where it stopped."""
     recipe = _with_options(read_recipe(config, StyleRecipe), parent, iterations)
@@ -47,7 +50,7 @@ def style(
             processes,
             workers,
         )
-        _say_done(processes, style_transfer.train(recipe, inputs, directory), directory)
+        _say_done(processes, style_transfer.train(recipe, inputs, directory), directory, as_json)
 
 
 def upscale(
@@ -61,6 +64,7 @@ def upscale(
     validation: Annotated[
         Path | None, typer.Option("--validation", help="Folder of test images whose PSNR is logged along the way.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Train an upscaling factor; run it again to go on where it stopped."""
     recipe = _with_options(read_recipe(config, UpscaleRecipe), parent, iterations)
@@ -68,7 +72,7 @@ def upscale(
     with joined() as processes:
         weights = load_vgg16(vgg16) if recipe.loss.feature_weight or recipe.loss.lpips_weight else None
         inputs = super_resolution.Inputs(data, weights, processes, workers, validation)
-        _say_done(processes, super_resolution.train(recipe, inputs, directory), directory)
+        _say_done(processes, super_resolution.train(recipe, inputs, directory), directory, as_json)
 
 
 def publish(
@@ -76,9 +80,14 @@ def publish(
     to: Annotated[Path, typer.Option("--to", help="The model repository that the service reads.")] = Path(
         "checkpoints"
     ),
+    as_json: Json = False,
 ) -> None:
     """Copy a run's checkpoint, verified, to where the service looks for it."""
-    for path in publish_checkpoints(Run(run), to):
+    published = publish_checkpoints(Run(run), to)
+    if as_json:
+        say_json({"published": published})
+        return
+    for path in published:
         typer.echo(f"published {path}")
 
 
@@ -87,8 +96,12 @@ def _with_options(recipe: Recipe, parent: Path | None, iterations: int | None) -
     return recipe.model_copy(update=changes)
 
 
-def _say_done(processes: Processes, checkpoint: Path, run: Run) -> None:
+def _say_done(processes: Processes, checkpoint: Path, run: Run, as_json: bool) -> None:
     if not processes.main:
+        return
+    if as_json:
+        facts = {"run": run.directory, "checkpoint": checkpoint, "skipped_photographs": count_skipped(run.skipped)}
+        say_json({**facts, "metrics": run.metrics()[-1:]})
         return
     if skipped := count_skipped(run.skipped):
         typer.echo(f"{skipped} photographs could not be read and were skipped: {run.skipped} says which and why")

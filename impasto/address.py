@@ -1,0 +1,35 @@
+"""Where the service is, and what every call says of its sender."""
+
+import os
+from collections.abc import Mapping
+
+import httpx
+
+from impasto.requests import user_agent
+
+SERVER_VARIABLE = "IMPASTO_SERVER"
+DEFAULT_URL = "http://localhost:8000"
+DEFAULT_TIMEOUT_SECONDS = 120.0
+
+
+def base_of(url: str | None) -> str:
+    """The address without a slash at its end. Raises ValueError for what is none."""
+    given = url if url is not None else os.environ.get(SERVER_VARIABLE) or DEFAULT_URL
+    expected = f"expected an address such as {DEFAULT_URL}"
+    try:
+        parsed = httpx.URL(given)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{given!r} is no address ({error}); {expected}") from error
+    if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.query or parsed.fragment:
+        raise ValueError(f"{given!r} is no address of a service; {expected}")
+    return given.rstrip("/")
+
+
+def headers_of(given: Mapping[str, str] | None) -> dict[str, str]:
+    """What is sent with every call; the caller's own go before."""
+    return {"User-Agent": user_agent(), "Content-Type": "application/octet-stream", **(given or {})}
+
+
+def is_ready(came: httpx.Response | httpx.RequestError | None) -> bool:
+    """Whether that is what a service says that takes pictures."""
+    return isinstance(came, httpx.Response) and came.status_code == httpx.codes.OK

@@ -1,0 +1,85 @@
+"""What a caller calls a picture -> bytes that the service reads, and back. Pillow is the caller's to have."""
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeGuard
+
+from impasto.errors import PictureError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+"""A path, the bytes of an image file, or a file opened for reading bytes."""
+
+_AS_PNG = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16", "I;16B", "I;16L"})
+_AS_TIFF = frozenset({"CMYK"})
+_AS_RGB = frozenset({"YCbCr", "LAB", "HSV", "RGBX"})
+_AS_RGBA = frozenset({"RGBa", "La"})
+
+
+def is_image(picture: object) -> "TypeGuard[Image]":
+    """Whether it is one of Pillow's. Where nobody has loaded Pillow, it is not."""
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(picture, pillow.Image)
+
+
+def content_of(picture: "Source | Image") -> bytes:
+    """The bytes to send. Raises PictureError, and OSError for a file that cannot be read."""
+    if is_image(picture):
+        return _encoded(picture)
+    if isinstance(picture, bytes | bytearray | memoryview):
+        data = bytes(picture)
+    elif isinstance(picture, str | os.PathLike):
+        data = Path(picture).read_bytes()
+    elif hasattr(picture, "read"):
+        data = picture.read()
+    else:
+        kinds = "a path, bytes, a file opened for reading bytes, or an image of Pillow's"
+        raise TypeError(f"a picture of type {type(picture).__name__}; expected {kinds}")
+    if not isinstance(data, bytes):
+        raise TypeError(
+            f"the file gives {type(data).__name__}; expected one opened for reading bytes: open(path, 'rb')"
+        )
+    if not data:
+        raise PictureError(f"{name_of(picture)} is empty; expected an image")
+    return data
+
+
+def image_of(data: bytes) -> "Image":
+    """The answer as an image of Pillow's, with its pixels read."""
+    from PIL import Image  # noqa: PLC0415  # only who gives one of Pillow's, or asks for one, needs Pillow
+
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def name_of(picture: object) -> str:
+    """What messages call it."""
+    if isinstance(picture, str | os.PathLike):
+        return os.fspath(picture)
+    return str(getattr(picture, "filename", None) or getattr(picture, "name", None) or "the picture")
+
+
+def _encoded(image: "Image") -> bytes:
+    """Losslessly, upright, with its profile; of an animation the frame that it stands at."""
+    from PIL import ImageOps  # noqa: PLC0415
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode in _AS_RGB or image.mode in _AS_RGBA:
+        image = image.convert("RGB" if image.mode in _AS_RGB else "RGBA")
+    if image.mode not in _AS_PNG and image.mode not in _AS_TIFF:
+        raise PictureError(f"an image of mode {image.mode}; expected one of 8 or 16 bits: image.convert('RGB')")
+    options = {key: image.info[key] for key in ("icc_profile", "exif") if image.info.get(key)}
+    buffer = io.BytesIO()
+    try:
+        if image.mode in _AS_TIFF:
+            image.save(buffer, "TIFF", **options)
+        else:
+            image.save(buffer, "PNG", compress_level=1, **options)
+    except (ValueError, SystemError) as error:  # no pixels; Pillow's encoder says "tile cannot extend outside image"
+        raise PictureError(f"the image of {image.width} x {image.height} cannot be sent: {error}") from error
+    return buffer.getvalue()

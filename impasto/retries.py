@@ -1,0 +1,69 @@
+"""When a call that failed is made again, and after how long."""
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+_WORTH_ANOTHER_TRY = frozenset({429, 502, 503})
+_BROKEN_CONNECTION = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout, httpx.PoolTimeout)
+"""A service that answers too slowly is not among them: another try would only be more of what it has too much of."""
+
+_MOST_DOUBLINGS = 16
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How patient a client is. A painting changes nothing in the service, so that it may be asked for again.
+
+    attempts: at most, the first one included. first_seconds: before the second; then twice as long each time, up to
+    most_seconds. jitter: by what share a wait is lengthened at random, so that clients do not come back all at once.
+    patience_seconds: a Retry-After longer than this is not waited for.
+    """
+
+    attempts: int = 6
+    first_seconds: float = 0.5
+    most_seconds: float = 16.0
+    jitter: float = 0.25
+    patience_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError(f"attempts = {self.attempts}; expected 1 (never try again) or more")
+
+    def wait_seconds(self, attempt: int, failure: httpx.Response | httpx.RequestError) -> float | None:
+        """How long to wait after that many attempts, the last of which ended so; None: it is final.
+
+        Never shorter than the service's Retry-After.
+        """
+        if attempt >= self.attempts:
+            return None
+        if isinstance(failure, httpx.Response):
+            if failure.status_code not in _WORTH_ANOTHER_TRY:
+                return None
+            asked = retry_after_seconds(failure)
+        elif isinstance(failure, _BROKEN_CONNECTION):
+            asked = None
+        else:
+            return None
+        if asked is not None and asked > self.patience_seconds:
+            return None
+        doubled = self.first_seconds * 2 ** min(attempt - 1, _MOST_DOUBLINGS)
+        seconds = min(self.most_seconds, doubled) if asked is None else asked
+        return seconds * (1 + random.uniform(0, self.jitter))  # noqa: S311  # nobody gains by guessing it
+
+
+def retry_after_seconds(response: httpx.Response) -> float | None:
+    """The header Retry-After, in seconds or as a date; None where there is none that can be read."""
+    text = response.headers.get("retry-after", "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())

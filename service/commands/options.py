@@ -1,0 +1,78 @@
+"""The options that several commands share. The knobs have the names that they have in HTTP."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from impasto.address import SERVER_VARIABLE
+
+
+def _names(context: typer.Context, task: str) -> Iterator[str]:
+    """What the shell may complete: the checkpoints' file names, without reading them."""
+    folder = context.params.get("checkpoints") or Path("checkpoints")
+    yield from sorted(path.stem for path in (Path(folder) / task).glob("[!.]*.safetensors"))
+
+
+def complete_style(context: typer.Context, incomplete: str) -> list[str]:
+    """Styles that begin so."""
+    return [name for name in _names(context, "stylize") if name.startswith(incomplete)]
+
+
+def complete_model(context: typer.Context, incomplete: str) -> list[str]:
+    """Models that begin so: "stylize/mosaic"."""
+    names = [f"{task}/{name}" for task in ("stylize", "upscale") for name in _names(context, task)]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+Pictures = Annotated[
+    list[str], typer.Argument(metavar="IN...", help="Files, folders, quoted patterns; - is standard input.")
+]
+Out = Annotated[
+    str | None,
+    typer.Option("--out", "-o", metavar="OUT", help="A folder; for one picture a file, whose ending is its format; -."),
+]
+Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Folders in folders too; OUT gets the same.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do again what is done; by default it is skipped.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what failed.")]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, max=32, help="Pictures at once; default 2, with a server 4.")
+]
+
+Server = Annotated[
+    str | None,
+    typer.Option("--server", envvar=SERVER_VARIABLE, metavar="URL", help="A running service; else this machine works."),
+]
+Checkpoints = Annotated[Path | None, typer.Option(help="Folder of checkpoints.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Precision = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")]
+
+Format = Annotated[
+    Literal["jpeg", "png", "webp", "avif", "gif"] | None,
+    typer.Option("--format", help="Of the answer; default: OUT's ending, else the picture's own."),
+]
+Quality = Annotated[int | None, typer.Option(min=1, max=100, help="Of a JPEG, WebP or AVIF.")]
+Profile = Annotated[
+    Literal["keep", "srgb"] | None, typer.Option(help="keep: the picture's own colour profile; srgb: converted.")
+]
+Metadata = Annotated[
+    Literal["strip", "keep"] | None, typer.Option(help="keep: EXIF, XMP and comments, as far as the format can.")
+]
+
+Style = Annotated[
+    str,
+    typer.Option(
+        "--style",
+        help="A style, or up to four: mosaic:0.7,wave:0.3.",
+        autocompletion=complete_style,
+        show_default=False,
+    ),
+]
+Strength = Annotated[float | None, typer.Option(min=0, max=1, help="0: the photograph, 1 (default): the style.")]
+PreserveColor = Annotated[bool | None, typer.Option(help="Keep the photograph's colours.")]
+Stroke = Annotated[str | None, typer.Option(help="auto (default), off, or 1 to 8: how many times larger strokes are.")]
+MaxSide = Annotated[int | None, typer.Option(min=16, max=100_000, help="The answer's longest side, at most.")]
+Factor = Annotated[float, typer.Option("--factor", min=1, max=8, help="Of each side; any number.", show_default=False)]
+Detail = Annotated[float | None, typer.Option(min=0, max=1, help="0 (default): faithful; 1: sharper to the eye.")]

@@ -1,0 +1,49 @@
+"""Files that are whole or not there."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+_LONGEST_PREFIX = 60
+_MODE = 0o666
+
+
+def write(path: Path | None, data: bytes) -> None:
+    """Write `data` to a file, or to standard output where it is None; folders are made. Raises OSError.
+
+    Until all of it is on the disk it has another name, and whatever interrupts it, that file goes.
+    """
+    if path is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(".part", f".{path.name[:_LONGEST_PREFIX]}.", path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(_MODE & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raise OSError where no file can be made in `folder`, which is made first: better known before an hour's work."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(".part", ".impasto.", folder)
+    os.close(handle)
+    Path(name).unlink()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

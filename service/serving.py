@@ -1,0 +1,94 @@
+"""A service as a process: settings and logs at its start, signals and exit codes at its end."""
+
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+
+import typer
+import uvicorn
+from fastapi import FastAPI
+
+from service.app import create_app
+from service.errors import StartupError
+from service.logs import configure_logs
+from service.registry import Registry, registry_of
+from service.settings import Settings, read_settings
+from service.threads import reserve_threads
+
+log = logging.getLogger(__name__)
+
+_DEVICE_LOST = 70
+
+
+def serve_or_exit(**overrides: object) -> None:
+    """Serve until SIGTERM or SIGINT; a wrong setting or no usable checkpoint is one line and exit code 2."""
+    try:
+        settings = read_settings(**overrides)
+        configure_logs(settings.log_level)
+        log.info("settings", extra={"settings": settings.model_dump(mode="json")})
+        threads = reserve_threads()
+        run(settings, registry_of(settings), threads)
+    except StartupError as error:
+        typer.echo(f"impasto: {error}", err=True)
+        sys.exit(2)
+
+
+def run(settings: Settings, registry: Registry, threads: int | None = None) -> None:
+    """Serve `registry` until a signal; exit codes as docs/operations.md has them. Raises StartupError."""
+    application = create_app(settings, registry, threads)
+    config = uvicorn.Config(
+        application,
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=settings.drain_seconds,
+    )
+    server = _Server(config, application, settings, registry)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn drains, then raises the signal again for whoever listened before: nobody, so that the exit code is 0.
+        signal.signal(number, lambda *_: None)
+    server.run()
+    if not server.started:
+        sys.exit(3)
+    if application.state.engine.fatal is not None:
+        typer.echo(f"impasto: the device is lost: {application.state.engine.fatal}", err=True)
+        sys.exit(_DEVICE_LOST)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which says where it listens, is unready from the first signal on, and ends when a device is lost."""
+
+    def __init__(self, config: uvicorn.Config, application: FastAPI, settings: Settings, registry: Registry) -> None:
+        super().__init__(config)
+        self._application, self._settings, self._registry = application, settings, registry
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            typer.echo(greeting(self._settings.host, port, self._registry))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._application.state.admission.open = False
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._application.state.engine.fatal is not None
+
+
+def greeting(host: str, port: int, registry: Registry) -> str:
+    """The address, and a curl line for each endpoint that has a model."""
+    address = f"http://{'localhost' if host in {'0.0.0.0', '127.0.0.1', '::'} else host}:{port}"  # noqa: S104
+    lines = [f"Impasto listens on {address} (docs: {address}/docs)"]
+    bundled = Path("docs/images/photographs/coffee.jpg")
+    photograph = bundled if bundled.exists() else "photo.jpg"
+    queries = [f"stylize?style={style}' -o out.jpg" for style in registry.names("stylize")[:1]]
+    factors = registry.factors()
+    middle = factors[len(factors) // 2 :][:1]  # the largest would make a poster of it
+    queries += [f"upscale?factor={factor}' -o large.jpg" for factor in middle]
+    return "\n".join([*lines, *(f"  curl -F image=@{photograph} '{address}/{query}" for query in queries)])

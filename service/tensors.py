@@ -1,0 +1,201 @@
+"""The Open Inference Protocol's messages: JSON, and after it, where the binary extension is used, the tensors' bytes.
+
+    body, length of its JSON --read--> Inference: one tensor, parameters, how the answer is wanted
+    Tensor --write--> body, length of its JSON
+
+https://github.com/kserve/open-inference-protocol; Triton's "binary tensor data extension".
+"""
+
+import base64
+import binascii
+import json
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.errors import BodyError, shown
+
+IMAGE, PIXELS = "image", "pixels"
+"""The two tensors that a request may have, one of them: encoded pictures, or uint8 RGB."""
+
+MOST_PICTURES = 16
+_LENGTH = struct.Struct("<I")
+_BINARY_SIZE, _BINARY_DATA = "binary_data_size", "binary_data"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """`image`: encoded pictures, as BYTES; `pixels`: uint8 (N, H, W, 3), as UINT8. shape: as the client has it."""
+
+    name: Literal["image", "pixels"]
+    shape: tuple[int, ...]
+    images: tuple[bytes, ...] = ()
+    pixels: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
+class Inference:
+    """A request. parameters: as they came. binary: whether the answer's tensor is to follow the JSON."""
+
+    tensor: Tensor
+    identity: str | None
+    parameters: Mapping[str, Any]
+    binary: bool
+
+
+class _Lenient(BaseModel):
+    """Clients add members of their own; they are for others to read."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _Input(_Lenient):
+    name: str
+    shape: list[int] = Field(max_length=4)
+    datatype: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    data: list[Any] | None = None
+
+
+class _Output(_Lenient):
+    name: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class _Request(_Lenient):
+    id: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    inputs: list[_Input] = Field(min_length=1, max_length=1)
+    outputs: list[_Output] = Field(default_factory=list, max_length=1)
+
+
+def read(body: bytes, json_bytes: str | None) -> Inference:
+    """Read a request's body. json_bytes: the header Inference-Header-Content-Length. Raises BodyError."""
+    end = _json_end(body, json_bytes)
+    try:
+        request = _Request.model_validate(json.loads(body[:end]))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the request"
+        raise BodyError(f"{shown(where)}: {shown(first['msg'])}") from error
+    except (ValueError, RecursionError) as error:
+        raise BodyError(f"the request is not JSON: {shown(error)}") from error
+    given = request.inputs[0]
+    output = request.outputs[0] if request.outputs else None
+    if output is not None and output.name != given.name:
+        raise BodyError(f"output {shown(output.name)!r} is not there; the output for {given.name!r} is {given.name!r}")
+    parameters = dict(request.parameters)
+    binary = bool(parameters.pop("binary_data_output", False))
+    if output is not None:
+        binary = bool(output.parameters.get(_BINARY_DATA, binary))
+    return Inference(_tensor(given, body[end:]), request.id, parameters, binary)
+
+
+def write(facts: dict[str, Any], tensor: Tensor, binary: bool) -> tuple[bytes, int | None]:
+    """The answer's body, and the length of its JSON where bytes follow it. facts: its other members."""
+    kind = "BYTES" if tensor.name == IMAGE else "UINT8"
+    output: dict[str, Any] = {"name": tensor.name, "datatype": kind, "shape": list(tensor.shape)}
+    after = b""
+    if binary:
+        after = _packed(tensor.images) if tensor.pixels is None else tensor.pixels.tobytes()
+        output["parameters"] = {_BINARY_SIZE: len(after)}
+    elif tensor.pixels is None:
+        output["data"] = [base64.b64encode(image).decode() for image in tensor.images]
+    else:
+        output["data"] = tensor.pixels.ravel().tolist()
+    text = json.dumps({**facts, "outputs": [output]}).encode()
+    return text + after, len(text) if binary else None
+
+
+def _json_end(body: bytes, json_bytes: str | None) -> int:
+    if json_bytes is None:
+        return len(body)
+    if not json_bytes.isdecimal() or int(json_bytes[:20]) > len(body):
+        raise BodyError(
+            f"Inference-Header-Content-Length is {shown(json_bytes)!r}; expected the bytes of JSON, at most {len(body)}"
+        )
+    return int(json_bytes)
+
+
+def _tensor(given: _Input, after: bytes) -> Tensor:
+    expected = {IMAGE: "BYTES", PIXELS: "UINT8"}
+    if given.name not in expected:
+        raise BodyError(f"input {shown(given.name)!r} is not there; expected {IMAGE!r} (BYTES) or {PIXELS!r} (UINT8)")
+    if given.datatype != expected[given.name]:
+        raise BodyError(f"input {given.name!r} is {shown(given.datatype)}; expected {expected[given.name]}")
+    size = given.parameters.get(_BINARY_SIZE)
+    if size is None and given.data is None:
+        raise BodyError(f"input {given.name!r} has neither data nor {_BINARY_SIZE}")
+    if size is not None and (given.data is not None or size != len(after)):
+        raise BodyError(f"{_BINARY_SIZE} is {shown(size)}, and {len(after)} bytes follow the JSON; expected as many")
+    if size is None and after:
+        raise BodyError(f"{len(after)} bytes follow the JSON, and no input has {_BINARY_SIZE}")
+    data = after if given.data is None else given.data
+    return _images(given.shape, data) if given.name == IMAGE else _pixels(given.shape, data)
+
+
+def _images(shape: list[int], data: bytes | list[Any]) -> Tensor:
+    if not shape or any(side < 1 for side in shape) or math.prod(shape) > MOST_PICTURES or len(shape) > 2:
+        raise BodyError(f"input 'image' has the shape {shape}; expected [N], with N from 1 to {MOST_PICTURES}")
+    images = _unpacked(data) if isinstance(data, bytes) else [_from_base64(each) for each in data]
+    if len(images) != math.prod(shape):
+        raise BodyError(f"input 'image' has the shape {shape} and {len(images)} elements; expected as many")
+    return Tensor("image", tuple(shape), images=tuple(images))
+
+
+def _pixels(shape: list[int], data: bytes | list[Any]) -> Tensor:
+    expected = f"[H, W, 3] or [N, H, W, 3], with N up to {MOST_PICTURES}"
+    four = shape if len(shape) == 4 else [1, *shape]
+    if len(four) != 4 or four[3] != 3 or min(four) < 1 or four[0] > MOST_PICTURES:
+        raise BodyError(f"input 'pixels' has the shape {shape}; expected {expected}")
+    values = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else _numbers(data)
+    if values.size != math.prod(four):
+        raise BodyError(f"input 'pixels' has the shape {shape} and {values.size} values; expected {math.prod(four)}")
+    return Tensor("pixels", tuple(shape), pixels=values.reshape(four))
+
+
+def _numbers(data: list[Any]) -> NDArray[np.uint8]:
+    """A list, flat or nested as the shape is."""
+    try:
+        values = np.array(data)
+    except (ValueError, OverflowError) as error:
+        raise BodyError("input 'pixels' is ragged, or has what are no numbers; expected integers 0 to 255") from error
+    if values.dtype.kind not in "iu" or not values.size or values.min() < 0 or values.max() > 255:
+        raise BodyError("input 'pixels' has other values than integers from 0 to 255")
+    return values.astype(np.uint8)
+
+
+def _from_base64(element: Any) -> bytes:
+    if not isinstance(element, str):
+        raise BodyError(f"input 'image' has a {type(element).__name__} in its data; expected base64")
+    try:
+        return base64.b64decode(element, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BodyError(
+            f"input 'image' has data that is not base64 ({error}); send bytes after the JSON, or base64"
+        ) from error
+
+
+def _packed(images: Sequence[bytes]) -> bytes:
+    return b"".join(_LENGTH.pack(len(image)) + image for image in images)
+
+
+def _unpacked(data: bytes) -> list[bytes]:
+    """Elements of BYTES: each four bytes of length, little-endian, and then itself."""
+    images, at = [], 0
+    while at < len(data):
+        if at + _LENGTH.size > len(data):
+            raise BodyError("input 'image' ends within the length of an element")
+        (length,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size
+        if at + length > len(data):
+            raise BodyError(f"input 'image' has an element of {length} bytes, and {len(data) - at} are left")
+        images.append(data[at : at + length])
+        at += length
+    return images
