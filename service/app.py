@@ -25,8 +25,9 @@ from service.openapi import describe
 from service.pipeline import Pipeline
 from service.registry import Registry
 from service.rendering import Renderer
-from service.routes import admin, operations, transform
+from service.routes import admin, jobs, operations, transform
 from service.settings import Settings, read_admin_key
+from service.tickets import Tickets
 
 
 def create_app(settings: Settings, registry: Registry) -> FastAPI:
@@ -57,6 +58,8 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         made_by=lambda: (version("impasto"), engine.precision, settings.max_whole_pixels),
     )
 
+    tickets = Tickets(settings, engine.scheduler.ahead, metrics)
+
     def close() -> None:
         admission.open = False
 
@@ -72,6 +75,7 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         close()
         if watching is not None:
             watching.cancel()
+        await tickets.stop()
         await engine.stop()
         renderer.close()
         pipeline.close()
@@ -84,8 +88,9 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
     )
     app.state.settings, app.state.registry, app.state.metrics = settings, registry, metrics
     app.state.admission, app.state.engine, app.state.pipeline, app.state.warm = admission, engine, pipeline, False
-    app.state.admin_key = admin_key
+    app.state.admin_key, app.state.tickets = admin_key, tickets
     app.include_router(transform.router)
+    app.include_router(jobs.router)
     app.include_router(admin.router)
     app.include_router(operations.router)
     app.add_middleware(AllMethods, router=app.router)

@@ -32,6 +32,11 @@ def configure_logs(level: str) -> None:
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["request_id"]}},
             "root": {"handlers": ["stderr"], "level": level.upper()},
-            "loggers": {"uvicorn": {"level": "WARNING"}, "PIL": {"level": "INFO"}, "pyvips": {"level": "ERROR"}, "asyncio": {"level": "WARNING"}},
+            "loggers": {
+                "uvicorn": {"level": "WARNING"},
+                "PIL": {"level": "INFO"},
+                "pyvips": {"level": "ERROR"},
+                "asyncio": {"level": "WARNING"},
+            },
         }
     )

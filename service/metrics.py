@@ -82,6 +82,13 @@ class Metrics:
         self.not_modified = Counter(
             "impasto_not_modified", "Answers that the client had already: 304.", registry=registry
         )
+        self.async_jobs = Gauge(
+            "impasto_async_jobs", "Jobs of clients that fetch their answers later.", ["state"], registry=registry
+        )
+        self.async_jobs_finished = Counter(
+            "impasto_async_jobs_finished", "Such jobs that are over.", ["outcome"], registry=registry
+        )
+        self.async_job_bytes = Gauge("impasto_async_job_bytes", "Bytes of their bodies and answers.", registry=registry)
         self.build_info = Info("impasto_build", "Version, device and precision of this process.", registry=registry)
         self._versions: dict[str, str] = {}
 
