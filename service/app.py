@@ -22,11 +22,13 @@ from service.methods import AllMethods
 from service.metrics import Metrics
 from service.middleware import RequestContext
 from service.openapi import describe
+from service.pages import EXAMPLE, read_pages
 from service.pipeline import Pipeline
 from service.registry import Registry
 from service.rendering import Renderer
-from service.routes import admin, jobs, operations, transform
+from service.routes import admin, jobs, operations, page, transform
 from service.settings import Settings, read_admin_key
+from service.thumbnails import Thumbnails
 from service.tickets import Tickets
 
 
@@ -58,6 +60,8 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         made_by=lambda: (version("impasto"), engine.precision, settings.max_whole_pixels),
     )
 
+    pages = read_pages()
+    thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
     tickets = Tickets(settings, engine.scheduler.ahead, metrics)
 
     def close() -> None:
@@ -76,6 +80,7 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
         if watching is not None:
             watching.cancel()
         await tickets.stop()
+        thumbnails.close()
         await engine.stop()
         renderer.close()
         pipeline.close()
@@ -88,9 +93,11 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
     )
     app.state.settings, app.state.registry, app.state.metrics = settings, registry, metrics
     app.state.admission, app.state.engine, app.state.pipeline, app.state.warm = admission, engine, pipeline, False
-    app.state.admin_key, app.state.tickets = admin_key, tickets
+    app.state.admin_key, app.state.tickets, app.state.pages = admin_key, tickets, pages
+    app.state.thumbnails = thumbnails
     app.include_router(transform.router)
     app.include_router(jobs.router)
+    app.include_router(page.router)
     app.include_router(admin.router)
     app.include_router(operations.router)
     app.add_middleware(AllMethods, router=app.router)
