@@ -171,9 +171,9 @@ class Scheduler:
         return sum(ahead) / self._devices
 
     def ahead(self, job: Job) -> int:
-        """How many unfinished jobs go before one."""
+        """How many unfinished jobs were begun, or go before one."""
         with self._changed:
-            return sum(other.rank < job.rank for other in self._jobs)
+            return sum(other is not job and (other.begun is not None or other.rank < job.rank) for other in self._jobs)
 
     def _next(self, instead_of: Batch | None) -> Batch | None:
         now = time.monotonic()

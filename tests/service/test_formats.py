@@ -138,7 +138,9 @@ def test_quality_is_quality(upscaled, kind):
     sizes = [len(upscaled(encoded(picture(100, 100)), format=kind, quality=each).content) for each in (1, 50, 100)]
     assert sizes[0] < sizes[1] < sizes[2]
     usual = upscaled(encoded(picture(100, 100)), format=kind).content
-    asked = upscaled(encoded(picture(100, 100)), format=kind, quality={"jpeg": 90, "webp": 85, "avif": 70}[kind]).content
+    asked = upscaled(
+        encoded(picture(100, 100)), format=kind, quality={"jpeg": 90, "webp": 85, "avif": 70}[kind]
+    ).content
     assert usual == asked
 
 
@@ -148,7 +150,13 @@ def test_a_png_is_the_same_whatever_quality(upscaled):
 
 @pytest.mark.parametrize(
     ("query", "parameter"),
-    [("quality=0", "quality"), ("quality=101", "quality"), ("quality=best", "quality"), ("profile=p3", "profile"), ("metadata=some", "metadata")],
+    [
+        ("quality=0", "quality"),
+        ("quality=101", "quality"),
+        ("quality=best", "quality"),
+        ("profile=p3", "profile"),
+        ("metadata=some", "metadata"),
+    ],
 )
 def test_parameters_that_make_no_sense(plain, query, parameter):
     problem = refused(plain.post(f"/upscale?factor=2&{query}", content=encoded(picture())), 422, "invalid_parameter")
@@ -164,7 +172,9 @@ def test_every_kind_of_png(upscaled, mode):
     assert decoded(upscaled(buffer.getvalue()).content).shape[:2] == (32, 36)
 
 
-@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_deflate", "packbits", "jpeg", "tiff_adobe_deflate", "lzma", "zstd"])
+@pytest.mark.parametrize(
+    "compression", ["raw", "tiff_lzw", "tiff_deflate", "packbits", "jpeg", "tiff_adobe_deflate", "lzma", "zstd"]
+)
 def test_every_kind_of_tiff(upscaled, compression):
     buffer = io.BytesIO()
     Image.fromarray(picture()).save(buffer, "TIFF", compression=compression)
