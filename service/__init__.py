@@ -1,13 +1,13 @@
 """Serves checkpoints over HTTP. One request travels:
 
     ASGI messages --body--> bytes --admission--> permit in requests
-        --recipe--> networks and shares --decode.measure (codec thread)--> height, width --etag--> 304, or the cache
+        --recipe--> networks, shares --decode.measure (codec thread)--> height, width --etag--> 304, or a kept answer
         --recipe.sizes--> sizes on the way --admission--> permit in pixels, deadline
         --decode (codec thread)--> uint8 or uint16 (H, W, 3)
         --rendering (event loop)--> job: a picture, cut into windows --scheduler--> batch of windows
         --worker (one thread per device)--> one answer or error per window
         --compose (its own threads)--> resized, blended
-        --encode (codec thread)--> bytes --> response, or (Prefer: respond-async) a ticket, which waits to be fetched
+        --restore, encode (codec thread)--> bytes --> response, or (Prefer: respond-async) a ticket until it is fetched
 
 `pipeline` joins the stages, which know nothing of each other; `app` builds them. `engine` holds what the devices need,
 `registry` the networks. Importing this package loads nothing.

@@ -63,6 +63,7 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
     pages = read_pages()
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
     tickets = Tickets(settings, engine.scheduler.ahead, metrics)
+    metrics.ready.set_function(lambda: float(admission.open and engine.alive))
 
     def close() -> None:
         admission.open = False

@@ -22,14 +22,17 @@ def bits(data: bytes) -> int:
 
 
 def coded_pixels(data: bytes) -> int:
-    """Pixels of the largest picture that is coded in it; 0 where none is found, which no decoder will find either."""
+    """Pixels of the largest picture that is coded in it; 0 where none is found, which no decoder will find either.
+
+    Raises ValueError where its items name far more bytes than it has.
+    """
     try:
         return max((size for coded in _coded(data) for size in _sizes(coded)), default=0)
     except (struct.error, IndexError):  # its boxes or headers end early
         return 0
 
 
-def _coded(data: bytes) -> Iterator[bytes]:
+def _coded(data: bytes) -> Iterator[memoryview]:
     """The data of every item, and of every chunk of a track to the end of the file."""
     for name, start, end in _boxes(data, 0, len(data)):
         if name == b"meta":
@@ -40,7 +43,7 @@ def _coded(data: bytes) -> Iterator[bytes]:
             form = ">I" if name == b"stco" else ">Q"
             (count,) = struct.unpack_from(">I", data, start + 4)
             for index in range(min(count, _MOST_UNITS)):
-                yield data[struct.unpack_from(form, data, start + 8 + index * struct.calcsize(form))[0] :]
+                yield memoryview(data)[struct.unpack_from(form, data, start + 8 + index * struct.calcsize(form))[0] :]
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -59,12 +62,12 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
         start = stop
 
 
-def _items(data: bytes, at: int, inner_data: int) -> Iterator[bytes]:
+def _items(data: bytes, at: int, inner_data: int) -> Iterator[memoryview]:
     """The data of each item that a location box tells of."""
     version, sizes = data[at], data[at + 4] << 8 | data[at + 5]
     offset_size, length_size, base_size, index_size = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
     wide = 4 if version == 2 else 2
-    reader = _Bytes(data, at + 6)
+    reader, view, named = _Bytes(data, at + 6), memoryview(data), 0
     for _ in range(reader.number(wide)):
         reader.number(wide)
         within = reader.number(2) & 15 if version else 0
@@ -74,11 +77,14 @@ def _items(data: bytes, at: int, inner_data: int) -> Iterator[bytes]:
         for _ in range(reader.number(2)):
             reader.number(index_size if version else 0)
             start, length = base + reader.number(offset_size), reader.number(length_size)
-            parts.append(data[start : start + length] if length else data[start:])
-        yield b"".join(parts)
+            parts.append(view[start : start + length] if length else view[start:])
+            named += len(parts[-1])
+            if named > 2 * len(data) + 1024:
+                raise ValueError("its items name more bytes than it has")
+        yield parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
 
-def _sizes(coded: bytes) -> Iterator[int]:
+def _sizes(coded: memoryview) -> Iterator[int]:
     """Pixels by each sequence header among the units of a stream."""
     at = 0
     for _ in range(_MOST_UNITS):
@@ -95,7 +101,7 @@ def _sizes(coded: bytes) -> Iterator[int]:
                 if byte < 128 or shift > 56:
                     break
         if head >> 3 & 15 == _SEQUENCE_HEADER:
-            yield _frame_pixels(_Bits(coded[at : at + size]))
+            yield _frame_pixels(_Bits(bytes(coded[at : at + min(size, 256)])))
         at += size
 
 

@@ -2,13 +2,12 @@
 
 import io
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from PIL import Image
 
-from service import avif, deep, hazards, metadata, tiff
+from service import avif, deep, hazards, metadata, png, tiff
 from service.animation import frames, plays
 from service.colour import PROFILE_HEADER, Colours
 from service.decoded import Decoded, Header, Reading
@@ -39,7 +38,7 @@ def measure(data: bytes, max_pixels: int, max_frames: int) -> Header:
 
     max_pixels: of what a decoder might allocate for it. Raises TooManyFramesError for longer animations.
     """
-    with _opened(data, partial(hazards.refuse, data, max_pixels=max_pixels)) as (image, kind):
+    with _opened(data, max_pixels) as (image, kind):
         bits = _bits(data, image, kind)
         if image.mode in {"I", "F"} or (kind == "tiff" and bits not in {1, 2, 4, 8, 16}):
             raise unsupported(f"a {kind.upper()} with samples of {bits} bits, mode {image.mode},")
@@ -64,6 +63,8 @@ def decode(data: bytes, header: Header, reading: Reading) -> Decoded:
         icc = image.info.get("icc_profile") or None
         kept = metadata.collect(image) if reading.metadata == "keep" else None
         shown = list(_rasters(data, image, header, reading))
+        if len({raster.space for raster, _ in shown}) > 1:  # of a GIF's first frame, Pillow says when it is grey
+            shown = [(raster.in_colour(), milliseconds) for raster, milliseconds in shown]
         times = plays(image)
         colours = Colours(shown[0][0], icc, reading)
         done = []
@@ -78,8 +79,11 @@ def decode(data: bytes, header: Header, reading: Reading) -> Decoded:
 
 
 @contextmanager
-def _opened(data: bytes, before: Callable[[Source], None] | None = None) -> Iterator[tuple[Image.Image, Source]]:
-    """The picture with its header read; damage that is found while it is used is refused too. before: looks at it."""
+def _opened(data: bytes, max_pixels: int | None = None) -> Iterator[tuple[Image.Image, Source]]:
+    """The picture with its header read; damage that is found while it is used is refused too.
+
+    max_pixels: refuse, too, what would take its decoder more; None where that was done.
+    """
     if not data:
         raise BodyError("the body is empty", expected=f"an image: {', '.join(SOURCE_MEDIA_TYPES.values())}")
     kind = sniff(data)
@@ -90,12 +94,13 @@ def _opened(data: bytes, before: Callable[[Source], None] | None = None) -> Iter
             expected=list(SOURCE_MEDIA_TYPES.values()),
         )
     try:
-        if before is not None:
-            before(kind)
+        if max_pixels is not None:
+            hazards.refuse(data, kind, max_pixels)
         with Image.open(io.BytesIO(data), formats=[kind.upper()]) as image:
             yield image, kind
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise TooManyPixelsError(f"the {kind.upper()} is too large: {error}", expected="a smaller picture") from error
+        expected = "a smaller picture" if max_pixels is None else f"at most {max_pixels} pixels"
+        raise TooManyPixelsError(f"{error}; expected {expected}", expected=expected) from error
     except _DAMAGE as error:
         raise BrokenImageError(
             f"the {kind.upper()} cannot be decoded: {error}", value=kind, expected="a whole, undamaged image"
@@ -124,7 +129,7 @@ def _orientation(data: bytes, image: Image.Image, header: Header) -> int:
 def _bits(data: bytes, image: Image.Image, kind: Source) -> int:
     match kind:
         case "png":
-            return deep.png_bits(data)
+            return png.bits(data)
         case "tiff":
             return deep.tiff_bits(image)
         case "avif":
@@ -138,7 +143,7 @@ def _count(data: bytes, image: Image.Image, kind: Source, max_frames: int) -> in
         case "gif":
             return hazards.gif_frames(data, max_frames + 1)
         case "tiff":
-            return len(tiff.pages(data))
+            return tiff.page_count(data)
         case "jpeg" | "bmp":  # what a JPEG has besides are previews of itself
             return 1
     return getattr(image, "n_frames", 1) - int(getattr(image, "default_image", False))

@@ -1,17 +1,13 @@
-"""Sixteen bits a sample, which Pillow cuts to eight in colour: read, converted and written by libvips."""
-
-import struct
-import zlib
+"""Sixteen bits a sample, which Pillow cuts to eight in colour: read and converted by libvips."""
 
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
 from PIL import Image
 
-Deep = NDArray[np.uint16]
+from service.png import vips
 
-_PNG_HEAD_BYTES = 33
-"""Signature and IHDR: what comes before all other chunks."""
+Deep = NDArray[np.uint16]
 
 
 class DeepError(OSError):
@@ -24,7 +20,7 @@ def read(data: bytes) -> Deep:
     A picture of eight bits is widened. Raises DeepError for damage, and for channels that are not grey or RGB.
     """
     try:
-        image = _image(pyvips.Image.new_from_buffer(data, "", fail_on="error"))
+        image = vips(pyvips.Image.new_from_buffer(data, "", fail_on="error"))
         if image.format not in {"uchar", "ushort"} or image.interpretation not in {
             "grey16",
             "rgb16",
@@ -47,7 +43,7 @@ def convert(pixels: Deep, source: bytes | None, target: bytes | None) -> Deep:
     """
     try:
         mode = "rgb16" if pixels.shape[2] == 3 else "grey16"
-        image = _image(pyvips.Image.new_from_array(pixels)).copy(interpretation=mode)
+        image = vips(pyvips.Image.new_from_array(pixels)).copy(interpretation=mode)
         if source is None:
             image = image.icc_import(input_profile="srgb", intent="relative")
         else:
@@ -61,23 +57,6 @@ def convert(pixels: Deep, source: bytes | None, target: bytes | None) -> Deep:
         raise DeepError(_first_line(error)) from error
 
 
-def write_png(pixels: Deep, icc: bytes | None, chunks: list[tuple[bytes, bytes]]) -> bytes:
-    """Encode uint16 (H, W, 1 to 4), grey or RGB with or without alpha, with the (name, content) of more chunks."""
-    if icc:
-        chunks = [(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)), *chunks]
-    mode = "rgb16" if pixels.shape[2] >= 3 else "grey16"
-    image = _image(pyvips.Image.new_from_array(pixels)).copy(interpretation=mode)
-    # With a filter, for 16-bit samples do not repeat: without one they hardly compress.
-    png: bytes = image.pngsave_buffer(compression=1, filter="sub", keep="none")
-    packed = [struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in chunks]
-    return b"".join([png[:_PNG_HEAD_BYTES], *packed, png[_PNG_HEAD_BYTES:]])
-
-
-def png_bits(data: bytes) -> int:
-    """Bits of a PNG's samples, by its header."""
-    return data[24] if len(data) > 24 else 8
-
-
 def tiff_bits(image: Image.Image) -> int:
     """Bits of a TIFF's samples: the most of any channel."""
     return max(getattr(image, "tag_v2", {}).get(258) or (1,))
@@ -88,14 +67,6 @@ def to_eight(pixels: NDArray[np.unsignedinteger]) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8, copy=False)
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _image(image: object) -> pyvips.Image:
-    # Codec threads are what runs in parallel; nothing is worth remembering between requests.
-    pyvips.concurrency_set(1)
-    pyvips.cache_set_max(0)
-    assert isinstance(image, pyvips.Image)
-    return image
 
 
 def _pixels(image: pyvips.Image) -> Deep:

@@ -1,6 +1,7 @@
 """Which devices compute, in which precision, and what a batch is worth on them. Measured at start where it must be."""
 
 import logging
+import os
 import time
 from typing import Literal
 
@@ -10,6 +11,7 @@ from torch import nn
 from nets.bands import finish
 from nets.pixels import Picture
 from nets.stepwise import compute, seeded_picture
+from service.cgroup import permitted_cpus
 from service.errors import StartupError
 from service.worker import Precision
 
@@ -36,6 +38,19 @@ def choose_devices(asked: str) -> list[torch.device]:
     if len({device.type for device in devices}) > 1:
         raise StartupError(f"IMPASTO_DEVICE={asked}: expected devices of one kind, for they share one precision")
     return devices
+
+
+def keep_to_permitted_cpus() -> None:
+    """Compute with no more threads than the container may use CPUs: more of them wait for each other, throttled."""
+    permitted = permitted_cpus()
+    if permitted is not None and permitted < torch.get_num_threads() and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(permitted)
+        log.info("threads limited to the container's CPUs", extra={"threads": permitted})
+
+
+def memory_bytes(device: torch.device) -> int:
+    """What torch holds of a GPU's memory."""
+    return torch.cuda.memory_reserved(device)
 
 
 def refuse_precision(asked: str, device: torch.device) -> None:

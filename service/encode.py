@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service import animation, deep
-from service.errors import NotAcceptableError, ParameterError, shown
+from service import animation, png
+from service.errors import NotAcceptableError, ParameterError, TooManyPixelsError, shown
 from service.formats import ANIMATING, MEDIA_TYPES, Format, Source
 from service.metadata import Metadata
 
@@ -19,8 +19,11 @@ _OWN: dict[Source, Format] = {"jpeg": "jpeg", "png": "png", "webp": "webp", "avi
 
 _AVIF_SPEED = 9
 _WEBP_METHOD = 1
-_PNG_LEVEL = 1
-"""The encoders' quickest useful settings; docs/decisions/0007-pictures-in-and-out.md has the figures."""
+_ANIMATED_PNG_LEVEL = 1
+"""The encoders' quickest useful settings; docs/decisions/0011-pictures-in-and-out.md has the figures."""
+
+_FULL_COLOUR_QUALITY = 90
+"""From here on, colour has the resolution of light: at half of it, small strokes lose their colour."""
 
 
 @dataclass(frozen=True)
@@ -74,29 +77,48 @@ def choose_format(asked: Format | None, accept: str | None, source: Source, anim
 def encode(pictures: list[NDArray[np.unsignedinteger]], kind: Format, wrapping: Wrapping) -> bytes:
     """Encode pictures (H, W, C), grey or RGB with or without alpha: one, or the frames of an animation.
 
-    uint8; uint16 for a PNG of one picture. JPEG has no transparency: there the picture is laid on white.
+    uint8; uint16 for a PNG that does not move. JPEG has no transparency: there the picture is laid on white. Raises
+    TooManyPixelsError for a WebP that is too rich in detail for its size.
     """
     kept = wrapping.metadata or Metadata()
-    if pictures[0].dtype == np.uint16:
-        return deep.write_png(pictures[0].astype(np.uint16, copy=False), wrapping.icc, kept.png_chunks())
+    if kind == "png" and len(pictures) == 1:
+        return png.write(pictures[0], wrapping.icc, kept.png_chunks())
     images = [_image(picture, kind) for picture in pictures]
     options: dict[str, Any] = kept.options(kind)
     if wrapping.icc:
         options["icc_profile"] = wrapping.icc
     match kind:
         case "jpeg":
-            options |= {"quality": wrapping.quality}
+            options |= {"quality": wrapping.quality, "subsampling": _subsampling(wrapping)}
         case "png":
-            options |= {"compress_level": _PNG_LEVEL}
+            options |= {"compress_level": _ANIMATED_PNG_LEVEL}
         case "webp":
             options |= {"quality": wrapping.quality, "method": _WEBP_METHOD}
         case "avif":
-            options |= {"quality": wrapping.quality, "speed": _AVIF_SPEED}
-    if len(images) > 1:
-        return animation.write(images, list(wrapping.milliseconds), wrapping.plays, kind, options)
-    buffer = io.BytesIO()
-    images[0].save(buffer, kind.upper(), **options)
-    return buffer.getvalue()
+            options |= {"quality": wrapping.quality, "speed": _AVIF_SPEED, "max_threads": 1}
+            options |= {"subsampling": _subsampling(wrapping)} if images[0].mode != "L" else {}
+    try:
+        if len(images) > 1:
+            return animation.write(images, list(wrapping.milliseconds), wrapping.plays, kind, options)
+        buffer = io.BytesIO()
+        images[0].save(buffer, kind.upper(), **options)
+        return buffer.getvalue()
+    except (
+        ValueError,
+        OSError,
+    ) as error:  # what WebP's first partition cannot hold, half a megabyte, is seen here only
+        if kind != "webp":
+            raise
+        raise TooManyPixelsError(
+            f"the answer is too large, and too rich in detail, for a WebP of quality {wrapping.quality} ({error})",
+            parameter="quality",
+            value=wrapping.quality,
+            expected="a lower quality, or another format",
+        ) from error
+
+
+def _subsampling(wrapping: Wrapping) -> str:
+    return "4:4:4" if (wrapping.quality or 0) >= _FULL_COLOUR_QUALITY else "4:2:0"
 
 
 def _accepted(kinds: list[Format], own: Format, accept: str) -> Format | None:

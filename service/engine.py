@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
@@ -11,7 +12,14 @@ from nets.stepwise import seeded_picture
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
 from service.cost import CostModel
-from service.device import choose_devices, choose_precision, refuse_precision, worthwhile_batch_pixels
+from service.device import (
+    choose_devices,
+    choose_precision,
+    keep_to_permitted_cpus,
+    memory_bytes,
+    refuse_precision,
+    worthwhile_batch_pixels,
+)
 from service.jobs import Limits
 from service.metrics import Metrics
 from service.model import Model
@@ -42,6 +50,9 @@ class Engine:
             _QueueMetrics(metrics), self._worthwhile, settings.max_batch_items or _MOST_ITEMS, len(self.devices)
         )
         metrics.queue_seconds.set_function(self.scheduler.seconds_before)
+        for device in self.devices:
+            if device.type == "cuda":
+                metrics.device_memory.labels(str(device)).set_function(partial(memory_bytes, device))
         self._workers: list[Worker] = []
 
     async def start(self, on_fatal: Callable[[], None]) -> None:
@@ -75,6 +86,7 @@ class Engine:
 
     def _measure(self) -> None:
         """On networks of the bundled ones' shape, whatever is served: it is the device that is measured."""
+        keep_to_permitted_cpus()
         nets: dict[Task, nn.Module] = {
             "stylize": StyleTransferNet(StyleTransferConfig(width=16)).eval(),
             "upscale": SuperResolutionNet(SuperResolutionConfig(width=48, residual_blocks=6)).eval(),

@@ -7,7 +7,7 @@ from service import avif, tiff
 from service.errors import BrokenImageError, TooManyPixelsError
 from service.formats import Source
 
-_MOST_SCANS = 200
+_MOST_SCANS = 100
 """A progressive JPEG has about ten. Each is a pass over all of the picture, and may be a few bytes long."""
 
 _START_OF_SCAN = b"\xff\xda"
@@ -24,7 +24,7 @@ def refuse(data: bytes, kind: Source, max_pixels: int) -> None:
         if not tiff.is_modest(data):
             raise _broken(kind, "its directory names more bytes than it has")
         # Of a tile, all is decoded, however small the picture that it is for.
-        for page in tiff.pages(data)[:1]:
+        if (page := tiff.first_page(data)) is not None:
             pixels = page.numbers.get(tiff.TILE_WIDTH, 0) * page.numbers.get(tiff.TILE_HEIGHT, 0)
             _refuse_pixels(kind, "a tile", pixels, max_pixels)
 
@@ -69,12 +69,12 @@ def _refuse_pixels(kind: Source, what: str, pixels: int, most: int) -> None:
 def _refuse_jpeg(data: bytes) -> None:
     if data.count(_START_OF_SCAN) > _MOST_SCANS:
         raise _broken("jpeg", f"it has more than {_MOST_SCANS} scans")
-    joined = dict.fromkeys(_DIRECTORIES_IN_JPEG, b"")
+    parts: dict[bytes, list[bytes]] = {kind: [] for kind in _DIRECTORIES_IN_JPEG}
     for segment in _application_segments(data):
         for kind in _DIRECTORIES_IN_JPEG:
             if segment.startswith(kind):
-                joined[kind] += segment.removeprefix(kind)  # Pillow joins them, and reads them on opening
-    if not all(map(tiff.is_modest, joined.values())):
+                parts[kind].append(segment.removeprefix(kind))  # Pillow joins them, and reads them on opening
+    if not all(tiff.is_modest(b"".join(each)) for each in parts.values()):
         raise _broken("jpeg", "its metadata names more bytes than it has")
 
 

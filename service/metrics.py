@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 _STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _BATCH_PIXEL_BUCKETS = tuple(4**i for i in range(6, 14))
@@ -30,6 +30,7 @@ class Metrics:
             buckets=_STAGE_BUCKETS,
             registry=registry,
         )
+        self.ready = Gauge("impasto_ready", "1 while /readyz answers 200, else 0.", registry=registry)
         self.requests_in_flight = Gauge("impasto_requests_in_flight", "Requests that hold a permit.", registry=registry)
         self.queue_jobs = Gauge("impasto_queue_jobs", "Jobs that wait for the device.", ["model"], registry=registry)
         self.queue_pixels = Gauge(
@@ -89,6 +90,10 @@ class Metrics:
             "impasto_async_jobs_finished", "Such jobs that are over.", ["outcome"], registry=registry
         )
         self.async_job_bytes = Gauge("impasto_async_job_bytes", "Bytes of their bodies and answers.", registry=registry)
+        self.device_memory = Gauge(
+            "impasto_device_memory_bytes", "Memory that a GPU's tensors take.", ["device"], registry=registry
+        )
+        ProcessCollector(namespace="impasto", registry=registry)  # memory, CPU seconds, start time
         self.build_info = Info("impasto_build", "Version, device and precision of this process.", registry=registry)
         self._versions: dict[str, str] = {}
 

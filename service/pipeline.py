@@ -60,6 +60,11 @@ class _Order:
         """Pictures that go through the networks for each frame: transparency is one of its own when enlarging."""
         return 2 if self.header.alpha and self.enlarging else 1
 
+    @property
+    def memory(self) -> int:
+        """How many times the memory of a picture in 8-bit colour it takes."""
+        return self.passes * (2 if self.header.bits > 8 else 1)
+
 
 class Pipeline:
     """The stages of one service, joined."""
@@ -140,7 +145,7 @@ class Pipeline:
         refuse_long_side(max(sizes.answer), order.kind)
         there, back = header.height * header.width * order.frames, math.prod(sizes.answer) * order.frames
         ready = await self._renderer.load(recipe, sizes, self._registry)
-        pixels = (there + back) * order.passes + sizes.extra_pixels(recipe)
+        pixels = (there + back) * order.memory + sizes.extra_pixels(recipe)
         if asked.patient:
             progress.known.set()
             await self._admission.room(pixels)

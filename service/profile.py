@@ -16,6 +16,7 @@ Space = Literal["RGB", "GRAY", "CMYK"]
 _MODES: dict[Space, str] = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _UNUSABLE = (ImageCms.PyCMSError, OSError, ValueError, TypeError, MemoryError)
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
+_MOST_BYTES = 4 * 2**20
 _DATE = slice(24, 36)
 _GRID = np.stack(np.meshgrid(*[np.linspace(0, 255, 9).round().astype(np.uint8)] * 3, indexing="ij"), axis=-1)
 _GREYS = np.arange(0, 256, 5, dtype=np.uint8).repeat(3).reshape(1, -1, 3)
@@ -55,7 +56,9 @@ class Profile:
 
     @classmethod
     def parse(cls, icc: bytes, space: Space) -> "Profile | None":
-        """None where it is damaged, or made for another colour space."""
+        """None where it is damaged, larger than 4 MiB, or made for another colour space."""
+        if len(icc) > _MOST_BYTES:
+            return None
         try:
             return cls(icc, space)
         except _UNUSABLE:
@@ -81,9 +84,13 @@ class Profile:
         return _applied(self._backward(), pixels, "RGB")
 
     def lost(self, pixels: Picture, srgb: Picture) -> NDArray[np.signedinteger] | None:
-        """What of `pixels` does not come back from `srgb`: the difference, (H, W, 3); None where there is none."""
-        kind = np.int16 if pixels.dtype == np.uint8 else np.int32
-        difference = pixels.astype(kind) - self.from_srgb(srgb).astype(kind)
+        """What of `pixels` does not come back from `srgb`: the difference, (H, W, 3); None where there is none.
+
+        One level of eight bits is what rounding does, and is left.
+        """
+        kind, level = (np.int16, 1) if pixels.dtype == np.uint8 else (np.int32, 0)
+        difference = np.subtract(pixels, self.from_srgb(srgb), dtype=kind)
+        difference[np.abs(difference) <= level] = 0
         return difference if difference.any() else None
 
     def _backward(self) -> ImageCms.ImageCmsTransform:

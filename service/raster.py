@@ -30,6 +30,16 @@ class Raster:
     alpha: Plane | None
     space: Space
 
+    def in_colour(self) -> "Raster":
+        """Grey as RGB; the others as they are.
+
+        For the first picture of a GIF whose palette is the 256 greys in order. (If a later one has a palette of its
+        own, Pillow 13 reads it in wrong colours.)
+        """
+        if self.space != "GRAY":
+            return self
+        return Raster(np.repeat(self.pixels, 3, axis=2), self.alpha, "RGB")
+
     def in_eight_bits(self) -> "Raster":
         """Rounded to nearest."""
         alpha = None if self.alpha is None else deep.to_eight(self.alpha)

@@ -1,5 +1,7 @@
 """The network's answers -> the client's pictures: colours, grey, transparency put back. Runs on a codec thread."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,21 +42,26 @@ def _in_own_colours(decoded: Decoded, profile: Profile, frame: Frame, answer: Pi
     picture = profile.from_srgb(answer)
     if frame.lost is None:
         return picture
-    height, width = answer.shape[:2]
-    share = 1.0 if decoded.enlarging else _nearness(resized(frame.pixels, height, width), answer)
-    most = np.iinfo(picture.dtype).max
-    restored = np.empty_like(picture)
-    for channel in range(3):
-        lost = resized(frame.lost[..., channel], height, width)
-        restored[..., channel] = np.rint(picture[..., channel] + share * lost).clip(0, most)
-    return restored
+    if decoded.enlarging:
+        return _added(picture, resized(frame.lost, *answer.shape[:2]))
+    pixels, lost = resized(frame.pixels, *answer.shape[:2]), resized(frame.lost, *answer.shape[:2])
+    where = lost.any(axis=2)
+    share = _nearness(pixels[where], answer[where])
+    picture = picture.copy()
+    picture[where] = _added(picture[where], np.rint(share[:, None] * lost[where]))
+    return picture
+
+
+def _added(picture: Picture, values: NDArray[Any]) -> Picture:
+    added: Picture = np.clip(picture + values, 0, np.iinfo(picture.dtype).max).astype(picture.dtype)
+    return added
 
 
 def _nearness(pixels: Picture, answer: Picture) -> NDArray[np.float32]:
-    """1 where the network has left a colour as it was, down to 0 where it has moved it far: (H, W)."""
+    """1 where the network has left a colour as it was, down to 0 where it has moved it far: (N, 3) -> (N,)."""
     far = _FAR_LEVELS * np.iinfo(pixels.dtype).max / 255
     distance = np.maximum(pixels, answer) - np.minimum(pixels, answer)  # unsigned all along
-    nearness: NDArray[np.float32] = np.clip(1.0 - distance.max(axis=2) / np.float32(far), 0.0, 1.0)
+    nearness: NDArray[np.float32] = np.clip(1.0 - distance.max(axis=1) / np.float32(far), 0.0, 1.0)
     return nearness
 
 

@@ -132,13 +132,17 @@ class Tickets:
             raise UnknownJobError(f"no such job: it never was, was deleted, or its {kept:g} s are over")
         return ticket
 
-    def delete(self, ticket: Ticket) -> None:
-        """End its work, where there is any left: then it is known as cancelled for a while. Else forget it."""
+    async def delete(self, ticket: Ticket) -> None:
+        """End its work, where there is any left: then it is known as cancelled for a while. Else forget it.
+
+        On return it has left the devices' queue.
+        """
         if ticket.over.is_set() or ticket.cancelled or ticket.task is None:
             self._drop(ticket)
         else:
             ticket.cancelled = True
             ticket.task.cancel()
+            await ticket.over.wait()
 
     def forget(self, ticket: Ticket) -> None:
         """Its answer was given in line: nobody will ask for it."""

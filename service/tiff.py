@@ -15,38 +15,41 @@ _SUB_DIRECTORIES = frozenset({0x8769, 0x8825, 0xA005})  # EXIF, GPS, interoperab
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _UNSIGNED = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _MOST_PAGES = 1000
+_MOST_PARTS = 8
 
 
 @dataclass(frozen=True)
 class Directory:
-    """One directory: its single unsigned numbers by tag, the bytes that its entries name, and the next one's offset."""
+    """One directory: its single unsigned numbers by tag, and the bytes that its entries name."""
 
     numbers: dict[int, int]
     named_bytes: int
-    following: int
 
 
-def pages(data: bytes) -> list[Directory]:
-    """The directories of a TIFF's pages, in order, up to the first that is damaged; at most 1000."""
+def first_page(data: bytes) -> Directory | None:
+    """The directory of a TIFF's first page, or of EXIF; None where it is damaged."""
+    data = data.removeprefix(b"Exif\x00\x00")
     layout = _Layout.of(data)
-    found: list[Directory] = []
+    return None if layout is None else layout.directory(data, layout.first)
+
+
+def page_count(data: bytes) -> int:
+    """A TIFF's pages, up to the first that is damaged; at most 1000."""
+    layout = _Layout.of(data)
     seen: set[int] = set()
     offset = 0 if layout is None else layout.first
-    while layout is not None and offset and offset not in seen and len(found) < _MOST_PAGES:
-        seen.add(offset)
-        directory = layout.directory(data, offset)
-        if directory is None:
+    while layout is not None and offset and offset not in seen and len(seen) < _MOST_PAGES:
+        extent = layout.extent(data, offset)
+        if extent is None:
             break
-        found.append(directory)
-        offset = directory.following
-    return found
+        seen.add(offset)
+        offset = layout.following(data, extent[1])
+    return len(seen)
 
 
 def orientation(exif: bytes) -> int:
     """What EXIF (or a TIFF) says of how the picture lies, 1 to 8; 1 where it says nothing sensible."""
-    exif = exif.removeprefix(b"Exif\x00\x00")
-    layout = _Layout.of(exif)
-    directory = layout.directory(exif, layout.first) if layout else None
+    directory = first_page(exif)
     value = directory.numbers.get(ORIENTATION, 1) if directory else 1
     return value if value in range(1, 9) else 1
 
@@ -61,7 +64,7 @@ def _with_parts(data: bytes) -> Iterator[Directory]:
     layout = _Layout.of(data)
     waiting = [] if layout is None else [layout.first]
     seen: set[int] = set()
-    while layout is not None and waiting:
+    while layout is not None and waiting and len(seen) < _MOST_PARTS:
         offset = waiting.pop()
         directory = None if offset in seen else layout.directory(data, offset)
         seen.add(offset)
@@ -90,21 +93,28 @@ class _Layout:
 
     def directory(self, data: bytes, offset: int) -> Directory | None:
         """None where it is not within the data."""
-        count_format, entry_format, inline = ("Q", "HHQ8s", 8) if self.big else ("H", "HHI4s", 4)
-        entry_bytes = struct.calcsize(self.order + entry_format)
-        start = offset + struct.calcsize(self.order + count_format)
-        if start > len(data):
+        extent = self.extent(data, offset)
+        if extent is None:
             return None
-        (count,) = struct.unpack_from(self.order + count_format, data, offset)
-        end = start + count * entry_bytes
-        if end > len(data):
-            return None
-        numbers, named = {}, 0
-        for tag, kind, length, value in struct.iter_unpack(self.order + entry_format, data[start:end]):
+        numbers, named, inline = {}, 0, 8 if self.big else 4
+        entry_format = self.order + ("HHQ8s" if self.big else "HHI4s")
+        for tag, kind, length, value in struct.iter_unpack(entry_format, data[slice(*extent)]):
             size = length * _TYPE_BYTES.get(kind, 0)
             named += min(size, len(data)) if size > inline else 0
             if length == 1 and kind in _UNSIGNED:
                 (numbers[tag],) = struct.unpack_from(self.order + _UNSIGNED[kind], value)
-        following_format = self.order + ("Q" if self.big else "I")
-        has_following = end + struct.calcsize(following_format) <= len(data)
-        return Directory(numbers, named, struct.unpack_from(following_format, data, end)[0] if has_following else 0)
+        return Directory(numbers, named)
+
+    def extent(self, data: bytes, offset: int) -> tuple[int, int] | None:
+        """Where the entries of a directory start and end; None where that is not within the data."""
+        count_format, entry_bytes = ("Q", 20) if self.big else ("H", 12)
+        start = offset + struct.calcsize(self.order + count_format)
+        if start > len(data):
+            return None
+        end = start + entry_bytes * int(struct.unpack_from(self.order + count_format, data, offset)[0])
+        return (start, end) if end <= len(data) else None
+
+    def following(self, data: bytes, end: int) -> int:
+        """The offset of the next directory after one whose entries end there; 0 for none."""
+        form = self.order + ("Q" if self.big else "I")
+        return int(struct.unpack_from(form, data, end)[0]) if end + struct.calcsize(form) <= len(data) else 0

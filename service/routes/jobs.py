@@ -119,7 +119,7 @@ async def result(request: Request, identity: str) -> Response:
 async def delete(request: Request, identity: str) -> Response:
     """End a job: nothing more of it is computed. One that is over is forgotten, with its answer."""
     ticket, tickets = _found(request, identity)
-    tickets.delete(ticket)
+    await tickets.delete(ticket)
     return Response(status_code=204)
 
 

@@ -66,7 +66,7 @@ async def promise(
         over = await while_connected(request, tickets.wait(ticket, how.wait_seconds))
     except ClientLeftError:
         if new and key is None:  # nobody else has its name
-            tickets.delete(ticket)
+            await tickets.delete(ticket)
         raise
     if over and ticket.error is not None and new:
         tickets.forget(ticket)

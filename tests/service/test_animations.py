@@ -172,3 +172,40 @@ def test_of_a_tiff_with_pages_the_first_is_read_and_the_client_is_told(upscaled)
         np.asarray(Image.open(io.BytesIO(response.content))),
         np.asarray(Image.open(io.BytesIO(upscaled(encoded(picture(seed=1))).content))),
     )
+
+
+def joined(first, second):
+    """Two GIFs of one size as one, the second with its palette as its frame's own."""
+    size = second[10] & 7
+    palette, at = second[13 : 13 + (3 << size + 1)], second.index(b"\x2c\0\0\0\0", 13 + (3 << size + 1))
+    return first[:-1] + second[at : at + 9] + bytes([0x80 | size]) + palette + second[at + 10 :]
+
+
+def test_an_animation_that_begins_in_grey_is_not_made_grey(upscaled):
+    colour = np.full((24, 32, 3), (250, 20, 20), np.uint8)
+    every_grey = np.arange(24 * 32, dtype=np.uint8).reshape(24, 32)
+    data = joined(encoded(every_grey, "gif"), encoded(colour, "gif"))
+    assert Image.open(io.BytesIO(data)).mode == "L"
+    answer = Image.open(io.BytesIO(upscaled(data, format="png").content))
+    assert (answer.mode, answer.n_frames) == (
+        "RGB",
+        2,
+    )  # (which colours is Pillow's affair, and it errs: see raster.py)
+
+
+@pytest.mark.parametrize("answer", MOVING)
+@pytest.mark.parametrize("times", [[65_535_000, 65_535_000, 1000], [1e6 / 3, 1e5 / 7, 1e5 / 3]])
+def test_times_and_loops_that_a_format_cannot_hold_are_as_long_as_it_can(upscaled, answer, times):
+    data = animation("png", [picture(8, 8, seed=seed) for seed in range(3)], times, loop=2**31)
+    response = upscaled(data, format=answer)
+    shown, milliseconds = frames_of(response.content)
+    assert len(shown) == 3
+    assert milliseconds[0] > 200_000
+    assert loop_of(response.content) >= 65_535
+
+
+@pytest.mark.parametrize("answer", MOVING)
+def test_frames_that_are_the_same_for_very_long(upscaled, answer):
+    same = [picture(8, 8, seed=seed) for seed in (0, 1, 1, 1, 1)]
+    data = animation("webp", same, [16_000_000, 16_000_001, 16_000_002, 16_000_003, 16_000_004])
+    assert len(frames_of(upscaled(data, format=answer).content)[0]) >= 2

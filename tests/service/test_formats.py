@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pyvips
 import pytest
+import pyvips
 from PIL import Image
 
+from service.encode import Wrapping, encode
+from service.errors import TooManyPixelsError
 from tests.conftest import decoded, encoded, picture
 from tests.files import DISPLAY_P3, animation, frames_of, png16, rgb_profile, tiff16
 from tests.service.test_bad_input import refused
@@ -48,7 +50,7 @@ def deep(kind):
 def frames_kept(upscaled, kind):
     data = moving(kind)
     if data is None:
-        return "–"
+        return "no"
     response = upscaled(data)
     if "impasto-frames" in response.headers:
         assert response.headers["impasto-frames"] == "1/3"
@@ -59,7 +61,7 @@ def frames_kept(upscaled, kind):
 
 def transparency_kept(upscaled, kind):
     if kind in {"jpeg", "bmp"}:
-        return "–"
+        return "no"
     answer = opened(upscaled(encoded(disc(), kind)))
     assert answer.mode == "RGBA"
     assert answer.getpixel((0, 0))[3] == 0
@@ -80,7 +82,7 @@ def grey_kept(upscaled, kind):
 def depth_kept(upscaled, kind):
     data = deep(kind)
     if data is None:
-        return "–"
+        return "no"
     response = upscaled(data)
     if "impasto-depth" in response.headers:
         assert response.headers["impasto-depth"] == "8"
@@ -92,7 +94,7 @@ def depth_kept(upscaled, kind):
 def profile_kept(upscaled, kind):
     icc = rgb_profile(DISPLAY_P3)
     if "icc_profile" not in Image.open(io.BytesIO(encoded(picture(), kind, icc_profile=icc))).info:
-        return "–"
+        return "no"
     response = upscaled(encoded(picture(), kind, icc_profile=icc))
     assert opened(response).info["icc_profile"] == icc
     return "kept"
@@ -100,11 +102,11 @@ def profile_kept(upscaled, kind):
 
 def metadata_kept(upscaled, kind):
     if kind == "bmp":
-        return "–"
+        return "no"
     data = encoded(picture(), kind, comment=b"said in passing") if kind == "gif" else photograph(kind)
     answer = upscaled(data, metadata="keep").content
     told = {"EXIF": b"A camera", "XMP": b'dc:creator="somebody"', "comment": b"said in passing"}
-    return ", ".join(name for name, mark in told.items() if mark in answer) or "–"
+    return ", ".join(name for name, mark in told.items() if mark in answer) or "no"
 
 
 def row(upscaled, kind):
@@ -202,3 +204,10 @@ def test_what_is_not_taken_is_named(plain, data, looks_like):
     problem = refused(plain.post("/upscale?factor=2", content=data), 415, "unsupported_image")
     assert problem["value"] == looks_like
     assert "image/tiff" in problem["expected"]
+
+
+@pytest.mark.soak
+def test_a_webp_that_is_too_rich_for_its_size_is_refused():
+    noise = np.random.default_rng(0).integers(0, 256, (880, 880, 3), dtype=np.uint8)
+    with pytest.raises(TooManyPixelsError, match="too rich in detail, for a WebP of quality 100"):
+        encode([np.tile(noise, (8, 8, 1))], "webp", Wrapping(100))

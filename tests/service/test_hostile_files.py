@@ -116,6 +116,11 @@ def send_mutations(plain, count):
     assert plain.post(QUERIES[0], content=encoded(picture())).status_code == 200
 
 
+def test_half_a_file_is_broken_whatever_it_is(plain):
+    for data in sources():
+        refused(plain.post(QUERIES[0], content=data[: len(data) * 6 // 10]), 422, "broken_image")
+
+
 def test_mutations(plain):
     send_mutations(plain, 200)
 

@@ -1,0 +1,56 @@
+# The service, with the bundled checkpoints.
+#
+#   docker build -f docker/service.Dockerfile -t impasto-service .
+#   docker build -f docker/service.Dockerfile -t impasto-service:cuda --build-arg VARIANT=cuda .
+#   docker run --rm -p 8000:8000 impasto-service
+#
+# What the arguments are for: docs/deploy.md.
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS build
+ARG VARIANT=cpu
+ARG TORCH_INDEX_URL=
+ARG TORCH_VERSION=
+WORKDIR /src
+COPY pyproject.toml requirements.lock ./
+COPY docker/install.sh docker/
+RUN --mount=type=cache,target=/root/.cache/pip sh docker/install.sh torch
+COPY README.md LICENSE ./
+COPY nets/ nets/
+COPY service/ service/
+COPY trainer/ trainer/
+# One wheel holds all packages; this image keeps those that serve. Without bytecode, but for the modules that a start
+# imports: the root file system is read-only, so a start could not keep what it compiles.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/impasto/bin/pip install --quiet --no-deps --no-compile . \
+    && rm -r /opt/impasto/lib/python3*/site-packages/trainer /opt/impasto/bin/impasto-train
+WORKDIR /
+RUN sh /src/docker/install.sh slim 'import service.cli'
+
+FROM ${BASE}
+ARG VERSION=0.1.0
+ARG REVISION=
+LABEL org.opencontainers.image.title="impasto-service" \
+      org.opencontainers.image.description="Style transfer and super-resolution over HTTP" \
+      org.opencontainers.image.licenses="Apache-2.0 AND CC0-1.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN groupadd --gid 10001 impasto && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp impasto
+COPY --from=build /opt/impasto /opt/impasto
+COPY docker/healthcheck.py /opt/impasto/
+# Owned by the user, so that a named volume over it can be written by the trainer, who is the same user.
+COPY --chown=10001:10001 checkpoints/ /checkpoints/
+ENV PATH=/opt/impasto/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    IMPASTO_HOST=0.0.0.0 \
+    IMPASTO_PORT=8000 \
+    IMPASTO_CHECKPOINTS=/checkpoints
+WORKDIR /tmp
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=3s --start-period=120s --retries=3 \
+    CMD ["python", "-I", "/opt/impasto/healthcheck.py"]
+ENTRYPOINT ["impasto"]
+CMD ["serve"]

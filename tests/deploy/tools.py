@@ -1,0 +1,92 @@
+"""The tools that check what is deployed, and the manifests as they render. A missing tool is a visible skip."""
+
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+ENVIRONMENT = ROOT / ".venv-deploy"
+MODELS = ROOT / "tests" / "deploy"
+
+KUSTOMIZATIONS = ("overlays/cpu", "overlays/gpu", "training/job", "training/nodes", "training/trainjob")
+"""What a user applies."""
+
+COMPONENTS = ("keda", "monitoring", "gateway", "ingress", "checkpoints-pvc", "checkpoints-oci")
+"""What a user adds to the base; hpa is in the overlays."""
+
+Manifest = dict[str, Any]
+
+
+def missing(what: str) -> None:
+    """Skip; or fail, where IMPASTO_REQUIRE_TOOLS says that everything should be there (CI does)."""
+    message = f"{what}: `make deploy-tools` installs it"
+    if os.environ.get("IMPASTO_REQUIRE_TOOLS"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def tool(name: str) -> str:
+    """The path of a program: of `make deploy-tools`, else the system's."""
+    own = ENVIRONMENT / "bin" / name
+    found = str(own) if own.exists() else shutil.which(name)
+    if found is None:
+        missing(f"{name} is not here")
+    return str(found)
+
+
+def run(*command: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run a tool in the root of the tree; its output is the caller's to judge."""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **options)
+
+
+@cache
+def _rendered(kubectl: str, folder: Path) -> str:
+    result = run(kubectl, "kustomize", str(folder))
+    assert result.returncode == 0, result.stderr
+    assert not result.stderr, result.stderr  # deprecations
+    return result.stdout
+
+
+def rendered(folder: Path) -> str:
+    """What `kubectl kustomize` makes of a folder, as YAML."""
+    return _rendered(tool("kubectl"), folder)
+
+
+def manifests(folder: Path) -> list[Manifest]:
+    """The same, parsed."""
+    return list(yaml.safe_load_all(rendered(folder)))
+
+
+def with_component(tmp_path: Path, *names: str, of: str = "components") -> Path:
+    """A folder that renders the base (or the single-node Job) with components, as a user's own overlay would."""
+    folder = tmp_path / "overlay"
+    folder.mkdir()
+    base = "k8s/base" if of == "components" else "k8s/training/job"
+    (folder / "kustomization.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "kustomize.config.k8s.io/v1beta1",
+                "kind": "Kustomization",
+                "resources": [os.path.relpath(ROOT / base, folder.resolve())],
+                "components": [os.path.relpath(ROOT / "k8s" / of / name, folder.resolve()) for name in names],
+            }
+        )
+    )
+    return folder
+
+
+def variants(tmp_path: Path) -> dict[str, Path]:
+    """Every kustomization that a user applies, and the base with every component."""
+    folders = {name: ROOT / "k8s" / name for name in KUSTOMIZATIONS}
+    for name in COMPONENTS:
+        (tmp_path / name).mkdir()
+        folders[name] = with_component(tmp_path / name, name)
+    (tmp_path / "kueue").mkdir()
+    folders["kueue"] = with_component(tmp_path / "kueue", "kueue", of="training")
+    return folders
