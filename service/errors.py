@@ -206,6 +206,13 @@ def problem_content(status: int, code: str, **facts: Any) -> dict[str, Any]:
     return {"type": f"urn:impasto:problem:{code}", "title": title, "status": status, "code": code, **facts}
 
 
+def given_up(request: Request) -> JSONResponse:
+    """The answer to whoever still waits when the service may drain no longer."""
+    request.scope["state"]["refused"] = UnavailableError.code
+    detail = "the service is shutting down, and had no time left for this request"
+    return problem(request, UnavailableError.status, UnavailableError.code, detail, {"Retry-After": "5"})
+
+
 def unforeseen(request: Request) -> JSONResponse:
     """The answer where nothing else fits; the log has the traceback under the same request id."""
     return problem(request, 500, "internal", "an error that we did not foresee; the log has it under this request_id")

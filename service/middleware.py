@@ -1,5 +1,6 @@
 """What every request gets: an id, its metrics and one log line. Pure ASGI, so that streams pass through untouched."""
 
+import asyncio
 import logging
 import re
 import time
@@ -9,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import unforeseen
+from service.errors import given_up, unforeseen
 from service.logs import request_id
 from service.metrics import Metrics
 
@@ -48,6 +49,10 @@ class RequestContext:
 
         try:
             await self.app(scope, receive, send_with_id)
+        except asyncio.CancelledError:  # by the server, when the time to drain has run out
+            if started:
+                raise
+            await given_up(Request(scope))(scope, receive, send_with_id)
         except Exception:
             log.exception("unforeseen")
             if started:

@@ -93,6 +93,26 @@ def test_sigterm_answers_everything_accepted_and_exits_with_zero(large_upscaler)
         assert process.wait(60) == 0
 
 
+def test_who_still_waits_when_the_drain_runs_out_hears_503(large_upscaler):
+    with (
+        service(checkpoints=large_upscaler, drain_seconds=1) as (process, lines),
+        ThreadPoolExecutor(8) as clients,
+    ):
+        address = address_in(lines[0])
+        large = encoded(picture(480, 600))
+        url = f"{address}/upscale?factor=4&format=jpeg"
+        answers = [clients.submit(httpx.post, url, content=large, timeout=60, trust_env=False) for _ in range(8)]
+        while in_flight(address) < 8:
+            assert not any(answer.done() for answer in answers), "too quick for this test"
+        process.send_signal(signal.SIGTERM)
+        responses = [answer.result() for answer in answers]
+        late = [response for response in responses if response.status_code != 200]
+        assert late
+        assert {(response.status_code, response.json()["code"]) for response in late} == {(503, "unavailable")}
+        assert all(response.headers["retry-after"] for response in late)
+        assert process.wait(60) == 0
+
+
 def test_a_full_service_says_when_to_come_back_and_loses_nothing(large_upscaler):
     with service(checkpoints=large_upscaler, max_requests=2) as (_, lines), ThreadPoolExecutor(8) as clients:
         address = address_in(lines[0])
