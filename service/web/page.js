@@ -11,6 +11,7 @@ let limits = { max_body_bytes: Infinity, gives: [] };
 let picture = null; // {file, url, width, height}
 let answer = null; // {blob, url, width, height, name}
 let work = null; // AbortController of what is being made
+let choices = 0; // of two files that are read at once, the later one counts
 
 start();
 
@@ -73,16 +74,18 @@ async function choose(files) {
   work = null;
   working(false);
   clear();
-  const file = files[0];
+  const file = files[0], mine = ++choices;
   if (file.size > limits.max_body_bytes) {
     trouble(new Error(`the file ${file.name} has ${bytes(file.size)}; expected at most ${bytes(limits.max_body_bytes)}`));
     return;
   }
   say(files.length > 1 ? `${files.length} files; this is the first.` : "Reading");
   try {
-    take(await opened(file));
+    const found = await opened(file);
+    if (mine !== choices) return;
+    take(found);
   } catch (error) {
-    trouble(error);
+    if (mine === choices) trouble(error);
     return;
   }
   say(files.length > 1 ? `${files.length} files; this is the first.` : `${file.name}, ${picture.width} × ${picture.height}`);
@@ -130,7 +133,8 @@ async function run() {
   $("frame").scrollIntoView({ block: "nearest" });
   try {
     const made = await make(path, picture.file, { signal, tell });
-    answer = { blob: made.blob, ...(await measured(made.blob)), name: fileName(made.headers) };
+    const seen = await measured(made.blob).catch(() => ({ url: URL.createObjectURL(made.blob) })); // an AVIF, somewhere old
+    answer = { blob: made.blob, ...seen, name: fileName(made.headers) };
     show(made, path, description, performance.now() - began);
     if (mode === "upscale" && compare.isLarger()) zoom(true);
   } catch (error) {
@@ -143,11 +147,12 @@ async function run() {
 }
 
 function show({ blob, headers }, path, description, milliseconds) {
-  compare.showBoth(answer, description);
+  if (answer.width) compare.showBoth(answer, description);
   const address = new URL(path, document.baseURI).href;
   const kind = blob.type.replace("image/", "").toUpperCase();
   const inexact = headers.get("Impasto-Exact") === "false" ? " Too large to be painted as a whole: statistics of a reduced picture." : "";
-  $("facts").textContent = `${answer.width} × ${answer.height}, ${kind}, ${bytes(blob.size)}.${inexact}`;
+  const size = answer.width ? `${answer.width} × ${answer.height}` : "This browser cannot show it";
+  $("facts").textContent = `${size}, ${kind}, ${bytes(blob.size)}.${inexact}`;
   const stages = timings(headers.get("Server-Timing"));
   $("stages").replaceChildren(
     ...stages.map(([, spent]) => {
@@ -229,7 +234,6 @@ function trouble(error) {
   $("trouble-detail").textContent = error.message;
   const lines = [];
   if (error instanceof Lost) lines.push("It stopped, or the network did. Your picture is still here: try again.");
-  if (problem.code === "unknown_job") lines.push("The server was started again meanwhile. Your picture is still here: try again.");
   if (problem.request_id) lines.push(`Request ${problem.request_id}`);
   $("trouble-hint").textContent = lines.join(" ");
   $("trouble").hidden = false;

@@ -19,12 +19,23 @@ export async function getJson(path) {
 }
 
 /**
- * Send a picture and wait for its answer: {blob, headers, status}. Throws Refused, Lost, or an AbortError once `signal` is
+ * Send a picture and wait for its answer: {blob, headers}. Throws Refused, Lost, or an AbortError once `signal` is
  * aborted; then the job is deleted, so that nothing more of it is computed.
  *
  * tell: is called with {state: "uploading", share} and then with what GET /jobs/{id} says.
  */
 export async function make(path, file, { signal, tell }) {
+  try {
+    return await makeAsJob(path, file, signal, tell);
+  } catch (error) {
+    if (error.problem?.code !== "unknown_job" || signal.aborted) throw error;
+    // Another replica was asked, or the server was started again: then in line, which needs no memory of its own.
+    tell({ state: "running", tiles_total: 0 });
+    return await received(await ask(path, { method: "POST", body: form(file), signal }));
+  }
+}
+
+async function makeAsJob(path, file, signal, tell) {
   const job = await upload(path, file, signal, tell);
   const forget = () => fetch(job, { method: "DELETE", keepalive: true }).catch(() => {});
   signal.addEventListener("abort", forget);
@@ -33,10 +44,9 @@ export async function make(path, file, { signal, tell }) {
     const status = await follow(job, signal, tell);
     if (status.state === "failed") throw new Refused(status.problem);
     if (status.state === "cancelled") throw new Refused({ detail: "the job was cancelled", code: "cancelled" });
-    const response = await ask(`${job}/result`, { signal });
-    const blob = await response.blob();
+    const made = await received(await ask(`${job}/result`, { signal }));
     forget();
-    return { blob, headers: response.headers, status };
+    return made;
   } finally {
     signal.removeEventListener("abort", forget);
     removeEventListener("pagehide", forget);
@@ -45,9 +55,22 @@ export async function make(path, file, { signal, tell }) {
 
 /** The picture itself, in a format that every browser shows. */
 export async function readable(file, signal) {
+  return (await ask("upscale?factor=1&format=png", { method: "POST", body: form(file), signal })).blob();
+}
+
+function form(file) {
   const body = new FormData();
   body.append("image", file);
-  return (await ask("upscale?factor=1&format=png", { method: "POST", body, signal })).blob();
+  return body;
+}
+
+async function received(response) {
+  try {
+    return { blob: await response.blob(), headers: response.headers };
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Lost("the server broke off in the middle of its answer");
+  }
 }
 
 async function ask(path, options = {}) {
@@ -74,8 +97,6 @@ async function problemOf(text, { status, statusText }) {
 function upload(path, file, signal, tell) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    const body = new FormData();
-    body.append("image", file);
     request.open("POST", path);
     request.setRequestHeader("Prefer", "respond-async");
     request.upload.onprogress = (event) => tell({ state: "uploading", share: event.loaded / event.total });
@@ -86,7 +107,7 @@ function upload(path, file, signal, tell) {
     request.onerror = () => reject(new Lost("the server does not answer, or broke off"));
     request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
     signal.addEventListener("abort", () => request.abort());
-    request.send(body);
+    request.send(form(file));
   });
 }
 

@@ -286,6 +286,22 @@ def test_a_server_that_stops_half_way_is_told_and_the_picture_stays(page, files,
         assert "does not answer" in page.trouble()
 
 
+def test_a_job_that_is_forgotten_meanwhile_is_made_in_line(page, files, served):
+    """As where another replica is asked for the answer."""
+    _, net, app = served
+    page.pick("mode", "upscale")
+    path = files(faulty_picture(WAIT, 50, 70))
+    page.choose(path)
+    page.go()
+    page.until(lambda: page.text("status") == "Working")
+    ticket = next(ticket for ticket in app.state.tickets if not ticket.over.is_set())
+    ticket.task.get_loop().call_soon_threadsafe(app.state.tickets.forget, ticket)
+    net.go.set()
+    page.until(page["outcome"].is_displayed)
+    assert net.passes.count([WAIT]) == 2
+    assert not page["trouble"].is_displayed()
+
+
 def test_a_style_that_appears_while_the_page_is_open_shows_up(page, served, folder):
     address, _, _ = served
     path = save_net(folder, "wave", tiny_style_net(3))
