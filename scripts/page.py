@@ -1,4 +1,4 @@
-"""Make the pictures of the page in docs/images/: starts the service, opens it in headless Chromium, paints a photograph.
+"""Make the pictures of the page in docs/images/: a photograph, painted in headless Chromium by a running service.
 
 Needs `chromium` and `chromedriver` (Debian: apt-get install chromium chromium-driver).
 """
