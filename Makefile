@@ -1,4 +1,4 @@
-# make install | serve | demo | test | soak | check | format | pictures | openapi | lock | deploy-tools | test-containers
+# make install | serve | demo | test | test-browser | soak | check | format | pictures | openapi | lock | deploy-tools | test-containers
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make install      CPU-only torch wheels
 
@@ -12,7 +12,7 @@ ifdef PORT
 export IMPASTO_PORT := $(PORT)
 endif
 
-.PHONY: install serve demo test soak check format pictures openapi lock deploy-tools test-containers
+.PHONY: install serve demo test test-browser soak check format pictures openapi lock deploy-tools test-containers
 
 install: $(VENV)/installed
 
@@ -33,6 +33,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# Part of `make test` too, where there is a Chromium (Debian: apt install chromium chromium-driver).
+test-browser: install
+	IMPASTO_REQUIRE_TOOLS=1 $(BIN)/python -m pytest tests/browser
 
 soak: install
 	$(BIN)/python -m pytest -m soak -s --override-ini faulthandler_timeout=1200

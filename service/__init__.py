@@ -7,7 +7,7 @@
         --rendering (event loop)--> job: a picture, cut into windows --scheduler--> batch of windows
         --worker (one thread per device)--> one answer or error per window
         --compose (its own threads)--> resized, blended
-        --restore, encode (codec thread)--> bytes --> response
+        --restore, encode (codec thread)--> bytes --> response, or (Prefer: respond-async) a ticket until it is fetched
 
 Who has pixels already (`routes.inference`) goes by `pixel_path`. `commands` is the command line: the same stages
 without HTTP, or a server through the client.

@@ -22,13 +22,16 @@ from service.methods import AllMethods
 from service.metrics import Metrics
 from service.middleware import RequestContext
 from service.openapi import describe
+from service.pages import EXAMPLE, read_pages
 from service.pipeline import Pipeline
 from service.pixel_path import PixelPath
 from service.registry import Registry
 from service.rendering import Renderer
-from service.routes import admin, inference, operations, transform
+from service.routes import admin, inference, jobs, operations, page, transform
 from service.settings import Settings, read_admin_key
 from service.threads import permitted_threads
+from service.thumbnails import Thumbnails
+from service.tickets import Tickets
 
 
 def create_app(settings: Settings, registry: Registry, threads: int | None = None) -> FastAPI:
@@ -60,6 +63,9 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
         made_by=lambda: (version("impasto"), engine.precision, settings.max_whole_pixels),
     )
 
+    pages = read_pages()
+    thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
+    tickets = Tickets(settings, engine.scheduler.ahead, metrics)
     metrics.ready.set_function(lambda: float(admission.open and engine.alive))
 
     def close() -> None:
@@ -77,6 +83,8 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
         close()
         if watching is not None:
             watching.cancel()
+        await tickets.stop()
+        thumbnails.close()
         await engine.stop()
         renderer.close()
         pipeline.close()
@@ -89,9 +97,12 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
     )
     app.state.settings, app.state.registry, app.state.metrics = settings, registry, metrics
     app.state.admission, app.state.engine, app.state.pipeline, app.state.warm = admission, engine, pipeline, False
-    app.state.admin_key = admin_key
+    app.state.admin_key, app.state.tickets, app.state.pages = admin_key, tickets, pages
     app.state.pixel_path = PixelPath(settings, registry, admission, renderer, metrics)
+    app.state.thumbnails = thumbnails
     app.include_router(transform.router)
+    app.include_router(jobs.router)
+    app.include_router(page.router)
     app.include_router(admin.router)
     app.include_router(operations.router)
     app.include_router(inference.router)

@@ -6,8 +6,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 _MAX_AGE_SECONDS = 600
-_METHODS = ("GET", "HEAD", "OPTIONS", "POST")
-_REQUEST_HEADERS = ("Accept", "Content-Type", "If-None-Match", "Request-Timeout", "X-Request-ID")
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "POST")
+_REQUEST_HEADERS = (
+    "Accept",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "Prefer",
+    "Request-Timeout",
+    "X-Request-ID",
+)
 _ANSWER_HEADERS = (
     "Cache-Status",
     "Content-Disposition",
@@ -17,6 +25,8 @@ _ANSWER_HEADERS = (
     "Impasto-Frames",
     "Impasto-Model",
     "Impasto-Profile",
+    "Location",
+    "Preference-Applied",
     "Retry-After",
     "Server-Timing",
     "X-Request-ID",

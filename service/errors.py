@@ -17,6 +17,11 @@ ImpastoError                                  (never raised itself)
 +-- UnauthorizedError      401 unauthorized          a key is needed
 +-- ForbiddenError         403 forbidden             another key is needed
 +-- InferenceError         500 inference_failed      the network failed on this picture
++-- UnknownJobError        404 unknown_job           never was, or is gone
++-- NoResultError          409 no_result             a job that is not done yet, or was cancelled
++-- IdempotencyError       422 idempotency_key_reused
++-- AnswerTooLargeError    413 answer_too_large      made, but larger than what can be kept
++-- InternalError          500 internal              not foreseen, where nobody was there to hear of it
 StartupError                                         the service cannot start; the command line prints it
 """
 
@@ -148,6 +153,36 @@ class InferenceError(ImpastoError):
     """The network failed on this picture."""
 
     status, code = 500, "inference_failed"
+
+
+class UnknownJobError(ImpastoError):
+    """There is no such job, or no longer."""
+
+    status, code = 404, "unknown_job"
+
+
+class NoResultError(ImpastoError):
+    """The job is not done yet, or was cancelled."""
+
+    status, code = 409, "no_result"
+
+
+class IdempotencyError(ImpastoError):
+    """The Idempotency-Key came with another request before."""
+
+    status, code = 422, "idempotency_key_reused"
+
+
+class AnswerTooLargeError(ImpastoError):
+    """The answer was made, and is larger than what jobs may keep."""
+
+    status, code = 413, "answer_too_large"
+
+
+class InternalError(ImpastoError):
+    """An error that we did not foresee."""
+
+    status, code = 500, "internal"
 
 
 def shown(value: object) -> str:

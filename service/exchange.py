@@ -10,7 +10,10 @@ from service.knobs import Knobs
 
 @dataclass(frozen=True)
 class Asked:
-    """What a client wants. expires: on the clock of time.monotonic. if_none_match: the tags of what it has already."""
+    """What a client wants. expires: on the clock of time.monotonic. if_none_match: the tags of what it has already.
+
+    patient: whether it waits where the service is full, rather than being refused: it was accepted before.
+    """
 
     knobs: Knobs
     format: Format | None = None
@@ -20,6 +23,7 @@ class Asked:
     metadata: MetadataPolicy = "strip"
     expires: float | None = None
     if_none_match: tuple[str, ...] = ()
+    patient: bool = False
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,13 @@ class Metrics:
         self.not_modified = Counter(
             "impasto_not_modified", "Answers that the client had already: 304.", registry=registry
         )
+        self.async_jobs = Gauge(
+            "impasto_async_jobs", "Jobs of clients that fetch their answers later.", ["state"], registry=registry
+        )
+        self.async_jobs_finished = Counter(
+            "impasto_async_jobs_finished", "Such jobs that are over.", ["outcome"], registry=registry
+        )
+        self.async_job_bytes = Gauge("impasto_async_job_bytes", "Bytes of their bodies and answers.", registry=registry)
         self.device_memory = Gauge(
             "impasto_device_memory_bytes", "Memory that a GPU's tensors take.", ["device"], registry=registry
         )

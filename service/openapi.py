@@ -7,13 +7,16 @@ from fastapi import FastAPI
 
 from service.errors import (
     PROBLEM_JSON,
+    AnswerTooLargeError,
     BodyError,
     BodyTooLargeError,
     BrokenImageError,
     DeadlineError,
     ForbiddenError,
+    IdempotencyError,
     ImpastoError,
     InferenceError,
+    NoResultError,
     NotAcceptableError,
     OverloadedError,
     ParameterError,
@@ -21,6 +24,7 @@ from service.errors import (
     TooManyPixelsError,
     UnauthorizedError,
     UnavailableError,
+    UnknownJobError,
     UnknownModelError,
     UnsupportedImageError,
     problem_content,
@@ -109,9 +113,23 @@ _EXAMPLES: Mapping[type[ImpastoError], dict[str, Any]] = {
     UnauthorizedError: {"detail": "expected a header 'Authorization: Bearer KEY'"},
     ForbiddenError: {"detail": "this key is not the admin key"},
     InferenceError: {"detail": "the network failed on this picture"},
+    UnknownJobError: {"detail": "no such job: it never was, was deleted, or its 600 s are over"},
+    NoResultError: {"detail": "the job has no result: it is running", "value": "running", "expected": "done"},
+    IdempotencyError: {
+        "detail": "this Idempotency-Key came with another request before; expected a new key",
+        "parameter": "Idempotency-Key",
+        "expected": "a new key for another request",
+    },
+    AnswerTooLargeError: {
+        "detail": "the answer has 300000000 bytes, more than can be kept; ask for it without Prefer: respond-async",
+        "expected": "at most 268435456 bytes for all jobs",
+    },
 }
 NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"description": "There is no such path.", "content": {PROBLEM_JSON: {"schema": _PROBLEM}}}
+}
+OTHERWISE: dict[int | str, dict[str, Any]] = {
+    "default": {"description": "Another problem.", "content": {PROBLEM_JSON: {"schema": _PROBLEM}}}
 }
 _UNFORESEEN = {"detail": "an error that we did not foresee; the log has it under this request_id"}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds after which to come back.", "schema": {"type": "integer"}}}

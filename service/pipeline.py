@@ -21,6 +21,7 @@ from service.exchange import Answer, Asked, NotModified
 from service.formats import ANIMATING, Format
 from service.knobs import Enlarging, Knobs
 from service.metrics import Metrics
+from service.progress import Progress
 from service.recipe import Recipe, resolve
 from service.registry import Registry
 from service.rendering import Rendered, Renderer
@@ -90,25 +91,33 @@ class Pipeline:
         self._codecs = ThreadPoolExecutor(settings.codec_threads, thread_name_prefix="codec")
         self._large_codec = ThreadPoolExecutor(1, thread_name_prefix="codec-large")  # small pictures do not wait for it
 
-    async def transform(self, asked: Asked, data: bytes) -> Answer | NotModified:
-        """Run the picture in `data` through the networks. Raises an ImpastoError for every way of no."""
+    async def transform(self, asked: Asked, data: bytes, progress: Progress | None = None) -> Answer | NotModified:
+        """Run the picture in `data` through the networks. Raises an ImpastoError for every way of no.
+
+        progress: is told how far it is.
+        """
         milliseconds: dict[str, float] = {}
-        with self._admission.request():
+        if asked.patient:
+            await self._admission.room()
+        with self._admission.request(asked.patient):
             order = await self._read(asked, data, milliseconds)
             if is_named(order.tag, asked.if_none_match):
                 self._metrics.not_modified.inc()
                 return NotModified(order.tag)
             if (known := self._cache.get(order.tag)) is not None:
                 return replace(known, cached=True, milliseconds={})
-            answer = await self._make(order, data, milliseconds)
+            answer = await self._make(order, data, milliseconds, progress or Progress())
         if answer.tag:
             self._cache.put(answer.tag, answer, len(answer.body))
         return answer
 
-    def check(self, knobs: Knobs) -> None:
-        """Say no before the body is read, where the answer would be no in any case."""
+    def check(self, knobs: Knobs, patient: bool = False) -> None:
+        """Say no before the body is read, where the answer would be no in any case. patient: fullness is no reason."""
         resolve(knobs, self._registry)
-        self._admission.refuse_if_full()
+        if patient:
+            self._admission.refuse_if_closed()
+        else:
+            self._admission.refuse_if_full()
 
     def close(self) -> None:
         """End the codec threads."""
@@ -127,7 +136,7 @@ class Pipeline:
         tag = await self._on_codec(milliseconds, "decode", 0, tagging)
         return _Order(asked, recipe, header, kind, quality, tag)
 
-    async def _make(self, order: _Order, data: bytes, milliseconds: dict[str, float]) -> Answer:
+    async def _make(self, order: _Order, data: bytes, milliseconds: dict[str, float], progress: Progress) -> Answer:
         asked, recipe, header = order.asked, order.recipe, order.header
         codec = partial(self._on_codec, milliseconds)
         refuse_pixels(self._settings, header, order.frames, recipe.scale)
@@ -136,17 +145,24 @@ class Pipeline:
         refuse_long_side(max(sizes.answer), order.kind)
         there, back = header.height * header.width * order.frames, math.prod(sizes.answer) * order.frames
         ready = await self._renderer.load(recipe, sizes, self._registry)
-        with self._admission.picture((there + back) * order.memory + sizes.extra_pixels(recipe)):
+        pixels = (there + back) * order.memory + sizes.extra_pixels(recipe)
+        if asked.patient:
+            progress.known.set()
+            await self._admission.room(pixels)
+        with self._admission.picture(pixels):
             coding = self._costs.predict(_CODECS, there + back)
             pictures = order.frames * order.passes
-            refuse_if_late(asked.expires, self._renderer.predicted_seconds(ready, pictures) + coding)
+            seconds = self._renderer.predicted_seconds(ready, pictures) + coding
+            refuse_if_late(asked.expires, seconds)
+            progress.expect(pictures * self._renderer.tiles(ready), seconds)
             reading = Reading(order.kind, order.frames, order.enlarging, asked.profile, asked.metadata)
             decoded = await codec("decode", there, partial(decode, data, header, reading))
             height, width = decoded.frames[0].pixels.shape[:2]
             if (height, width) != sizes.picture:  # it lay on its side
                 ready = replace(ready, sizes=recipe.sizes(height, width, self._settings.max_output_pixels))
-            rendered = [await self._renderer.render(ready, each, asked.expires) for each in decoded.pictures]
+            rendered = [await self._renderer.render(ready, each, asked.expires, progress) for each in decoded.pictures]
             milliseconds |= _stages(rendered)
+            progress.encoding = True
             body = await codec("encode", back, partial(_finish, decoded, rendered, order.kind, order.quality))
         self._costs.observe(_CODECS, there + back, (milliseconds["decode"] + milliseconds["encode"]) / 1000)
         self._count(recipe.label, there, back, milliseconds)

@@ -11,6 +11,7 @@ from service.bounds import refuse_pixels, refuse_whole
 from service.decoded import Header
 from service.knobs import Knobs
 from service.metrics import Metrics
+from service.progress import Progress
 from service.recipe import resolve
 from service.registry import Registry
 from service.rendering import Rendered, Renderer
@@ -49,7 +50,9 @@ class PixelPath:
             ready = await self._renderer.load(recipe, sizes, self._registry)
             with self._admission.picture(there + back + count * sizes.extra_pixels(recipe)):
                 refuse_if_late(expires, self._renderer.predicted_seconds(ready, count))
-                tasks = [asyncio.ensure_future(self._renderer.render(ready, each, expires)) for each in pictures]
+                tasks = [
+                    asyncio.ensure_future(self._renderer.render(ready, each, expires, Progress())) for each in pictures
+                ]
                 try:
                     rendered = await asyncio.gather(*tasks)  # at once, so that they may share a batch
                 finally:

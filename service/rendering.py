@@ -18,6 +18,7 @@ from service.compose import keep_colors, overlay, resize
 from service.engine import Engine
 from service.jobs import OVERTAKING, Job
 from service.model import Model
+from service.progress import Progress
 from service.recipe import Recipe, Sizes
 from service.registry import Registry
 
@@ -78,7 +79,7 @@ class Renderer:
             return Ready(recipe, sizes, tuple(layers), None)
         return Ready(recipe, sizes, tuple(layers), await registry.get("upscale", f"x{sizes.enlarger}", "factor"))
 
-    async def render(self, ready: Ready, picture: Picture, expires: float | None) -> Rendered:
+    async def render(self, ready: Ready, picture: Picture, expires: float | None, progress: Progress) -> Rendered:
         """One picture, uint8 (H, W, 3). A caller that is cancelled leaves the queue.
 
         expires: on the clock of time.monotonic; raises DeadlineError where it passes before the device is free.
@@ -89,7 +90,7 @@ class Renderer:
         base = working = done.picture
         if sizes.working != sizes.base:
             working = await self._compose(done, lambda: resize(base, *sizes.working))
-        answers = [await self._pass(done, model, working, expires) for model, _ in ready.layers]
+        answers = [await self._pass(done, model, working, expires, progress) for model, _ in ready.layers]
         if not answers:
             return done
         painted = answers[0]
@@ -97,7 +98,7 @@ class Renderer:
             shares = [share for _, share in ready.layers]
             painted = await self._compose(done, lambda: overlay(answers, shares))
         if ready.enlarger is not None:
-            painted = await self._pass(done, ready.enlarger, painted, expires)
+            painted = await self._pass(done, ready.enlarger, painted, expires, progress)
         if recipe.finishes or painted.shape[:2] != sizes.answer:
             painted = await self._compose(done, lambda: _finish(recipe, sizes, painted, base))
         done.picture = painted
@@ -106,12 +107,18 @@ class Renderer:
     async def warm(self, model: Model, pictures: list[Picture]) -> None:
         """Run pictures of growing size, before all others: it tells the costs. Raises what goes wrong."""
         for picture in pictures:
-            await self._run(model, picture, 0.0, None)
+            await self._run(model, picture, 0.0, None, Progress())
 
     def most_pixels(self, recipe: Recipe) -> int | None:
         """The most pixels that the networks of a recipe can work on; None where they take any."""
         limits = [self._limits.most_pixels(layer.mixture.offers[0].facts) for layer in recipe.layers]
         return min((limit for limit in limits if limit is not None), default=None)
+
+    def tiles(self, ready: Ready) -> int:
+        """Windows that are computed for one picture, over all passes."""
+        models = [model for model, _ in ready.layers] + ([ready.enlarger] if ready.enlarger else [])
+        plans = [self._limits.plan(model.facts, *ready.sizes.working) for model in models]
+        return sum(len(plan.windows) + plan.reduced for plan in plans)
 
     def predicted_seconds(self, ready: Ready, pictures: int) -> float:
         """From now to the end of `render` for so many pictures: what is ahead in the queue, and each part of it."""
@@ -135,17 +142,21 @@ class Renderer:
         done.compose_seconds += time.perf_counter() - start
         return picture
 
-    async def _pass(self, done: Rendered, model: Model, picture: Picture, expires: float | None) -> Picture:
+    async def _pass(
+        self, done: Rendered, model: Model, picture: Picture, expires: float | None, progress: Progress
+    ) -> Picture:
         plan = self._limits.plan(model.facts, *picture.shape[:2])
         cost = self._costs.predict(model.label, plan.pixels, len(plan.windows))
-        answer, job = await self._run(model, picture, cost, expires)
+        answer, job = await self._run(model, picture, cost, expires, progress)
         assert job.begun is not None
         done.exact = done.exact and not job.plan.reduced
         done.queue_seconds += job.begun - job.entered
         done.forward_seconds += job.forward_seconds
         return answer
 
-    async def _run(self, model: Model, picture: Picture, cost: float, expires: float | None) -> tuple[Picture, Job]:
+    async def _run(
+        self, model: Model, picture: Picture, cost: float, expires: float | None, progress: Progress
+    ) -> tuple[Picture, Job]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Picture] = loop.create_future()
 
@@ -154,6 +165,7 @@ class Renderer:
 
         job = Job(model, picture, self._limits.plan(model.facts, *picture.shape[:2]), cost, settle, expires)
         self._scheduler.submit(job)
+        progress.compute(job)
         try:
             return await future, job
         finally:

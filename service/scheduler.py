@@ -170,6 +170,11 @@ class Scheduler:
             ahead = [job.remaining_seconds for job in self._jobs if rank is None or job.rank <= rank]
         return sum(ahead) / self._devices
 
+    def ahead(self, job: Job) -> int:
+        """How many unfinished jobs were begun, or go before one."""
+        with self._changed:
+            return sum(other is not job and (other.begun is not None or other.rank < job.rank) for other in self._jobs)
+
     def _next(self, instead_of: Batch | None) -> Batch | None:
         now = time.monotonic()
         for job in [job for job in self._jobs if job.expired(now)]:

@@ -1,9 +1,11 @@
 """A service as a process: settings and logs at its start, signals and exit codes at its end."""
 
 import logging
+import math
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -66,6 +68,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, application: FastAPI, settings: Settings, registry: Registry) -> None:
         super().__init__(config)
         self._application, self._settings, self._registry = application, settings, registry
+        self._stopping: tuple[int, float] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -74,11 +77,21 @@ class _Server(uvicorn.Server):
             typer.echo(greeting(self._settings.host, port, self._registry))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._application.state.admission.open = False
-        super().handle_exit(sig, frame)
+        state = self._application.state
+        state.admission.open = False
+        if self._stopping is None and state.tickets.owing:  # jobs are finished, and their answers can be fetched
+            self._stopping = sig, time.monotonic() + self._settings.drain_seconds
+        else:
+            super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
-        return await super().on_tick(counter) or self._application.state.engine.fatal is not None
+        state = self._application.state
+        if self._stopping is not None and not self.should_exit:
+            sig, until = self._stopping
+            if not state.tickets.owing or time.monotonic() > until:
+                self.config.timeout_graceful_shutdown = max(1, math.ceil(until - time.monotonic()))
+                super().handle_exit(sig, None)
+        return await super().on_tick(counter) or state.engine.fatal is not None
 
 
 def greeting(host: str, port: int, registry: Registry) -> str:

@@ -62,6 +62,12 @@ class Settings(BaseSettings):
         description="Origins whose pages may ask, with commas (https://example.org), or *; empty: none.",
     )
     avif_quality: int = Field(70, ge=1, le=100, description="Quality of AVIF answers.")
+    max_jobs: int = Field(100, ge=1, description="Asynchronous jobs that are kept, finished or not; the next is 503.")
+    max_jobs_running: int = Field(16, ge=1, description="Asynchronous jobs at once; the others wait for their turn.")
+    max_job_bytes: int = Field(
+        2**28, ge=2**16, description="Bytes of asynchronous jobs: bodies that wait (up to half of it) and answers kept."
+    )
+    job_seconds: float = Field(600.0, gt=0, description="How long a finished job's answer is kept to be fetched.")
     drain_seconds: int = Field(30, ge=1, description="After SIGTERM, how long accepted requests may take to finish.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
 

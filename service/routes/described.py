@@ -4,10 +4,12 @@ from typing import Any
 
 from service.body import FORM, JSON
 from service.errors import (
+    AnswerTooLargeError,
     BodyError,
     BodyTooLargeError,
     BrokenImageError,
     DeadlineError,
+    IdempotencyError,
     InferenceError,
     NotAcceptableError,
     OverloadedError,
@@ -75,6 +77,15 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "content": dict.fromkeys(MEDIA_TYPES.values(), BINARY),
         "headers": {name: {"description": what, "schema": {"type": "string"}} for name, what in _HEADERS.items()},
     },
+    202: {
+        "description": "With Prefer: respond-async: the request became a job.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobStatus"}}},
+        "headers": {
+            "Location": {"description": "The job: GET and DELETE.", "schema": {"type": "string"}},
+            "Preference-Applied": {"description": "respond-async.", "schema": {"type": "string"}},
+            "Retry-After": {"description": "Seconds after which it should be done.", "schema": {"type": "integer"}},
+        },
+    },
     304: {"description": "The client has it already: If-None-Match names its ETag. Nothing was computed."},
     **problems(
         ParameterError,
@@ -90,6 +101,8 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         UnavailableError,
         DeadlineError,
         InferenceError,
+        IdempotencyError,
+        AnswerTooLargeError,
     ),
 }
 STROKE_SCHEMA = {

@@ -4,13 +4,16 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from nets.architecture import Task
 from service.errors import ParameterError, UnknownModelError
+from service.formats import MEDIA_TYPES, SOURCE_MEDIA_TYPES
+from service.knobs import MOST_STYLES
 from service.openapi import problems
 from service.registry import Registry
+from service.settings import Settings
 
 _STATUS = {"schema": {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}}
 _ALIVE: dict[int | str, dict[str, Any]] = {
@@ -29,12 +32,6 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(tags=["operations"])
-
-
-@router.get("/", include_in_schema=False)
-async def index() -> RedirectResponse:
-    """The interactive documentation."""
-    return RedirectResponse("/docs")
 
 
 @router.get("/livez", responses=_ALIVE)
@@ -58,6 +55,19 @@ async def models(request: Request) -> dict[str, Any]:
     """The styles and factors that are served, and the checkpoint files that were refused, with the reason."""
     registry: Registry = request.app.state.registry
     return registry.summary()
+
+
+@router.get("/limits", responses=problems())
+async def limits(request: Request) -> dict[str, Any]:
+    """How large a picture and its answer may be, and the formats that are taken and given."""
+    settings: Settings = request.app.state.settings
+    names = ("max_body_bytes", "max_pixels", "max_frames", "max_output_pixels", "max_whole_pixels")
+    return {
+        **{name: getattr(settings, name) for name in names},
+        "max_styles": MOST_STYLES,
+        "takes": list(SOURCE_MEDIA_TYPES),
+        "gives": list(MEDIA_TYPES),
+    }
 
 
 @router.get("/models/{task}/{name}", responses=problems(UnknownModelError, ParameterError))

@@ -10,12 +10,14 @@ from service.body import read_picture
 from service.connection import while_connected
 from service.decoded import MetadataPolicy, ProfilePolicy
 from service.errors import ParameterError, shown
-from service.exchange import Answer, Asked, NotModified
-from service.filename import content_disposition
-from service.formats import MEDIA_TYPES, SUFFIXES, Format
+from service.exchange import Asked
+from service.formats import Format
 from service.knobs import LARGEST_FACTOR, Enlarging, Stylizing, parse_stroke, parse_styles
 from service.pipeline import Pipeline
+from service.prefer import parse_prefer
+from service.routes.answers import picture_response
 from service.routes.described import REQUEST, RESPONSES, STROKE_SCHEMA
+from service.routes.later import Later, promise
 
 
 def refuse_surprises(request: Request) -> None:
@@ -90,6 +92,7 @@ async def stylize(
     ],
     expires: Expiry,
     output: Annotated[Output, Depends()],
+    later: Annotated[Later, Depends()],
     strength: Annotated[
         float, Query(ge=0, le=1, allow_inf_nan=False, description="0: the photograph, 1: the style.")
     ] = 1.0,
@@ -105,7 +108,7 @@ async def stylize(
 ) -> Response:
     """Repaint a picture in a style, or between several: the answer has the picture's size."""
     knobs = Stylizing(parse_styles(style), strength, preserve_color, parse_stroke(stroke), max_side)
-    return await _transform(request, Asked(knobs, expires=expires), output, style)
+    return await _transform(request, Asked(knobs, expires=expires), output, later, style)
 
 
 @router.post("/upscale", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
@@ -123,17 +126,19 @@ async def upscale(
     ],
     expires: Expiry,
     output: Annotated[Output, Depends()],
+    later: Annotated[Later, Depends()],
     detail: Annotated[
         float, Query(ge=0, le=1, allow_inf_nan=False, description="0: faithful to the pixels; 1: sharper to the eye.")
     ] = 0.0,
 ) -> Response:
     """Enlarge a picture: each side becomes `factor` times as long."""
-    return await _transform(request, Asked(Enlarging(factor, detail), expires=expires), output, f"x{factor:g}")
+    return await _transform(request, Asked(Enlarging(factor, detail), expires=expires), output, later, f"x{factor:g}")
 
 
-async def _transform(request: Request, asked: Asked, output: Output, what: str) -> Response:
+async def _transform(request: Request, asked: Asked, output: Output, later: Later, what: str) -> Response:
     pipeline: Pipeline = request.app.state.pipeline
-    pipeline.check(asked.knobs)
+    preference = parse_prefer(request.headers.getlist("prefer"))
+    pipeline.check(asked.knobs, patient=preference.respond_async)
     upload = await read_picture(request, request.app.state.settings.max_body_bytes)
     accept = ", ".join(request.headers.getlist("accept")) or None
     asked = replace(
@@ -145,29 +150,7 @@ async def _transform(request: Request, asked: Asked, output: Output, what: str) 
         metadata=output.metadata,
         if_none_match=tuple(request.headers.getlist("if-none-match")),
     )
+    if preference.respond_async:
+        return await promise(request, asked, upload, what, preference, later.key)
     answer = await while_connected(request, pipeline.transform(asked, upload.data))
-    if isinstance(answer, NotModified):
-        return Response(status_code=304, headers={"ETag": answer.tag, "Vary": "Accept"})
-    headers = {
-        **_described(answer),
-        "Content-Disposition": content_disposition(upload.filename, what, SUFFIXES[answer.format]),
-    }
-    if request.app.state.settings.cache_bytes:
-        headers["Cache-Status"] = "Impasto; hit" if answer.cached else "Impasto; fwd=miss"
-    return Response(answer.body, media_type=MEDIA_TYPES[answer.format], headers=headers)
-
-
-def _described(answer: Answer) -> dict[str, str]:
-    stages = {"cache": 0.0} if answer.cached else answer.milliseconds
-    headers = {
-        **answer.declared,
-        "Impasto-Model": ", ".join(_network(*source) for source in answer.sources) or "none",
-        "Impasto-Exact": "true" if answer.exact else "false",
-        "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages.items()),
-        "Vary": "Accept",
-    }
-    return {**headers, "ETag": answer.tag} if answer.tag else headers
-
-
-def _network(identity: str, share: float | None) -> str:
-    return identity if share is None else f"{identity};share={share:.3g}"
+    return picture_response(request, answer, upload.filename, what)

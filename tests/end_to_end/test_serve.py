@@ -174,3 +174,24 @@ def test_a_lost_device_ends_the_process_with_an_exit_code_of_its_own(tmp_path):
         response = httpx.post(url, content=lost, timeout=30, trust_env=False)
         assert (response.status_code, response.json()["code"]) == (503, "unavailable")
         assert process.wait(30) == 70
+
+
+def test_sigterm_finishes_accepted_jobs_and_their_answers_can_still_be_fetched(large_upscaler):
+    with service(checkpoints=large_upscaler) as (process, lines):
+        address = address_in(lines[0])
+        with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+            asynchronous = {"Prefer": "respond-async"}
+            posted = [client.post("/upscale?factor=4", content=PICTURE, headers=asynchronous) for _ in range(3)]
+            jobs = [response.headers["location"] for response in posted]
+            assert client.get(jobs[-1]).json()["state"] == "queued", "too quick for this test"
+            process.send_signal(signal.SIGTERM)
+            while client.get("/readyz").status_code == 200:
+                pass
+            refused = client.post("/upscale?factor=4", content=PICTURE, headers=asynchronous)
+            assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+            for job in jobs:
+                with httpx.stream("GET", f"{address}{job}/events", timeout=60, trust_env=False) as events:
+                    assert "event: done" in events.read().decode()
+                answer = httpx.get(f"{address}{job}/result", trust_env=False)
+                assert decoded(answer.content).shape == (960, 1200, 3)
+            assert process.wait(10) == 0

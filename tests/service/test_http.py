@@ -167,14 +167,13 @@ def test_the_least_recently_used_leaves_first():
 
 
 def test_head_is_get_without_its_body(client):
-    for path in ("/livez", "/readyz", "/models", "/models/stylize/mosaic", "/openapi.json", "/docs"):
+    for path in ("/", "/livez", "/readyz", "/models", "/models/stylize/mosaic", "/openapi.json", "/docs"):
         got, headed = client.get(path), client.head(path)
         assert headed.status_code == got.status_code == 200
         assert headed.content == b""
         assert headed.headers["content-length"] == got.headers["content-length"] == str(len(got.content))
     assert client.head("/models/stylize/nope").status_code == 404
     assert client.head("/nope").status_code == 404
-    assert client.head("/").status_code == 307
     with_body = client.get("/models")  # on the same connection
     assert with_body.json()["models"]
 
@@ -226,7 +225,7 @@ def test_pages_of_named_origins_may_ask(served):
 def test_pages_of_others_may_not(served):
     for headers in (
         {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"},
-        {"Origin": PAGE, "Access-Control-Request-Method": "DELETE"},
+        {"Origin": PAGE, "Access-Control-Request-Method": "PUT"},
         {"Origin": PAGE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"},
     ):
         response = served.options("/stylize", headers=headers)
@@ -389,6 +388,7 @@ def test_every_way_of_no_is_in_the_document_with_an_example(client):
         for path in document["paths"].values()
         for operation in path.values()
         for status, response in operation["responses"].items()
+        if status != "default"
     ]
     described = {
         code: (status, example["value"])

@@ -1,0 +1,60 @@
+"""The page at "/", its files, and the thumbnails of its gallery."""
+
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from service.errors import InferenceError, UnavailableError, UnknownModelError
+from service.etag import is_named
+from service.openapi import BINARY, OTHERWISE, problems
+from service.pages import INDEX, WebFile
+from service.registry import Registry
+from service.thumbnails import Thumbnails
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE_HEADERS = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+_REVALIDATE = {"Cache-Control": "no-cache"}
+_THUMBNAIL: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A JPEG.", "content": {"image/jpeg": BINARY}},
+    304: {"description": "The client has it already: If-None-Match names its ETag."},
+}
+
+router = APIRouter(tags=["page"])
+
+
+@router.get("/", include_in_schema=False)
+async def index(request: Request) -> Response:
+    """The page."""
+    return await web(request, INDEX)
+
+
+@router.get("/web/{name}", include_in_schema=False)
+async def web(request: Request, name: str) -> Response:
+    """A file of the page."""
+    file: WebFile | None = request.app.state.pages.get(name)
+    if file is None:
+        raise HTTPException(404, "Not Found")
+    return _tagged(request, file.body, file.media_type, file.tag, _PAGE_HEADERS)
+
+
+@router.get(
+    "/models/stylize/{name}/thumbnail",
+    response_class=Response,
+    responses={**_THUMBNAIL, **problems(UnknownModelError, InferenceError, UnavailableError), **OTHERWISE},
+)
+async def thumbnail(request: Request, name: str) -> Response:
+    """What a style makes of a bundled photograph; made by the network when it is first asked for."""
+    registry: Registry = request.app.state.registry
+    thumbnails: Thumbnails = request.app.state.thumbnails
+    offer = registry.find("stylize", name, "style")
+    return _tagged(request, await thumbnails.of(offer), "image/jpeg", f'W/"{offer.version}"', {})
+
+
+def _tagged(request: Request, body: bytes, media_type: str, tag: str, headers: dict[str, str]) -> Response:
+    headers = {**headers, **_REVALIDATE, "ETag": tag}
+    if is_named(tag, request.headers.getlist("if-none-match")):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=media_type, headers=headers)

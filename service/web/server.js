@@ -1,0 +1,146 @@
+// What the page asks of the server: models, limits, and jobs from the upload to the answer.
+
+/** The server said no. `problem` is its problem+json. */
+export class Refused extends Error {
+  constructor(problem) {
+    super(problem.detail);
+    this.problem = problem;
+  }
+}
+
+/** No answer came: the server is gone, or the network is. */
+export class Lost extends Error {}
+
+const TRIES = 4;
+const TRY_AGAIN_MS = 800;
+
+export async function getJson(path) {
+  return (await ask(path)).json();
+}
+
+/**
+ * Send a picture and wait for its answer: {blob, headers}. Throws Refused, Lost, or an AbortError once `signal` is
+ * aborted; then the job is deleted, so that nothing more of it is computed.
+ *
+ * tell: is called with {state: "uploading", share} and then with what GET /jobs/{id} says.
+ */
+export async function make(path, file, { signal, tell }) {
+  try {
+    return await makeAsJob(path, file, signal, tell);
+  } catch (error) {
+    if (error.problem?.code !== "unknown_job" || signal.aborted) throw error;
+    // Another replica was asked, or the server was started again: then in line, which needs no memory of its own.
+    tell({ state: "running", tiles_total: 0 });
+    return await received(await ask(path, { method: "POST", body: form(file), signal }));
+  }
+}
+
+async function makeAsJob(path, file, signal, tell) {
+  const job = await upload(path, file, signal, tell);
+  const forget = () => fetch(job, { method: "DELETE", keepalive: true }).catch(() => {});
+  signal.addEventListener("abort", forget);
+  addEventListener("pagehide", forget);
+  try {
+    const status = await follow(job, signal, tell);
+    if (status.state === "failed") throw new Refused(status.problem);
+    if (status.state === "cancelled") throw new Refused({ detail: "the job was cancelled", code: "cancelled" });
+    const made = await received(await ask(`${job}/result`, { signal }));
+    forget();
+    return made;
+  } finally {
+    signal.removeEventListener("abort", forget);
+    removeEventListener("pagehide", forget);
+  }
+}
+
+/** The picture itself, in a format that every browser shows. */
+export async function readable(file, signal) {
+  return (await ask("upscale?factor=1&format=png", { method: "POST", body: form(file), signal })).blob();
+}
+
+function form(file) {
+  const body = new FormData();
+  body.append("image", file);
+  return body;
+}
+
+async function received(response) {
+  try {
+    return { blob: await response.blob(), headers: response.headers };
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Lost("the server broke off in the middle of its answer");
+  }
+}
+
+async function ask(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Lost("the server does not answer");
+  }
+  if (!response.ok) throw new Refused(await problemOf(response.text(), response));
+  return response;
+}
+
+async function problemOf(text, { status, statusText }) {
+  try {
+    return JSON.parse(await text);
+  } catch {
+    return { detail: `${status} ${statusText}`, code: "", status };
+  }
+}
+
+/** POST with Prefer: respond-async; the path of the job. XMLHttpRequest, since fetch does not tell how far it is. */
+function upload(path, file, signal, tell) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", path);
+    request.setRequestHeader("Prefer", "respond-async");
+    request.upload.onprogress = (event) => tell({ state: "uploading", share: event.loaded / event.total });
+    request.onload = async () => {
+      if (request.status === 202) resolve(request.getResponseHeader("Location").replace(/^.*\/(?=jobs\/)/, ""));
+      else reject(new Refused(await problemOf(request.responseText, request)));
+    };
+    request.onerror = () => reject(new Lost("the server does not answer, or broke off"));
+    request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
+    signal.addEventListener("abort", () => request.abort());
+    request.send(form(file));
+  });
+}
+
+/** The job's events to the end; the last status. A stream that breaks is taken up again by asking. */
+function follow(job, signal, tell) {
+  return new Promise((resolve, reject) => {
+    const events = new EventSource(`${job}/events`);
+    let failures = 0;
+    const end = (settle, value) => {
+      events.close();
+      settle(value);
+    };
+    const hear = (event) => {
+      failures = 0;
+      const status = JSON.parse(event.data);
+      tell(status);
+      if (["done", "failed", "cancelled"].includes(status.state)) end(resolve, status);
+    };
+    for (const state of ["queued", "running", "done", "failed", "cancelled"]) events.addEventListener(state, hear);
+    events.onerror = async () => {
+      events.close();
+      while (!signal.aborted) {
+        try {
+          const status = await getJson(job);
+          failures = 0;
+          tell(status);
+          if (["done", "failed", "cancelled"].includes(status.state)) return end(resolve, status);
+        } catch (error) {
+          if (error instanceof Refused || ++failures >= TRIES) return end(reject, error);
+        }
+        await new Promise((wake) => setTimeout(wake, TRY_AGAIN_MS));
+      }
+    };
+    signal.addEventListener("abort", () => end(reject, new DOMException("cancelled", "AbortError")));
+  });
+}
