@@ -162,9 +162,7 @@ def test_the_markdown_has_the_same_numbers(folder, tmp_path):
     assert cells(text, "the paper, perceptual (*unverified*)")[2] == "27.09"
     assert cells(text, "bicubic, published")[2] == "28.42"
     assert "The paper found 50 to 100 (*unverified*)." in text
-    assert text.startswith(
-        "<!-- Written by `python -m trainer compare`; must not be edited by hand. -->\n\n# Results\n"
-    )
+    assert text.startswith("<!-- begin python -m trainer compare: written by a command, not by hand -->\n# Results\n")
     assert not [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")]
     assert text.count("Measured on") == 1
 
