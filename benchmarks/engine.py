@@ -24,6 +24,7 @@ from trainer.sections import write_section
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNT, CLIENTS = 24, 8
+DEVICES = ("cpu", "cpu,cpu")
 STYLE = "/stylize?style=mosaic&stroke=off&format=jpeg"  # in the size that it has: what is compared is the network
 UPSCALE = "/upscale?factor=4&format=jpeg"
 STROKES = "/stylize?style=mosaic&stroke=auto&format=jpeg"
@@ -42,7 +43,7 @@ def saturation(seconds: float) -> list[Row]:
     rows: list[Row] = []
     for target, key in KEYS.items():
         bare = {kind: [_bare(key, seconds / 2, *SIZES[target], kind)] for kind in ("", "eager")}
-        served = {device: _saturated(target, device, seconds) for device in ("cpu", "cpu,cpu")}
+        served = {device: _saturated(target, device, seconds) for device in DEVICES}
         for kind, rates in bare.items():
             rates.append(_bare(key, seconds / 2, *SIZES[target], kind))
         alone, eager = sum(bare[""]) / 2, sum(bare["eager"]) / 2
@@ -138,48 +139,59 @@ def background(address: str) -> None:
 
 def overload(seconds: float) -> list[Row]:
     """Eight times as many requests as can be answered, for two minutes by default."""
-    with running(precision="bf16") as service:
-        requests = requests_for(STYLE)
-        closed(service.address, requests, CLIENTS, 5)
-        saturated = closed(service.address, requests, CLIENTS, seconds)
-        capacity = rate(saturated, 2.0) / (sum(r.megapixels for r in requests) / COUNT)
-        rest = service.memory_bytes()
-        samples = opened(service.address, requests, 8 * capacity, 4 * seconds)
-        rows: list[Row] = [
-            {
-                "": f"8 x, {4 * seconds:.0f} s",
-                "capacity, pictures/s": capacity,
-                "statuses": ", ".join(f"{status}: {count}" for status, count in statuses(samples).items()),
-                "503 with Retry-After": all("retry-after" in s.headers for s in samples if s.status == 503),
-                "answered, share of saturation": rate(samples, 2.0) / rate(saturated, 2.0),
-                "memory before, GB": rest / 1e9,
-                "memory after, GB": service.memory_bytes() / 1e9,
-                "p95 of answered, s": quantile(samples, 0.95),
-            }
-        ]
+    rows: list[Row] = []
+    for device in DEVICES:
+        with running(precision="bf16", device=device) as service:
+            requests, saturated, capacity = _capacity(service, seconds)
+            rest = service.memory_bytes()
+            samples = opened(service.address, requests, 8 * capacity, 4 * seconds)
+            rows.append(
+                {
+                    "": f"8 x, {4 * seconds:.0f} s, `IMPASTO_DEVICE={device}`",
+                    "capacity, pictures/s": capacity,
+                    "statuses": _in_words(samples),
+                    "503 with Retry-After": all("retry-after" in s.headers for s in samples if s.status == 503),
+                    "answered, share of saturation": rate(samples, 2.0) / saturated,
+                    "memory before, GB": rest / 1e9,
+                    "memory after, GB": service.memory_bytes() / 1e9,
+                    "p95 of answered, s": quantile(samples, 0.95),
+                }
+            )
     return rows
 
 
 def deadline(seconds: float) -> list[Row]:
     """Twice as many requests as can be answered, each with a deadline of 3 s."""
-    with running(precision="bf16") as service:
-        requests = requests_for(STYLE)
-        closed(service.address, requests, CLIENTS, 5)
-        saturated = closed(service.address, requests, CLIENTS, seconds)
-        capacity = rate(saturated, 2.0) / (sum(r.megapixels for r in requests) / COUNT)
-        hurried = [Request(f"{r.target}&deadline_ms=3000", r.body, r.megapixels) for r in requests]
-        samples = opened(service.address, hurried, 2 * capacity, 2 * seconds)
+    rows: list[Row] = []
+    for device in DEVICES:
+        with running(precision="bf16", device=device) as service:
+            requests, saturated, capacity = _capacity(service, seconds)
+            hurried = [Request(f"{r.target}&deadline_ms=3000", r.body, r.megapixels) for r in requests]
+            samples = opened(service.address, hurried, 2 * capacity, 2 * seconds)
         in_time = [s for s in samples if s.status == 200 and s.seconds <= 3.0]
-    return [
-        {
-            "": f"2 x, deadline 3 s, {2 * seconds:.0f} s",
-            "capacity, MP/s": rate(saturated, 2.0),
-            "in time, MP/s": rate(in_time, 2.0),
-            "share of capacity": rate(in_time, 2.0) / rate(saturated, 2.0),
-            "share of answered in time": len(in_time) / sum(s.status == 200 for s in samples),
-            "statuses": ", ".join(f"{status}: {count}" for status, count in statuses(samples).items()),
-        }
-    ]
+        rows.append(
+            {
+                "": f"2 x, deadline 3 s, {2 * seconds:.0f} s, `IMPASTO_DEVICE={device}`",
+                "capacity, MP/s": saturated,
+                "in time, MP/s": rate(in_time, 2.0),
+                "share of capacity": rate(in_time, 2.0) / saturated,
+                "share of answered in time": len(in_time) / sum(s.status == 200 for s in samples),
+                "statuses": _in_words(samples),
+            }
+        )
+    return rows
+
+
+def _capacity(service: Service, seconds: float) -> tuple[list[Request], float, float]:
+    """What is sent, the megapixels/s that are answered of it in a closed loop, and the pictures/s."""
+    requests = requests_for(STYLE)
+    closed(service.address, requests, CLIENTS, 5)
+    megapixels = rate(closed(service.address, requests, CLIENTS, seconds), 2.0)
+    return requests, megapixels, megapixels / (sum(r.megapixels for r in requests) / COUNT)
+
+
+def _in_words(samples: list[Sample]) -> str:
+    return ", ".join(f"{status}: {count}" for status, count in statuses(samples).items())
 
 
 SCENARIOS: Mapping[str, Callable[[float], list[Row]]] = {
