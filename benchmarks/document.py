@@ -1,0 +1,58 @@
+"""The sections of docs/results.md that come from out/*.json, written anew:
+
+python benchmarks/document.py [--results docs/results.md]
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import engine
+from engine import machine, table
+
+from trainer.sections import write_section
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    """Write what has been measured."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--results", type=Path, default=ROOT / "docs" / "results.md")
+    results = parser.parse_args().results
+    if (path := ROOT / "out" / "engine.json").exists():
+        write_section(results, "benchmarks/engine.py", engine.document(json.loads(path.read_text())))
+    if (path := ROOT / "out" / "encoding.json").exists():
+        write_section(results, "benchmarks/encoding.py", encoding(json.loads(path.read_text())))
+
+
+def encoding(rows: list[dict[str, str | float | None]]) -> str:
+    """Milliseconds, bits and decibels of each encoder, and the milliseconds of each decoder."""
+    encoders = [row for row in rows if "encode" in row]
+    first, second = ([row for row in encoders if row["picture"] == picture] for picture in ("photograph", "painted"))
+    lines: list[engine.Row] = [
+        {
+            "": f"{a['encode']}, {a['what']}",
+            **{
+                f"{name}, {unit}": "exact" if row[key] is None else float(row[key] or 0)
+                for name, row in (("photograph", a), ("painted", b))
+                for unit, key in (("ms/MP", "ms_per_megapixel"), ("bits/px", "bits_per_pixel"), ("dB", "psnr_db"))
+            },
+        }
+        for a, b in zip(first, second, strict=True)
+    ]
+    decoders: list[engine.Row] = [
+        {"": f"{row['decode']}, {row['what']}", "ms/MP": float(row["ms_per_megapixel"] or 0)}
+        for row in rows
+        if "decode" in row
+    ]
+    head = (
+        "## Encoders\n\n`python benchmarks/encoding.py`, then `python benchmarks/document.py`, "
+        f"{machine()}.\nTwo pictures of 2 megapixels: a photograph, and the same in `mosaic`; one thread. "
+        "[ADR 11](decisions/0011-pictures-in-and-out.md) says what follows.\n"
+    )
+    return "\n".join([head, table(lines), "", "Decoding the photograph:", "", table(decoders)])
+
+
+if __name__ == "__main__":
+    main()
