@@ -1,4 +1,4 @@
-# make install | serve | demo | test | test-browser | soak | check | format | pictures | openapi | lock | deploy-tools | test-containers
+# make install | serve | demo | test | test-browser | soak | check | format | docs | pictures | openapi | lock | deploy-tools | test-containers
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make install      CPU-only torch wheels
 
@@ -8,11 +8,14 @@ BIN := $(VENV)/bin
 # pip outside, the environment inside: works where neither python3-venv nor ensurepip is installed.
 PIP = $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python
 
+# mkdocs-material's notice that it ends in May 2027: known, see mkdocs.yml.
+export NO_MKDOCS_2_WARNING := 1
+
 ifdef PORT
 export IMPASTO_PORT := $(PORT)
 endif
 
-.PHONY: install serve demo test test-browser soak check format pictures openapi lock deploy-tools test-containers
+.PHONY: install serve demo test test-browser soak check format docs pictures openapi lock deploy-tools test-containers
 
 install: $(VENV)/installed
 
@@ -46,10 +49,15 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict
 
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# docs/ as pages: open site/index.html. A dead link, a dead anchor or a page that no menu has is an error.
+docs: install
+	$(BIN)/mkdocs build --strict
 
 pictures: install
 	$(BIN)/python scripts/pictures.py
