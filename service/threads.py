@@ -28,7 +28,7 @@ def reserve_threads() -> int:
 
 
 def claim_threads(count: int) -> None:
-    """Compute with so many in the calling thread. `leave_threads` must follow, in another one."""
+    """Compute with so many in the calling thread; `leave_threads` in another one keeps those that come later to one."""
     torch.set_num_threads(count)
     torch.get_num_threads()  # a thread takes the number in force when it first asks, which must be now
 

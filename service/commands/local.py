@@ -19,7 +19,7 @@ from service.knobs import Enlarging, Stylizing, parse_stroke, parse_styles
 from service.pipeline import Pipeline
 from service.registry import Registry, registry_of
 from service.settings import Settings, read_settings
-from service.threads import reserve_threads
+from service.threads import claim_threads, reserve_threads
 
 _OWN_PICTURES: dict[str, Any] = {
     "max_pixels": 89_000_000,
@@ -83,9 +83,12 @@ async def engine(settings: Settings) -> AsyncIterator[FastAPI]:
     """A service's parts, started, without a server. Raises StartupError."""
     logging.getLogger("service").setLevel(logging.CRITICAL)  # `impasto models` tells what was refused
     threads = reserve_threads()
-    app = create_app(settings, registry_of(settings), threads)
-    async with app.router.lifespan_context(app):
-        yield app
+    try:
+        app = create_app(settings, registry_of(settings), threads)
+        async with app.router.lifespan_context(app):
+            yield app
+    finally:
+        claim_threads(threads)  # whoever goes on in this process finds them again
 
 
 @asynccontextmanager
