@@ -66,7 +66,7 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
     pages = read_pages()
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
     tickets = Tickets(settings, engine.scheduler.ahead, metrics)
-    metrics.ready.set_function(lambda: float(admission.open and engine.alive))
+    metrics.ready.set_function(lambda: float(admission.open and engine.alive and bool(registry.offers)))
 
     def close() -> None:
         admission.open = False
@@ -100,12 +100,8 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
     app.state.admin_key, app.state.tickets, app.state.pages = admin_key, tickets, pages
     app.state.pixel_path = PixelPath(settings, registry, admission, renderer, metrics)
     app.state.thumbnails = thumbnails
-    app.include_router(transform.router)
-    app.include_router(jobs.router)
-    app.include_router(page.router)
-    app.include_router(admin.router)
-    app.include_router(operations.router)
-    app.include_router(inference.router)
+    for routes in (transform, jobs, page, admin, operations, inference):
+        app.include_router(routes.router)
     app.add_middleware(AllMethods, router=app.router)
     add_cors(app, settings.cors_origins)
     app.add_middleware(RequestContext, metrics=metrics)
