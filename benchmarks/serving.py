@@ -1,0 +1,304 @@
+"""Impasto beside LitServe, BentoML, mosec and a plain FastAPI endpoint: one harness, one machine, the same pictures.
+
+    make bench PART=serving                                (or: .venv-bench/bin/python benchmarks/serving.py)
+    ... benchmarks/serving.py --arms Impasto,mosec         some of them
+    ... benchmarks/serving.py --url http://127.0.0.1:9000/predict [--raw]     a server that runs already
+
+Photographs of 256 to 2048 px as JPEG. Closed loops of 1, 4, 8 and 16 clients work through the same pictures, whole
+rounds of them; then twice as many requests as the server answers at 8 come at random (Poisson, seeded), from clients
+that hang up after 3 s. Every answer is compared with the picture computed alone. The clients run on the same machine.
+"""
+
+import argparse
+import io
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from answers import Judge, Pixels, Verdict
+from arms import BF16_LEVELS, Arm, arms, running
+from load import Clients, Request, Sample, closed, in_time, opened, quantile, statuses
+from pictures import jpeg, mixed_sides
+from PIL import Image
+from process_tree import ProcessTree, share_of_cores
+
+from nets.bands import finish
+from nets.pixels import from_network, to_network
+from nets.stepwise import compute
+from trainer.findings import this_machine
+
+ROOT = Path(__file__).resolve().parent.parent
+DEADLINE_SECONDS = 3.0
+LEVELS = (1, 4, 8, 16)
+FULL_SPEED = 8
+"""The concurrency that throughput is quoted at."""
+
+Figures = dict[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What is sent: JPEGs and their megapixels; what each shows when it is decoded."""
+
+    files: list[bytes]
+    decoded: list[Pixels]
+
+    @classmethod
+    def make(cls, count: int, least_px: int, most_px: int) -> "Pictures":
+        """Photographs, the same ones every time."""
+        files = [jpeg(image) for image in mixed_sides(count, least_px, most_px)]
+        return cls(files, [np.array(Image.open(io.BytesIO(data)).convert("RGB")) for data in files])
+
+    @property
+    def megapixels(self) -> list[float]:
+        """Of each."""
+        return [picture.shape[0] * picture.shape[1] / 1e6 for picture in self.decoded]
+
+    @property
+    def smallest(self) -> bytes:
+        """To try a server with."""
+        return min(self.files, key=len)
+
+
+def measure(arm: Arm, pictures: Pictures, expected: list[Pixels], seconds: float) -> dict[str, object]:
+    """Everything about one arm. seconds: about how long the loop of FULL_SPEED goes on."""
+    requests = _requests(arm, pictures)
+    with running(arm, pictures.smallest) as (address, tree):
+        rest = tree.memory_bytes()
+        for request in sorted(requests, key=lambda r: r.megapixels)[:3]:
+            closed(address, [request], 1, 0, count=1)
+        keep = Clients(keep=True)
+        if arm.network != "half":
+            alone = closed(address, requests[:1], 1, 0, count=1, clients=keep)
+            sweep = [
+                _level(address, requests, FULL_SPEED, len(requests), tree, Judge(expected, arm.through, 3.0, alone))
+            ]
+            return _found(arm, tree, rest, sweep, None)
+        alone = closed(address, requests, 1, 0, count=len(requests), clients=keep)
+        judge = Judge(expected, arm.through, arm.tolerance, alone)
+        sweep = [_figures(alone, 1, None, judge)]
+        speed = float(sweep[0]["MP/s"])
+        for concurrency in LEVELS[1:]:
+            wanted = seconds if concurrency == FULL_SPEED else seconds / 3
+            rounds = max(round(wanted * speed / sum(pictures.megapixels)), -(-concurrency // len(requests)))
+            sweep.append(_level(address, requests, concurrency, rounds * len(requests), tree, judge))
+        capacity = next(float(row["images/s"]) for row in sweep if row["clients"] == FULL_SPEED)
+        overload = _overload(address, _requests(arm, pictures, hurried=True), capacity, 0.75 * seconds, judge)
+        return _found(arm, tree, rest, sweep, overload)
+
+
+def _requests(arm: Arm, pictures: Pictures, hurried: bool = False) -> list[Request]:
+    pairs = zip(pictures.files, pictures.megapixels, strict=True)
+    return [arm.request(data, megapixels, hurried) for data, megapixels in pairs]
+
+
+def _found(arm: Arm, tree: ProcessTree, rest: int, sweep: list[Figures], overload: Figures | None) -> dict[str, object]:
+    return {
+        "name": arm.name,
+        "setting": arm.setting,
+        "network": arm.network,
+        "tolerance, levels": arm.tolerance,
+        "at rest, GB": rest / 1e9,
+        "peak, GB": tree.peak_bytes / 1e9,
+        "sweep": sweep,
+        "overload": overload,
+    }
+
+
+def _level(
+    address: str, requests: list[Request], concurrency: int, count: int, tree: ProcessTree | None, judge: Judge
+) -> Figures:
+    began, worked = time.perf_counter(), tree.cpu_seconds() if tree else 0.0
+    samples = closed(address, requests, concurrency, 0, count=count, clients=Clients(keep=True, anywhere=tree is None))
+    busy = None
+    if tree:
+        busy = share_of_cores(tree.cpu_seconds() - worked, time.perf_counter() - began)
+    return _figures(samples, concurrency, busy, judge)
+
+
+def _figures(samples: list[Sample], concurrency: int, busy: float | None, judge: Judge) -> Figures:
+    """Rates are of what was answered, over the time until the last answer: each level is whole rounds of work."""
+    answered = [s for s in samples if s.status == 200]
+    elapsed = max((s.start + s.seconds for s in answered), default=float("inf"))
+    return {
+        "clients": concurrency,
+        "sent": len(samples),
+        "errors": len(samples) - len(answered),
+        "images/s": len(answered) / elapsed,
+        "MP/s": sum(s.megapixels for s in answered) / elapsed,
+        **{f"p{q}, s": quantile(samples, q / 100) for q in (50, 95, 99)},
+        "CPU": float("nan") if busy is None else busy,
+        **asdict(judge.judge(answered)),
+    }
+
+
+def _overload(address: str, requests: list[Request], capacity: float, seconds: float, judge: Judge) -> Figures:
+    """Twice the server's own capacity, for a while, from clients that hang up at the deadline."""
+    clients = Clients(patience=DEADLINE_SECONDS, keep=True)
+    samples = opened(address, requests, 2 * capacity, seconds, clients=clients)
+    timely = in_time(samples, DEADLINE_SECONDS)
+    verdict: Verdict = judge.judge(timely)
+    return {
+        "sent": len(samples),
+        "sent/s": len(samples) / seconds,
+        "in time": len(timely),
+        "in time, images/s": len(timely) / seconds,
+        "in time, MP/s": sum(s.megapixels for s in timely) / seconds,
+        "share in time": len(timely) / max(1, len(samples)),
+        "p50, s": quantile(timely, 0.5),
+        "p95, s": quantile(timely, 0.95),
+        "statuses": ", ".join(f"{status or 'hung up'}: {count}" for status, count in statuses(samples).items()),
+        **asdict(verdict),
+    }
+
+
+def expectations(pictures: Pictures) -> tuple[dict[str, list[Pixels]], dict[str, float]]:
+    """What each network makes of each picture in fp32, alone; and megapixels/s of bare loops, without a server."""
+    # What the peers do, in this process.
+    sys.path.insert(0, str(ROOT / "benchmarks" / "peers"))
+    import network  # noqa: PLC0415
+
+    found: dict[str, list[Pixels]] = {}
+    speeds: dict[str, float] = {}
+    for name in ("half", "examples"):
+        os.environ["PEER_NETWORK"] = name
+        model = network.load_network()
+        network.paint(model, Image.fromarray(min(pictures.decoded, key=len)))
+        start = time.perf_counter()
+        found[name] = [np.asarray(network.paint(model, Image.fromarray(picture))) for picture in pictures.decoded]
+        speeds[f"{name}, `model(x)`, fp32"] = sum(pictures.megapixels) / (time.perf_counter() - start)
+    os.environ["PEER_NETWORK"] = "half"
+    return found, speeds
+
+
+def bare(pictures: Pictures, banded: bool) -> float:
+    """Megapixels/s of a loop over the pictures with nothing around it, in bf16: in bands as the service has it, or
+    `model(x)`.
+    """
+    import network  # noqa: PLC0415
+
+    net = network.load_network().to(memory_format=torch.channels_last)
+    cpu = torch.device("cpu")
+
+    def run(picture: Pixels) -> None:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            if banded:
+                finish(compute(net, [picture], cpu))
+            else:
+                from_network(net(to_network([picture])))
+
+    run(min(pictures.decoded, key=len))
+    start = time.perf_counter()
+    for picture in pictures.decoded:
+        run(picture)
+    return sum(pictures.megapixels) / (time.perf_counter() - start)
+
+
+def elsewhere(options: argparse.Namespace, pictures: Pictures) -> list[Figures]:
+    """A server that runs already. What is right is not known: answers are compared with those to single requests."""
+    address, _, target = options.url.partition("://")[2].partition("/")
+    arm = Arm("url", "", (), f"/{target}", form=not options.raw)
+    requests = _requests(arm, pictures)
+    scheme = options.url.partition("://")[0]
+    clients = Clients(keep=True, anywhere=True)
+    alone = closed(f"{scheme}://{address}", requests, 1, 0, count=len(requests), clients=clients)
+    judge = Judge([_first(alone, i, pictures) for i in range(len(requests))], _as_png, 0.0, alone)
+    rows = [_figures(alone, 1, None, judge)]
+    for concurrency in LEVELS[1:]:
+        rows.append(_level(f"{scheme}://{address}", requests, concurrency, 2 * len(requests), None, judge))
+    return rows
+
+
+def _first(alone: list[Sample], which: int, pictures: Pictures) -> Pixels:
+    answer = next(s.answer for s in alone if s.which == which)
+    try:
+        return np.asarray(Image.open(io.BytesIO(answer)).convert("RGB"))
+    except OSError:
+        return pictures.decoded[which]
+
+
+def _as_png(pixels: Pixels) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def main() -> None:
+    """All arms, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arms", default="", help="Names (Impasto,mosec), or NAME:SETTING; default: all.")
+    parser.add_argument("--seconds", type=float, default=16.0, help="About how long the loop of 8 clients lasts.")
+    parser.add_argument("--count", type=int, default=12, help="Pictures.")
+    parser.add_argument("--sides", type=int, nargs=2, default=(256, 2048), help="Least and most px of the longer side.")
+    parser.add_argument("--json", type=Path, default=ROOT / "out" / "serving.json")
+    parser.add_argument("--url", help="A server that runs already, instead of the arms.")
+    parser.add_argument("--raw", action="store_true", help="--url takes the picture as the body, not in a form.")
+    options = parser.parse_args()
+    pictures = Pictures.make(options.count, *options.sides)
+    if options.url:
+        for row in elsewhere(options, pictures):
+            print(
+                "  ".join(
+                    f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
+                )
+            )
+        return
+    wanted = [name.strip() for name in options.arms.split(",") if name.strip()]
+    chosen = [arm for arm in arms() if not wanted or arm.name in wanted or f"{arm.name}:{arm.setting}" in wanted]
+    expected, speeds = expectations(pictures)
+    speeds["half, `model(x)`, bf16"] = bare(pictures, banded=False)
+    speeds["half, in bands, bf16"] = bare(pictures, banded=True)
+    print("  ".join(f"{name}: {value:.2f} MP/s" for name, value in speeds.items()), flush=True)
+    found = []
+    for arm in chosen:
+        started = time.perf_counter()
+        try:
+            result = measure(arm, pictures, expected[arm.network], options.seconds)
+        except RuntimeError as error:
+            print(f"{arm.name}, {arm.setting}: {error}", flush=True)
+            result = {"name": arm.name, "setting": arm.setting, "network": arm.network, "failed": str(error)[:200]}
+        found.append(result)
+        print(_said(result), f"[{time.perf_counter() - started:.0f} s]", flush=True)
+    speeds["half, in bands, bf16, afterwards"] = bare(pictures, banded=True)
+    report = {
+        "machine": this_machine().model_dump(),
+        "cores": os.cpu_count(),
+        "versions": versions(),
+        "pictures": {"count": options.count, "sides_px": list(options.sides), "megapixels": sum(pictures.megapixels)},
+        "seconds": options.seconds,
+        "bf16 tolerance, levels": BF16_LEVELS,
+        "bare": speeds,
+        "arms": found,
+    }
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(report, indent=1))
+
+
+def versions() -> dict[str, str]:
+    """Of the peers."""
+    from importlib.metadata import version  # noqa: PLC0415
+
+    return {name: version(name) for name in ("litserve", "bentoml", "mosec", "fastapi", "uvicorn", "torch", "pillow")}
+
+
+def _said(result: dict[str, object]) -> str:
+    sweep, overload = result.get("sweep"), result.get("overload")
+    words = [f"{result['name']}, {result['setting']}:"]
+    if isinstance(sweep, list):
+        words += [
+            f"{row['clients']}: {row['MP/s']:.2f} MP/s ({row['wrong']} wrong, {row['unlike_alone']} unlike, "
+            f"{row['levels']:.2f} levels)"
+            for row in sweep
+        ]
+    if isinstance(overload, dict):
+        words.append(f"2x: {overload['in time, images/s']:.2f}/s of {overload['sent/s']:.2f}/s in time")
+    return " ".join(words)
+
+
+if __name__ == "__main__":
+    main()
