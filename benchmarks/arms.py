@@ -46,7 +46,7 @@ class Arm:
     environment: Mapping[str, str] = field(default_factory=dict)
     form: bool = True
     tolerance: float = 0.5
-    through: Callable[[Pixels], bytes] = field(default=lambda pixels: pillow_jpeg(pixels))
+    through: Callable[[Pixels], bytes] = lambda pixels: pillow_jpeg(pixels)  # noqa: PLW0108  # defined below
     deadline: str = ""
 
     def request(self, picture: bytes, megapixels: float, hurried: bool = False) -> Request:

@@ -1,8 +1,10 @@
 """What a process and all that it started take: memory, and time of the processor."""
 
+import contextlib
 import os
 import threading
 from types import TracebackType
+from typing import Self
 
 import psutil
 
@@ -20,7 +22,7 @@ class ProcessTree:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.peak_bytes = 0
 
-    def __enter__(self) -> "ProcessTree":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -53,10 +55,8 @@ class ProcessTree:
     def stop(self) -> None:
         """SIGTERM to the root, and after five seconds SIGKILL to whatever is left of the tree."""
         processes = self.processes()
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             self._root.terminate()
-        except psutil.NoSuchProcess:
-            pass
         _, left = psutil.wait_procs(processes, timeout=5)
         for process in left:
             try:

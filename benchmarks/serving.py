@@ -209,8 +209,7 @@ def elsewhere(options: argparse.Namespace, pictures: Pictures) -> list[Figures]:
     alone = closed(f"{scheme}://{address}", requests, 1, 0, count=len(requests), clients=clients)
     judge = Judge([_first(alone, i, pictures) for i in range(len(requests))], _as_png, 0.0, alone)
     rows = [_figures(alone, 1, None, judge)]
-    for concurrency in LEVELS[1:]:
-        rows.append(_level(f"{scheme}://{address}", requests, concurrency, 2 * len(requests), None, judge))
+    rows += [_level(f"{scheme}://{address}", requests, n, 2 * len(requests), None, judge) for n in LEVELS[1:]]
     return rows
 
 

@@ -21,4 +21,6 @@ class Stylizer:
     @bentoml.api
     def stylize(self, image: Image) -> Annotated[Image, ContentType("image/jpeg")]:
         """Run the model."""
-        return paint(self.model, image)
+        painted = paint(self.model, image)
+        painted.format = "JPEG"  # BentoML encodes by it, and without it as a PNG, which takes many times as long
+        return painted

@@ -71,6 +71,7 @@ class ExamplesNet(nn.Module):
                 last.bias.fill_(127)
 
     def forward(self, x: Tensor) -> Tensor:
+        """float (1, 3, H, W) in [0, 1] -> about the same."""
         y: Tensor = self.layers(255 * x)
         return y[..., : x.shape[-2], : x.shape[-1]].float() / 255
 
