@@ -99,7 +99,7 @@ def seconds_of(action: Callable[[], object]) -> float:
 def operations(name: str) -> float:
     """Floating point operations of the network's convolutions for its picture."""
     subject = SUBJECTS[name]
-    net = plain(load(ROOT / "checkpoints" / f"{subject.checkpoint}.safetensors").net)
+    net = plain(load(ROOT / "checkpoints" / f"{subject.checkpoint}.safetensors").net, *reversed(subject.size))
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         net(torch.from_numpy(floats(subject.size, SHOWN)))
     return float(counter.get_total_flops())

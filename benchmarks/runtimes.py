@@ -7,6 +7,7 @@ the best case of ONNX Runtime and OpenVINO.
 import os
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nets.bands import finish
-from nets.layers import InstanceNorm
+from nets.layers import InstanceNorm, grain
 from nets.stepwise import compute
+from nets.style_transfer import StyleTransferNet
 
 Floats = NDArray[np.float32]
 Run = Callable[[Floats], Floats]
@@ -66,9 +68,31 @@ def prepare(runtime: str, net: nn.Module, folder: Path) -> Run:
     return _openvino_runtime(folder, precision)
 
 
-def plain(net: nn.Module) -> nn.Module:
-    """The same network with torch's own instance norm, which converters know."""
+class WithGrain(nn.Module):
+    """A network whose grain is a constant: of one size, but without integers, which converters do not know."""
+
+    def __init__(self, net: nn.Module, noise: Tensor) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("noise", noise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the network's."""
+        y: Tensor = self.net(x + self.noise)
+        return y
+
+
+def plain(net: nn.Module, height: int, width: int) -> nn.Module:
+    """The same network, for one size, with nothing in it but torch's own layers."""
     net = deepcopy(net)
+    if isinstance(net, StyleTransferNet) and net.config.grain:
+        noise = net.config.grain * grain(height, width, torch.device("cpu"))
+        net.config = replace(net.config, grain=0.0)
+        return WithGrain(_with_torch_norms(net), noise).eval()
+    return _with_torch_norms(net)
+
+
+def _with_torch_norms(net: nn.Module) -> nn.Module:
     for parent in list(net.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, InstanceNorm):
@@ -110,7 +134,12 @@ def _torch(net: nn.Module, runtime: str) -> Run:
 
 def _export(net: nn.Module, example: Floats, path: Path) -> None:
     torch.onnx.export(
-        plain(net), (torch.from_numpy(example),), str(path), dynamo=False, opset_version=17, input_names=["x"]
+        plain(net, *example.shape[-2:]),
+        (torch.from_numpy(example),),
+        str(path),
+        dynamo=False,
+        opset_version=17,
+        input_names=["x"],
     )
 
 
