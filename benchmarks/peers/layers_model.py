@@ -37,10 +37,10 @@ class LayersModel(nn.Module):
             name = layer["config"]["name"]
             nodes = layer["inbound_nodes"]
             given = [found[node[0]] for node in nodes[0]] if nodes else [x]
-            found[name] = self._apply(layer, name, given)
+            found[name] = self._answer_of(layer, name, given)
         return found[self._output]
 
-    def _apply(self, layer: dict[str, Any], name: str, given: list[Tensor]) -> Tensor:
+    def _answer_of(self, layer: dict[str, Any], name: str, given: list[Tensor]) -> Tensor:
         match layer["class_name"]:
             case "InputLayer":
                 return given[0]
