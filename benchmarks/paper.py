@@ -59,7 +59,7 @@ def speed(checkpoint: Checkpoint, objective: StyleObjective, sides: list[int], i
         picture = np.array(square(read_rgb(list_photographs([PHOTOGRAPHS])[0]), side))
         once = network_seconds(checkpoint, picture)
         found = gatys.optimise(objective, to_network([picture]), iterations + 1)
-        each = mean(np.diff(found.seconds))
+        each = float(mean(np.diff(found.seconds)))
         row: Row = {"side, px": side, "network, s": once, "Gatys, s an iteration": each, "timed iterations": iterations}
         rows.append(row | {f"ratio to {n}": n * each / once for n in (100, 300, 500)})
         print(row, flush=True)
