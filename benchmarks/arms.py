@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 from answers import Pixels
 from load import Request
 from PIL import Image
-from process_tree import ProcessTree
 
 from service.encode import Wrapping, encode
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from process_tree import ProcessTree
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
@@ -68,7 +71,7 @@ def arms() -> list[Arm]:
             setting,
             ours,
             target,
-            environment={"IMPASTO_PORT": "PORT", "IMPASTO_LOG_LEVEL": "error", **settings},
+            environment={"IMPASTO_PORT": "PORT", "IMPASTO_LOG_LEVEL": "error", "IMPASTO_CACHE_BYTES": "0", **settings},
             tolerance=BF16_LEVELS,
             through=impasto_jpeg,
             deadline="&deadline_ms=3000",
@@ -114,8 +117,10 @@ def _peer(
 
 
 @contextmanager
-def running(arm: Arm, probe: bytes) -> Iterator[tuple[str, ProcessTree]]:
+def running(arm: Arm, probe: bytes) -> Iterator[tuple[str, "ProcessTree"]]:
     """The server as processes of its own, once it has answered `probe`; its address, and what watches it."""
+    from process_tree import ProcessTree  # noqa: PLC0415  # psutil is in .venv-bench alone
+
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

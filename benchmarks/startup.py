@@ -105,7 +105,7 @@ def largest_imports(report: str) -> list[Row]:
 def main() -> None:
     """Each `--repeats` times, in turns."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--json", type=Path, default=ROOT / "out" / "startup.json")
     options = parser.parse_args()
     cases: dict[str, Callable[[], tuple[float, float]]] = {
