@@ -16,8 +16,8 @@ Pixels = NDArray[np.uint8]
 @dataclass(frozen=True)
 class Verdict:
     """Of the answered requests: how many were judged; how many show the wrong picture (too far from the expected one,
-    of another size, or no picture); how many differ in any bit from the answer to the same request sent alone; and the
-    largest mean difference from what was expected, in 8-bit levels.
+    of another size, or no picture); how many differ in any bit from the answer to the same request sent alone, where
+    that was sent; and the largest mean difference from what was expected, in 8-bit levels.
     """
 
     judged: int
@@ -61,7 +61,7 @@ class Judge:
     def _compare(self, sample: Sample) -> tuple[bool, bool, float]:
         picture, expected = _decoded(sample.answer), self._expected[sample.which]
         alone = self._alone.get(sample.which)
-        unlike = picture is None or alone is None or not np.array_equal(picture, alone)
+        unlike = alone is not None and (picture is None or not np.array_equal(picture, alone))
         if picture is None or expected is None or picture.shape != expected.shape:
             return True, unlike, float("inf")
         level = float(np.abs(picture.astype(np.int16) - expected).mean())

@@ -37,10 +37,12 @@ def lines(path: Path, x: str, y: str, given: Mapping[tuple[str, str], Line], not
 def points(path: Path, x: str, y: str, given: Mapping[str, tuple[float, float]]) -> None:
     """One point for each name, over a logarithmic x."""
     figure, axes = _figure(x, y)
-    for name, (at_x, at_y) in given.items():
+    for i, (name, (at_x, at_y)) in enumerate(given.items()):
         colour = _OURS if "Impasto" in name else _INK
         axes.plot([at_x], [at_y], "o", color=colour)
-        axes.annotate(name, (at_x, at_y), (6, 4), textcoords="offset points", color=colour, fontsize=7)
+        axes.annotate(
+            name, (at_x, at_y), (6, -10 if i % 2 else 4), textcoords="offset points", color=colour, fontsize=7
+        )
     axes.set_xscale("log")
     axes.margins(0.3, 0.15)
     _save(figure, path)
