@@ -13,23 +13,18 @@ import argparse
 import io
 import json
 import os
-import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from answers import Judge, Pixels, Verdict
 from arms import BF16_LEVELS, Arm, arms, running
 from load import Clients, Request, Sample, closed, in_time, opened, quantile, statuses
-from pictures import jpeg, mixed_sides
 from PIL import Image
 from process_tree import ProcessTree, share_of_cores
+from workload import Pictures, bare, expectations
 
-from nets.bands import finish
-from nets.pixels import from_network, to_network
-from nets.stepwise import compute
 from trainer.findings import this_machine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,30 +34,6 @@ FULL_SPEED = 8
 """The concurrency that throughput is quoted at."""
 
 Figures = dict[str, float | int | str]
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """What is sent: JPEGs and their megapixels; what each shows when it is decoded."""
-
-    files: list[bytes]
-    decoded: list[Pixels]
-
-    @classmethod
-    def make(cls, count: int, least_px: int, most_px: int) -> "Pictures":
-        """Photographs, the same ones every time."""
-        files = [jpeg(image) for image in mixed_sides(count, least_px, most_px)]
-        return cls(files, [np.array(Image.open(io.BytesIO(data)).convert("RGB")) for data in files])
-
-    @property
-    def megapixels(self) -> list[float]:
-        """Of each."""
-        return [picture.shape[0] * picture.shape[1] / 1e6 for picture in self.decoded]
-
-    @property
-    def smallest(self) -> bytes:
-        """To try a server with."""
-        return min(self.files, key=len)
 
 
 def measure(arm: Arm, pictures: Pictures, expected: list[Pixels], seconds: float) -> dict[str, object]:
@@ -88,6 +59,8 @@ def measure(arm: Arm, pictures: Pictures, expected: list[Pixels], seconds: float
             rounds = max(round(wanted * speed / sum(pictures.megapixels)), -(-concurrency // len(requests)))
             sweep.append(_level(address, requests, concurrency, rounds * len(requests), tree, judge))
         capacity = next(float(row["images/s"]) for row in sweep if row["clients"] == FULL_SPEED)
+        if not capacity:
+            raise RuntimeError("answered nothing")
         overload = _overload(address, _requests(arm, pictures, hurried=True), capacity, 0.75 * seconds, judge)
         return _found(arm, tree, rest, sweep, overload)
 
@@ -160,48 +133,6 @@ def _overload(address: str, requests: list[Request], capacity: float, seconds: f
     }
 
 
-def expectations(pictures: Pictures) -> tuple[dict[str, list[Pixels]], dict[str, float]]:
-    """What each network makes of each picture in fp32, alone; and megapixels/s of bare loops, without a server."""
-    # What the peers do, in this process.
-    sys.path.insert(0, str(ROOT / "benchmarks" / "peers"))
-    import network  # noqa: PLC0415
-
-    found: dict[str, list[Pixels]] = {}
-    speeds: dict[str, float] = {}
-    for name in ("half", "examples"):
-        os.environ["PEER_NETWORK"] = name
-        model = network.load_network()
-        network.paint(model, Image.fromarray(min(pictures.decoded, key=len)))
-        start = time.perf_counter()
-        found[name] = [np.asarray(network.paint(model, Image.fromarray(picture))) for picture in pictures.decoded]
-        speeds[f"{name}, `model(x)`, fp32"] = sum(pictures.megapixels) / (time.perf_counter() - start)
-    os.environ["PEER_NETWORK"] = "half"
-    return found, speeds
-
-
-def bare(pictures: Pictures, banded: bool) -> float:
-    """Megapixels/s of a loop over the pictures with nothing around it, in bf16: in bands as the service has it, or
-    `model(x)`.
-    """
-    import network  # noqa: PLC0415
-
-    net = network.load_network().to(memory_format=torch.channels_last)
-    cpu = torch.device("cpu")
-
-    def run(picture: Pixels) -> None:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            if banded:
-                finish(compute(net, [picture], cpu))
-            else:
-                from_network(net(to_network([picture])))
-
-    run(min(pictures.decoded, key=len))
-    start = time.perf_counter()
-    for picture in pictures.decoded:
-        run(picture)
-    return sum(pictures.megapixels) / (time.perf_counter() - start)
-
-
 def elsewhere(options: argparse.Namespace, pictures: Pictures) -> list[Figures]:
     """A server that runs already. What is right is not known: answers are compared with those to single requests."""
     address, _, target = options.url.partition("://")[2].partition("/")
@@ -256,18 +187,7 @@ def main() -> None:
     speeds["half, `model(x)`, bf16"] = bare(pictures, banded=False)
     speeds["half, in bands, bf16"] = bare(pictures, banded=True)
     print("  ".join(f"{name}: {value:.2f} MP/s" for name, value in speeds.items()), flush=True)
-    found = []
-    for arm in chosen:
-        started = time.perf_counter()
-        try:
-            result = measure(arm, pictures, expected[arm.network], options.seconds)
-        except RuntimeError as error:
-            print(f"{arm.name}, {arm.setting}: {error}", flush=True)
-            result = {"name": arm.name, "setting": arm.setting, "network": arm.network, "failed": str(error)[:200]}
-        found.append(result)
-        print(_said(result), f"[{time.perf_counter() - started:.0f} s]", flush=True)
-    speeds["half, in bands, bf16, afterwards"] = bare(pictures, banded=True)
-    report = {
+    report: dict[str, object] = {
         "machine": this_machine().model_dump(),
         "cores": os.cpu_count(),
         "versions": versions(),
@@ -275,10 +195,30 @@ def main() -> None:
         "seconds": options.seconds,
         "bf16 tolerance, levels": BF16_LEVELS,
         "bare": speeds,
-        "arms": found,
+        "arms": [],
     }
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(report, indent=1))
+    found: list[dict[str, object]] = []
+    for arm in chosen:
+        started = time.perf_counter()
+        found.append(_tried(arm, pictures, expected[arm.network], options.seconds))
+        print(_said(found[-1]), f"[{time.perf_counter() - started:.0f} s]", flush=True)
+        _write(options.json, report | {"arms": found})
+    speeds["half, in bands, bf16, afterwards"] = bare(pictures, banded=True)
+    _write(options.json, report | {"arms": found})
+
+
+def _tried(arm: Arm, pictures: Pictures, expected: list[Pixels], seconds: float) -> dict[str, object]:
+    """What was found, or why nothing was: a server that fails does not keep the others from being measured."""
+    try:
+        return measure(arm, pictures, expected, seconds)
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is this server's
+        said = str(error)[:1000] or type(error).__name__
+        return {"name": arm.name, "setting": arm.setting, "network": arm.network, "failed": said}
+
+
+def _write(path: Path, report: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1))
 
 
 def versions() -> dict[str, str]:
@@ -290,7 +230,7 @@ def versions() -> dict[str, str]:
 
 def _said(result: dict[str, object]) -> str:
     sweep, overload = result.get("sweep"), result.get("overload")
-    words = [f"{result['name']}, {result['setting']}:"]
+    words = [f"{result['name']}, {result['setting']}:", str(result.get("failed", ""))]
     if isinstance(sweep, list):
         words += [
             f"{row['clients']}: {row['MP/s']:.2f} MP/s ({row['wrong']} wrong, {row['unlike_alone']} unlike, "
