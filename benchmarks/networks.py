@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHOWN, CALIBRATION = 1, (0, 2, 3)
 LONGEST_SECONDS = 150
 _REPEATS = 4
+_LARGEST = 8
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,20 @@ def peak_bytes() -> int:
     """Of this process. Not getrusage's, which begins with what the parent had."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+def profile(name: str) -> dict[str, float]:
+    """Shares of the time that the service's way through the network spends in each of torch's operations."""
+    subject = SUBJECTS[name]
+    run = prepare(RUNTIMES[0], load(ROOT / "checkpoints" / f"{subject.checkpoint}.safetensors").net, Path())
+    x = floats(subject.size, SHOWN)
+    run(x)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        run(x)
+        run(x)
+    own = {event.key: event.self_cpu_time_total for event in found.key_averages()}
+    largest = sorted(own, key=own.__getitem__, reverse=True)[:_LARGEST]
+    return {operation: own[operation] / sum(own.values()) for operation in largest}
 
 
 def seconds_of(action: Callable[[], object]) -> float:
@@ -162,6 +177,14 @@ def _converted(name: str, folder: Path) -> dict[str, str]:
         return {"conversion": str(error)}
 
 
+def _profiled(name: str) -> dict[str, float]:
+    try:
+        return _apart(["--profile", name])
+    except RuntimeError as error:
+        print(f"{name}: no profile: {error}", flush=True)
+        return {}
+
+
 def compare(name: str, runtimes: list[str], peak: float, pictures: Path) -> list[dict[str, float | str]]:
     """One row for each runtime."""
     subject = SUBJECTS[name]
@@ -208,11 +231,15 @@ def main() -> None:
     parser.add_argument("--runtimes", action="append", help=f"Of {RUNTIMES}; more than once for several.")
     parser.add_argument("--json", type=Path, default=ROOT / "out" / "networks.json")
     parser.add_argument("--convert", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--profile", help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(CORES)
     if options.convert:
         print(json.dumps(convert_all(options.convert[0], Path(options.convert[1]))))
+        return
+    if options.profile:
+        print(json.dumps(profile(options.profile)))
         return
     if options.measure:
         name, runtime, folder, answer = options.measure
@@ -222,8 +249,10 @@ def main() -> None:
     found = peaks()
     print("  ".join(f"{name} {value / 1e9:.0f} GFLOP/s" for name, value in found.items()), flush=True)
     pictures = options.json.parent / "networks"
-    rows = []
+    rows, profiles = [], {}
     for name in options.networks.split(","):
+        found = {kind: max(found[kind], again) for kind, again in peaks().items()}
+        profiles[name] = _profiled(name)
         rows += compare(name, chosen, found["bf16 3x3 convolution"], pictures)
     report = {
         "machine": this_machine().model_dump(),
@@ -232,6 +261,7 @@ def main() -> None:
         "operations": {name: operations(name) for name in options.networks.split(",")},
         "sizes": {name: SUBJECTS[name].size for name in options.networks.split(",")},
         "rows": rows,
+        "profiles": profiles,
     }
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(report, indent=1))

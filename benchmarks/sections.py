@@ -79,6 +79,13 @@ def networks(found: Report, _images: Path = IMAGES) -> str:
             table(rows),
             "",
             f"The half-width net at 65 % of the peak: {met(share >= 0.65)} ({share:.0%}).",
+            "",
+            "Where the time goes, as the service computes them (torch's profiler, shares of operations' own time):",
+            "",
+            *(
+                f"- {names[name]}: " + ", ".join(f"`{operation}` {share:.0%}" for operation, share in shares.items())
+                for name, shares in found["profiles"].items()
+            ),
             *(f"\nFailed: {failure}" for failure in failures),
         ]
     )

@@ -13,6 +13,7 @@ import argparse
 import io
 import json
 import os
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -106,8 +107,18 @@ def _figures(samples: list[Sample], concurrency: int, busy: float | None, judge:
         "MP/s": sum(s.megapixels for s in answered) / elapsed,
         **{f"p{q}, s": quantile(samples, q / 100) for q in (50, 95, 99)},
         "CPU": float("nan") if busy is None else busy,
+        **_stages(answered),
         **asdict(judge.judge(answered)),
     }
+
+
+def _stages(answered: list[Sample]) -> Figures:
+    """Of a server that says so (Server-Timing): mean seconds of each stage."""
+    found: dict[str, list[float]] = {}
+    for sample in answered:
+        for name, milliseconds in re.findall(r"(\w+);dur=([\d.]+)", sample.headers.get("server-timing", "")):
+            found.setdefault(name, []).append(float(milliseconds) / 1000)
+    return {f"{name}, s": sum(values) / len(values) for name, values in found.items()}
 
 
 def _overload(address: str, requests: list[Request], capacity: float, seconds: float, judge: Judge) -> Figures:

@@ -32,6 +32,7 @@ def serving(found: Report, images: Path = IMAGES) -> str:
         "",
         table(_throughput(done)),
         "",
+        *_stages(done),
         f"Bare loops without a server, megapixels/s: {bare}.",
         "",
         *_wrong(done, found["bf16 tolerance, levels"]),
@@ -81,6 +82,20 @@ def _throughput(arms: list[Report]) -> list[Row]:
         }
         for arm in _half(arms)
     ]
+
+
+def _stages(arms: list[Report]) -> list[str]:
+    """Where a request's time goes, where a server says so."""
+    lines = []
+    for arm in _half(arms):
+        row = _at_8(arm)
+        stages = {
+            stage: row[f"{stage}, s"] for stage in ("decode", "queue", "forward", "encode") if f"{stage}, s" in row
+        }
+        if stages:
+            said = ", ".join(f"{stage} {seconds:.3f} s" for stage, seconds in stages.items())
+            lines += [f"{arm['name']}, {arm['setting']}, mean of a request at 8 clients: {said}.", ""]
+    return lines
 
 
 def _overloads(arms: list[Report]) -> list[Row]:
