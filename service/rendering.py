@@ -70,6 +70,7 @@ class Renderer:
     def __init__(self, engine: Engine, threads: int) -> None:
         """threads: how many pictures are resized or laid over each other at once."""
         self._scheduler, self._costs, self._limits = engine.scheduler, engine.costs, engine.limits
+        self._measured: dict[str, str] = {}
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="compose")
 
     async def load(self, recipe: Recipe, sizes: Sizes, registry: Registry) -> Ready:
@@ -105,9 +106,14 @@ class Renderer:
         return done
 
     async def warm(self, model: Model, pictures: list[Picture]) -> None:
-        """Run pictures of growing size, before all others: it tells the costs. Raises what goes wrong."""
-        for picture in pictures:
+        """Run pictures of growing size, before all others: it tells the costs. Raises what goes wrong.
+
+        Of networks of one shape, which cost the same, the first runs them all, and the others the smallest.
+        """
+        like = self._measured.setdefault(repr(getattr(model.net, "config", model.label)), model.label)
+        for picture in pictures if like == model.label else pictures[:1]:
             await self._run(model, picture, 0.0, None, Progress())
+        self._costs.adopt(model.label, like)
 
     def most_pixels(self, recipe: Recipe) -> int | None:
         """The most pixels that the networks of a recipe can work on; None where they take any."""
