@@ -30,7 +30,6 @@ from service.metrics import Metrics
 from service.safety_headers import SAFETY_HEADERS
 from service.settings import Settings
 
-_PIECE_BYTES = 4096
 _FULL_SECONDS = 1.0
 
 Waiting = Literal["head", "rest"] | None
@@ -77,7 +76,7 @@ class LimitedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """In pieces until the head is whole: h11 has a limit for a head that is not, and none for one that is."""
+        """No more at once than a head may have: h11 has a limit for a head that is not whole, and none for one that is."""
         if self._surplus:
             most = self._settings.max_connections
             detail = f"{len(self.connections)} connections are open, the limit is {most}; try again in 1 s"
@@ -85,7 +84,9 @@ class LimitedProtocol(H11Protocol):
             return
         rest = memoryview(data)
         while rest and not self.transport.is_closing():
-            size = _PIECE_BYTES if self.conn.their_state is h11.IDLE else len(rest)
+            size = len(rest)
+            if self.conn.their_state is h11.IDLE:
+                size = max(1, self._settings.max_header_bytes + 1 - len(self.conn.trailing_data[0]))
             super().data_received(bytes(rest[:size]))
             rest = rest[size:]
         self._look()

@@ -268,8 +268,8 @@ def test_no_request_fails_while_checkpoints_are_swapped(tmp_path):
 @pytest.mark.parametrize(
     ("headers", "status", "code"),
     [({}, 401, "unauthorized"), ({"Authorization": "Basic x"}, 401, "unauthorized"),
-     ({"Authorization": "Bearer \u00fcx"}, 401, "unauthorized"), ({"Authorization": f"Bearer {KEY}x"}, 401, "unauthorized"),
-     ({"X-API-Key": f"{KEY}x"}, 401, "unauthorized")],
+     ({"Authorization": "Bearer \u00fcx"}, 401, "unauthorized"),
+     ({"Authorization": f"Bearer {KEY}x"}, 401, "unauthorized"), ({"X-API-Key": f"{KEY}x"}, 401, "unauthorized")],
 )  # fmt: skip
 def test_a_reload_wants_the_admin_key(tmp_path, headers, status, code):
     save_net(tmp_path, "mosaic", tiny_style_net(1))
