@@ -76,7 +76,7 @@ class LimitedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """No more at once than a head may have: h11 has a limit for a head that is not whole, and none for one that is."""
+        """No more at once than a head may have: h11 has a limit for a head that is not whole, but none for others."""
         if self._surplus:
             most = self._settings.max_connections
             detail = f"{len(self.connections)} connections are open, the limit is {most}; try again in 1 s"
