@@ -238,13 +238,15 @@ function clear() {
 function trouble(error) {
   say("");
   const problem = error instanceof Refused ? error.problem : {};
-  $("trouble-detail").textContent = error.message;
+  const keyless = problem.status === 401 && !key();
+  $("trouble-detail").textContent = keyless ? "this server asks for a key" : error.message;
   const lines = [];
   if (error instanceof Lost) lines.push("It stopped, or the network did. Your picture is still here: try again.");
   if (problem.request_id) lines.push(`Request ${problem.request_id}`);
   $("trouble-hint").textContent = lines.join(" ");
   $("trouble").hidden = false;
   $("key-form").hidden = problem.status !== 401;
+  if (problem.status === 401) $("key").focus();
   if (problem.parameter) knobs.mark(problem.parameter);
 }
 

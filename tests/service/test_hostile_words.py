@@ -22,7 +22,8 @@ PARAMETERS = ("style", "factor", "strength", "preserve_color", "stroke", "max_si
     "profile", "metadata", "deadline_ms", MARK)  # fmt: skip
 HEADERS = ("Accept", "Accept-Encoding", "Authorization", "Content-Encoding", "Content-Type", "Cookie", "Expect",
     "Forwarded", "Host", "Idempotency-Key", "If-None-Match", "Inference-Header-Content-Length", "Origin", "Prefer",
-    "Referer", "Request-Timeout", "Upgrade", "User-Agent", "X-API-Key", "X-Forwarded-For", "X-Request-ID", MARK)  # fmt: skip
+    "Referer", "Request-Timeout", "Upgrade", "User-Agent", "X-API-Key", "X-Forwarded-For",
+    "X-Request-ID", MARK)  # fmt: skip
 PATHS = ("/{}", "/web/{}", "/models/{}/mosaic", "/models/stylize/{}", "/models/stylize/{}/thumbnail", "/jobs/{}",
     "/jobs/{}/events", "/jobs/{}/result", "/v2/models/{}", "/v2/models/{}/versions/1",
     "/v2/models/upscale.x2/versions/{}", "/v2/models/{}/infer", "/docs/{}", "/stylize/{}")  # fmt: skip
