@@ -99,7 +99,7 @@ class Metrics:
         )
         self.connections = Gauge("impasto_connections", "Open connections.", registry=registry)
         self.connections_refused = Counter(
-            "impasto_connections_refused", "Connections closed before a request.", ["reason"], registry=registry
+            "impasto_connections_refused", "Connections closed by the limits.", ["reason"], registry=registry
         )
         self.device_memory = Gauge(
             "impasto_device_memory_bytes", "Memory that a GPU's tensors take.", ["device"], registry=registry

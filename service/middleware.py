@@ -85,6 +85,6 @@ class RequestContext:
             "status": status,
             "seconds": round(seconds, 4),
             "refused": refused,
-            "key": caller.name if caller is not None else None,
+            "caller": caller.name if caller is not None else None,
         }
         log.log(level, "request", extra=facts)

@@ -3,7 +3,8 @@
     connection --one too many--> 503      head --too slow--> 408      --too large--> 431      --not HTTP--> 400
 
 Slow bodies are `pace`'s. After an answer that was given before the whole body came, there is as much time for the rest
-of it as for a head; then the connection is closed.
+of it as for a head; then the connection is closed. Who reads an answer more slowly than a body may come is hung up on:
+the answer would stay in memory.
 """
 
 import asyncio
@@ -61,6 +62,8 @@ class LimitedProtocol(H11Protocol):
         self._requests = 0
         self._counted: RequestResponseCycle | None = None
         self._surplus = False
+        self._unread = 0
+        self._reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin: the first head is waited for."""
@@ -72,6 +75,7 @@ class LimitedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
         self._watch(None)
+        self.resume_writing()
         self._metrics.connections.dec()
         super().connection_lost(exc)
 
@@ -90,6 +94,19 @@ class LimitedProtocol(H11Protocol):
             super().data_received(bytes(rest[:size]))
             rest = rest[size:]
         self._look()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than the answer comes: it is looked at now and then."""
+        super().pause_writing()
+        self._unread = self.transport.get_write_buffer_size()
+        self._reading = self.loop.call_later(self._settings.body_seconds, self._look_at_reading)
+
+    def resume_writing(self) -> None:
+        """It has read on."""
+        super().resume_writing()
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
 
     def on_response_complete(self) -> None:
         """An answer is out; perhaps the next request is there already."""
@@ -126,6 +143,15 @@ class LimitedProtocol(H11Protocol):
             self._requests += 1
             if self._requests >= self._settings.max_connection_requests and CLOSE_HEADER not in self.headers:
                 self.headers.append(CLOSE_HEADER)  # as if the client had asked for it: uvicorn says so, and closes
+
+    def _look_at_reading(self) -> None:
+        left, seconds = self.transport.get_write_buffer_size(), self._settings.body_seconds
+        if self._unread - left < seconds * self._settings.body_bytes_per_second:
+            self._metrics.connections_refused.labels("slow_reader").inc()
+            self.transport.abort()
+            return
+        self._unread = left
+        self._reading = self.loop.call_later(seconds, self._look_at_reading)
 
     def _watch(self, waiting: Waiting, seconds: float = 0.0) -> None:
         if waiting == self._waiting:

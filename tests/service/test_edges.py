@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 
 import httpx
+import numpy as np
 import pytest
 
 from service.app import create_app
@@ -166,6 +167,22 @@ def test_the_rest_of_a_body_that_was_refused_is_not_waited_for(edge):
         status, _, _ = answer(slow)  # until it is closed
         assert status == 422
         assert time.monotonic() - began < 10
+
+
+def test_an_answer_that_nobody_reads_is_not_kept(checkpoints):
+    """It would hold its memory for as long as the client likes."""
+    noise = encoded(np.random.default_rng(0).integers(0, 256, (500, 500, 3), np.uint8), "jpeg", quality=100)
+    with running(small_service(checkpoints)) as address, socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, port = address.removeprefix("http://").split(":")
+        deaf.connect((host, int(port)))
+        deaf.sendall(
+            POST.replace(b"factor=2", b"factor=4&format=png").replace(b"50000", str(len(noise)).encode()) + noise
+        )
+        with httpx.Client(base_url=address, trust_env=False) as client:
+            while not counted(client, "impasto_connections_refused_total", reason="slow_reader"):
+                time.sleep(0.05)
+            assert counted(client, "impasto_connections") == 1
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ def test_the_log_names_the_key_and_never_shows_it(guarded, caplog):
     upscale(guarded, bearer(BOB + "x"))
 
     def names():
-        return [record.key for record in caplog.records if record.getMessage() == "request"]
+        return [record.caller for record in caplog.records if record.getMessage() == "request"]
 
     wait_until(lambda: len(names()) == 2)  # it is written once the answer is out
     assert names() == ["alice", None]

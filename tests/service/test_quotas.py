@@ -29,6 +29,13 @@ def away_from_the_minutes_end():
         time.sleep(0.1)
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """A store that is away is asked again sooner than in earnest."""
+    monkeypatch.setattr("service.quotas._PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr("service.quotas._ANSWER_SECONDS", 0.2)
+
+
 SMALL, LARGE = encoded(picture(10, 10)), encoded(picture(20, 20))  # 400 and 1600 pixels when enlarged twice
 
 
