@@ -1,7 +1,5 @@
-"""What a connection may cost before there is a request, and what every answer says to browsers."""
+"""What a connection may cost before there is a request."""
 
-import base64
-import hashlib
 import json
 import re
 import socket
@@ -13,43 +11,40 @@ import numpy as np
 import pytest
 
 from service.app import create_app
-from service.errors import StartupError
 from service.registry import registry_of
-from service.serving import Server, refuse_open_door, run
 from service.settings import Settings
-from tests.conftest import encoded, listening, picture, running
-from tests.keys import BOSS, bearer, write_keys
+from tests.conftest import encoded, picture, running
 from tests.service.test_operations import counted
 
-LIMITS = {
-    "head_seconds": 0.3,
-    "body_seconds": 0.3,
-    "body_bytes_per_second": 10_000,
-    "max_connections": 8,
-    "max_connection_requests": 3,
-    "max_header_bytes": 4096,
-}
+SHORT = {"head_seconds": 0.5, "body_seconds": 0.5, "body_bytes_per_second": 10_000}
+FEW = {"max_connections": 8, "max_connection_requests": 3, "max_header_bytes": 4096}
 POST = b"POST /upscale?factor=2 HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n"
 GET = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 def small_service(checkpoints, **settings):
-    given = {"device": "cpu", "precision": "fp32", "max_batch_items": 1, "loading": "lazy", **LIMITS} | settings
+    given = {"device": "cpu", "precision": "fp32", "max_batch_items": 1, "loading": "lazy"} | settings
     settings = Settings(checkpoints=checkpoints, **given)
     return create_app(settings, registry_of(settings))
 
 
 @pytest.fixture(scope="module")
-def edge(checkpoints):
-    """The address of a service with narrow limits."""
-    with running(small_service(checkpoints)) as address:
+def hurried(checkpoints):
+    """The address of a service that does not wait for long."""
+    with running(small_service(checkpoints, **SHORT)) as address:
         yield address
 
 
-@pytest.fixture
-def client(edge):
-    with httpx.Client(base_url=edge, timeout=30, trust_env=False) as client:
-        yield client
+@pytest.fixture(scope="module")
+def edge(checkpoints):
+    """The address of a service that takes few and small ones."""
+    with running(small_service(checkpoints, **FEW)) as address:
+        yield address
+
+
+def counter(address, name, **labels):
+    with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+        return counted(client, name, **labels)
 
 
 @contextmanager
@@ -99,70 +94,69 @@ def drip(connection, data, pause=0.05):
             connection.settimeout(20)
 
 
-def test_a_slow_head_is_answered_408(edge, client):
-    before = counted(client, "impasto_connections_refused_total", reason="request_timeout")
-    with connection(edge) as slow:
+def test_a_slow_head_is_answered_408(hurried):
+    before = counter(hurried, "impasto_connections_refused_total", reason="request_timeout")
+    with connection(hurried) as slow:
         drip(slow, b"GET /livez HTTP/1.1\r\nHost: " + b"a" * 100)
         problem, _ = refused(slow, 408, "request_timeout")
-    assert problem["expected"] == "the request line and headers within 0.3 s"
-    assert counted(client, "impasto_connections_refused_total", reason="request_timeout") == before + 1
+    assert problem["expected"] == "the request line and headers within 0.5 s"
+    assert counter(hurried, "impasto_connections_refused_total", reason="request_timeout") == before + 1
 
 
-def test_who_says_nothing_is_hung_up_on_without_a_word(edge):
-    with connection(edge) as silent:
+def test_who_says_nothing_is_hung_up_on_without_a_word(hurried):
+    with connection(hurried) as silent:
         assert answer(silent) is None
 
 
-def test_a_slow_head_after_a_good_request_counts_too(edge):
-    with connection(edge) as slow:
+def test_a_slow_head_after_a_good_request_counts_too(hurried):
+    with connection(hurried) as slow:
         slow.sendall(GET)
         assert b"200 OK" in slow.recv(65536)
         drip(slow, b"GET /livez HTTP/1.1\r\nHost: " + b"a" * 100)
         refused(slow, 408, "request_timeout")
 
 
-def test_a_slow_body_is_answered_408(edge, client):
-    before = counted(client, "impasto_rejected_total", reason="request_timeout")
-    with connection(edge) as slow:
+def test_a_slow_body_is_answered_408(hurried):
+    before = counter(hurried, "impasto_rejected_total", reason="request_timeout")
+    with connection(hurried) as slow:
         slow.sendall(POST)
         drip(slow, bytes(200))
         problem, _ = refused(slow, 408, "request_timeout")
-    assert problem["expected"] == "the whole body within 0.3 s, and 1 s for every 10000 bytes"
-    assert re.match(r"\d+ bytes of the body have come in 0\.\d s; expected", problem["detail"])
-    assert counted(client, "impasto_rejected_total", reason="request_timeout") == before + 1
+    assert problem["expected"] == "the whole body within 0.5 s, and 1 s for every 10000 bytes"
+    assert re.match(r"\d+ bytes of the body have come in \d\.\d s; expected", problem["detail"])
+    assert counter(hurried, "impasto_rejected_total", reason="request_timeout") == before + 1
 
 
-def test_a_slow_form_and_a_slow_tensor_too(edge):
+def test_a_slow_form_and_a_slow_tensor_too(hurried):
     for head in (
         POST.replace(b"Host: a", b"Host: a\r\nContent-Type: multipart/form-data; boundary=b"),
         POST.replace(b"Host: a", b"Host: a\r\nContent-Type: application/json"),
     ):
-        with connection(edge) as slow:
+        with connection(hurried) as slow:
             slow.sendall(head)
             refused(slow, 408, "request_timeout")
-    with connection(edge) as slow:
+    with connection(hurried) as slow:
         slow.sendall(POST.replace(b"/upscale?factor=2", b"/v2/models/upscale.x2/infer"))
         status, _, body = answer(slow)
         assert (status, set(json.loads(body))) == (408, {"error"})
 
 
-def test_a_body_that_keeps_its_pace_may_take_longer(edge):
+def test_a_body_that_keeps_its_pace_may_take_longer(hurried):
     body = encoded(picture(100, 100))
     assert len(body) > 12_000
-    with connection(edge) as steady:
+    with connection(hurried) as steady:
         steady.sendall(
             POST.replace(b"50000", str(len(body)).encode()).replace(b"Host: a", b"Host: a\r\nConnection: close")
         )
         for start in range(0, len(body), 2500):
             steady.sendall(body[start : start + 2500])
-            time.sleep(0.1)
+            time.sleep(0.15)
         assert answer(steady)[0] == 200
 
 
-def test_the_rest_of_a_body_that_was_refused_is_not_waited_for(edge):
-    with connection(edge) as slow:
+def test_the_rest_of_a_body_that_was_refused_is_not_waited_for(hurried):
+    with connection(hurried) as slow:
         slow.sendall(POST.replace(b"factor=2", b"nonsense=2"))
-        drip(slow, b"")
         began = time.monotonic()
         status, _, _ = answer(slow)  # until it is closed
         assert status == 422
@@ -172,7 +166,7 @@ def test_the_rest_of_a_body_that_was_refused_is_not_waited_for(edge):
 def test_an_answer_that_nobody_reads_is_not_kept(checkpoints):
     """It would hold its memory for as long as the client likes."""
     noise = encoded(np.random.default_rng(0).integers(0, 256, (500, 500, 3), np.uint8), "jpeg", quality=100)
-    with running(small_service(checkpoints)) as address, socket.socket() as deaf:
+    with running(small_service(checkpoints, **SHORT)) as address, socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         host, port = address.removeprefix("http://").split(":")
         deaf.connect((host, int(port)))
@@ -210,10 +204,9 @@ def test_what_is_not_http_is_refused_in_the_same_form(edge, data):
         refused(other, 400, "bad_request")
 
 
-def test_one_connection_too_many_is_answered_503_and_the_others_go_on(edge, client):
-    assert client.get("/livez").status_code == 200
+def test_one_connection_too_many_is_answered_503_and_the_others_go_on(edge):
     with connection(edge) as first:
-        others = [socket.create_connection(first.getpeername()) for _ in range(6)]
+        others = [socket.create_connection(first.getpeername()) for _ in range(7)]
         with connection(edge) as surplus:
             surplus.sendall(GET)
             problem, headers = refused(surplus, 503, "overloaded")
@@ -254,79 +247,3 @@ def test_a_head_of_just_the_limit_is_taken(edge):
     with connection(edge) as exact:
         exact.sendall(head.replace(b"X: ", b"X: " + b"x" * (4096 - len(head))))
         assert answer(exact)[0] == 200
-
-
-@pytest.mark.parametrize("path", ["/", "/docs", "/livez", "/nope", "/models", "/web/page.js", "/openapi.json"])
-def test_every_answer_tells_browsers_what_not_to_do(client, path):
-    headers = client.get(path).headers
-    assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
-    assert headers["cross-origin-opener-policy"] == "same-origin"
-    policy = headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "frame-ancestors 'none'" in policy
-    assert "'unsafe-inline'" not in re.search(r"script-src[^;]*|$", policy)[0]
-
-
-def test_pictures_and_refusals_tell_it_too(client):
-    for content in (encoded(picture(5, 5)), b"text"):
-        headers = client.post("/upscale?factor=2", content=content).headers
-        assert headers["content-security-policy"].startswith("default-src 'none'")
-
-
-def test_the_pages_own_policy_covers_what_is_in_it(client):
-    """No inline script or style on the page; of the documentation's one inline script the policy has the hash."""
-    page = client.get("/")
-    assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", page.text)
-    docs = client.get("/docs")
-    (script,) = re.findall(r"<script>(.*?)</script>", docs.text, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert f"'sha256-{digest}'" in docs.headers["content-security-policy"]
-    assert client.get("/redoc").status_code == 404
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["127.0.0.1", "::1", "localhost", "127.8.9.1", "0.0.0.0", "::", "192.168.1.4", "example.org", "localhost.evil"],
-)
-def test_a_public_address_wants_keys_or_to_be_told(tmp_path, host):
-    if host in {"127.0.0.1", "::1", "localhost", "127.8.9.1"}:
-        refuse_open_door(Settings(host=host))
-    else:
-        with pytest.raises(StartupError) as caught:
-            refuse_open_door(Settings(host=host))
-        message = str(caught.value)
-        assert message.startswith(f"IMPASTO_HOST={host}: ")
-        assert "IMPASTO_KEYS_FILE" in message
-        assert "IMPASTO_ALLOW_ANONYMOUS=true" in message
-    refuse_open_door(Settings(host=host, allow_anonymous=True))
-    refuse_open_door(Settings(host=host, keys_file=tmp_path / "keys"))
-
-
-def test_the_start_itself_refuses(checkpoints):
-    settings = Settings(host="0.0.0.0", port=0, checkpoints=checkpoints)
-    with pytest.raises(StartupError, match="whoever reaches this address could have pictures computed"):
-        run(settings, registry_of(settings))
-
-
-def test_with_a_probe_port_metrics_and_administration_are_only_there(checkpoints, tmp_path):
-    keys = write_keys(tmp_path / "keys")
-    app = small_service(checkpoints, port=0, probe_port=0, keys_file=keys, max_connections=2)
-    server = Server(app, app.state.settings, app.state.registry)
-    with listening(server) as public:
-        inner = f"http://127.0.0.1:{server.servers[1].sockets[0].getsockname()[1]}"
-        with httpx.Client(trust_env=False) as client:
-            for probe in ("/livez", "/readyz", "/healthz"):
-                assert client.get(public + probe).status_code == client.get(inner + probe).status_code == 200
-            assert [client.get(each + "/metrics").status_code for each in (public, inner)] == [404, 200]
-            reloads = [client.post(each + "/models/reload", headers=bearer(BOSS)) for each in (public, inner)]
-            assert [each.status_code for each in reloads] == [404, 200]
-            assert client.post(inner + "/models/reload").status_code == 401
-            assert client.post(inner + "/upscale?factor=2", content=b"").status_code == 404
-            assert client.get(inner + "/docs").status_code == 404
-        with connection(public) as _, connection(public) as _, connection(public) as surplus:
-            surplus.sendall(GET)
-            refused(surplus, 503, "overloaded")
-            assert httpx.get(inner + "/livez", trust_env=False).status_code == 200, (
-                "probes have connections of their own"
-            )
