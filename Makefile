@@ -1,4 +1,5 @@
-# make install | serve | demo | test | test-browser | soak | check | format | docs | pictures | openapi | lock | deploy-tools | test-containers
+# make install | serve | demo | test | test-browser | soak | check | format | docs | pictures | openapi | lock | bench | deploy-tools |
+# test-containers
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make install      CPU-only torch wheels
 
@@ -15,7 +16,7 @@ ifdef PORT
 export IMPASTO_PORT := $(PORT)
 endif
 
-.PHONY: install serve demo test test-browser soak check format docs pictures openapi lock deploy-tools test-containers
+.PHONY: install serve demo test test-browser soak check format docs pictures openapi lock bench deploy-tools test-containers
 
 install: $(VENV)/installed
 
@@ -71,6 +72,24 @@ openapi: install
 lock: install
 	$(PIP) freeze --exclude-editable | sed 's/+cu[0-9]*$$//; s/+cpu$$//' \
 		| grep -vE '^(nvidia-|cuda-|triton=|setuptools|pip|wheel)' > requirements.lock
+
+# docs/performance.md says what each part needs and measures. PART=serving: that one alone (several in quotes).
+bench: .venv-bench/installed
+	.venv-bench/bin/python benchmarks/everything.py $(PART)
+
+# Peers and other runtimes, beside what .venv has: torch is not installed twice. What is pinned there goes before what .venv has,
+# and changes nothing in it.
+.venv-bench/installed: benchmarks/peers/requirements.txt benchmarks/peers/package.json $(VENV)/installed
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv --without-pip .venv-bench
+	rm -f .venv-bench/lib/python3*/site-packages/zz_impasto.pth
+	$(PYTHON) -m pip --disable-pip-version-check --python .venv-bench/bin/python install --quiet --no-deps \
+		--requirement benchmarks/peers/requirements.txt
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(" + repr(sysconfig.get_path("purelib")) + ")")' \
+		> $$(.venv-bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_impasto.pth
+	mkdir -p .venv-bench/node
+	cp benchmarks/peers/package.json .venv-bench/node/
+	-command -v npm > /dev/null && npm install --prefix .venv-bench/node --no-audit --no-fund --no-package-lock --loglevel error
+	@touch $@
 
 # What tests/deploy checks manifests and images with: kubectl, kubernetes-validate, checkov, hadolint, shellcheck, and npm's
 # kubernetes-models. promtool comes with the system's Prometheus (Debian: apt install prometheus).

@@ -47,6 +47,9 @@ class Metrics:
             "impasto_cancelled", "Jobs that left the queue without an answer.", ["reason"], registry=registry
         )
         self.forward_passes = Counter("impasto_forward_passes", "Passes through a network.", registry=registry)
+        self.passes_beside = Counter(
+            "impasto_passes_beside", "Passes on one thread, beside another's.", registry=registry
+        )
         self.out_of_memory = Counter(
             "impasto_out_of_memory", "Passes that did not fit and were halved.", registry=registry
         )

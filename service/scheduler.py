@@ -22,6 +22,9 @@ from service.shares import Shares
 _MUCH_SMALLER = 4
 """Who interrupts a pass has at most a quarter of its pixels, so that all that is begun is 4/3 of the largest."""
 
+_BESIDE_PIXELS = 2_000_000
+"""What a companion computes on its one thread has at most so many: it is done before long, and takes 350 MB."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -108,14 +111,15 @@ class Scheduler:
                 self._observer.dropped("client_left")
                 self._end(job)
 
-    def take(self, instead_of: Batch | None = None) -> Batch | None:
+    def take(self, instead_of: Batch | None = None, beside: bool = False) -> Batch | None:
         """What to compute next: waits until there is something; None: there will be nothing more.
 
-        instead_of: do not wait; only what may interrupt that batch.
+        instead_of: do not wait; only what may interrupt that batch. beside: as a companion of another worker, only
+        what is small, and only where something is left for that one.
         """
         with self._changed:
             while True:
-                batch = self._next(instead_of)
+                batch = self._next(instead_of, beside)
                 if batch is not None or instead_of is not None:
                     return batch
                 if self._closed and not self._jobs:
@@ -183,7 +187,7 @@ class Scheduler:
         with self._changed:
             return sum(other is not job and (other.begun is not None or other.rank < job.rank) for other in self._jobs)
 
-    def _next(self, instead_of: Batch | None) -> Batch | None:
+    def _next(self, instead_of: Batch | None, beside: bool) -> Batch | None:
         now = time.monotonic()
         for job in [job for job in self._jobs if job.expired(now)]:
             self._observer.dropped("deadline")
@@ -191,6 +195,10 @@ class Scheduler:
         startable = sorted((job for job in self._jobs if job.startable), key=self._turn)
         if instead_of is not None:
             startable = [job for job in startable if self._may_interrupt(job, instead_of)]
+        elif beside:
+            if sum(len(job.waiting) for job in startable) < 2:
+                return None
+            startable = [job for job in startable if _pixels(job, job.waiting[0]) <= _BESIDE_PIXELS]
         if not startable:
             return None
         lead = self._start(startable[0], now)

@@ -67,6 +67,11 @@ class Settings(BaseSettings):
         12_500_000, ge=4096, description="A style runs exactly up to here; above, in tiles, and the answer says so."
     )
     tile_pixels: int = Field(1_000_000, ge=4096, description="An upscaler's pixels in one pass; larger ones are cut.")
+    pictures_at_once: int = Field(
+        0,
+        ge=0,
+        description="Pictures that a CPU computes side by side, a thread each, while more wait; 0: up to 8; 1: never.",
+    )
     max_batch_items: int = Field(
         0, ge=0, description="Windows of one size in one pass; 0: as many as are measured to be worth it, up to 8."
     )
