@@ -76,6 +76,7 @@ class Job:
     """A picture on its way through a network. The scheduler owns it: all changes are made under its lock.
 
     settle: called once, from any thread, with the answer or the error. expires: on the clock of time.monotonic.
+    owner: whose it is; owners share the device evenly.
     """
 
     model: Model
@@ -84,6 +85,7 @@ class Job:
     cost_seconds: float
     settle: Callable[[Picture | Exception], None]
     expires: float | None = None
+    owner: str = ""
     entered: float = field(default_factory=time.monotonic)
     begun: float | None = None
     forward_seconds: float = 0.0

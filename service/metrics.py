@@ -93,6 +93,17 @@ class Metrics:
             "impasto_async_jobs_finished", "Such jobs that are over.", ["outcome"], registry=registry
         )
         self.async_job_bytes = Gauge("impasto_async_job_bytes", "Bytes of their bodies and answers.", registry=registry)
+        self.keys = Gauge("impasto_keys", "API keys in force, expired ones included.", registry=registry)
+        self.key_reloads = Counter(
+            "impasto_key_reloads", "Changed key files that were read.", ["outcome"], registry=registry
+        )
+        self.quota_store_errors = Counter(
+            "impasto_quota_store_errors", "Questions that the store of quotas did not answer.", registry=registry
+        )
+        self.connections = Gauge("impasto_connections", "Open connections.", registry=registry)
+        self.connections_refused = Counter(
+            "impasto_connections_refused", "Connections closed by the limits.", ["reason"], registry=registry
+        )
         self.device_memory = Gauge(
             "impasto_device_memory_bytes", "Memory that a GPU's tensors take.", ["device"], registry=registry
         )
