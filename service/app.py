@@ -32,9 +32,12 @@ from service.registry import Registry
 from service.rendering import Renderer
 from service.routes import admin, inference, jobs, operations, page, transform
 from service.settings import Settings
-from service.threads import permitted_threads
+from service.threads import helpers, permitted_threads
 from service.thumbnails import Thumbnails
 from service.tickets import Tickets
+
+_FILE_THREADS = 8
+"""What `asyncio.to_thread` has: for files, checkpoints, bodies."""
 
 
 def create_app(settings: Settings, registry: Registry, threads: int | None = None) -> FastAPI:
@@ -77,6 +80,7 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_default_executor(helpers(_FILE_THREADS, "files"))
         await engine.start(on_fatal=close)
         _describe(metrics, engine)
         await registry.start(partial(renderer.warm, pictures=warm_up_pictures()), metrics)

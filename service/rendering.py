@@ -10,7 +10,6 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from nets.pixels import Picture
@@ -22,6 +21,7 @@ from service.model import Model
 from service.progress import Progress
 from service.recipe import Recipe, Sizes
 from service.registry import Registry
+from service.threads import helpers
 
 _COMPOSE = "compose"
 
@@ -72,7 +72,7 @@ class Renderer:
         """threads: how many pictures are resized or laid over each other at once."""
         self._scheduler, self._costs, self._limits = engine.scheduler, engine.costs, engine.limits
         self._measured: dict[str, str] = {}
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="compose")
+        self._threads = helpers(threads, "compose")
 
     async def load(self, recipe: Recipe, sizes: Sizes, registry: Registry) -> Ready:
         """Load or blend the networks of a recipe. Raises UnknownModelError where one is gone."""

@@ -43,7 +43,7 @@ class SharedThreads:
 
 
 def helpers(count: int, name: str) -> ThreadPoolExecutor:
-    """Threads beside the devices': for files, codecs, composition. What they do of torch they do with one thread."""
+    """Threads beside the devices' that may meet torch, which then computes with one: they ask before anything else does."""
     return ThreadPoolExecutor(count, thread_name_prefix=name, initializer=leave_threads)
 
 
