@@ -4,8 +4,8 @@
     cp runs/longer/state.pt states/...                  every few hundred iterations, while it runs
     PYTHONPATH=. python benchmarks/longer.py checkpoints/stylize/wave.safetensors wave.jpg states/*.pt
 
-As `trainer compare` measures it: the middle square of each of docs/images/photographs at 256 px, the running average of the
-weights, the loss network in bf16 (IMPASTO_VGG16, else torchvision's). Prints one line of Markdown for each state.
+As `trainer compare` measures it: the middle square of each of docs/images/photographs at 256 px, the running average
+of the weights, the loss network in bf16 (IMPASTO_VGG16, else torchvision's). Prints one line of Markdown for each state.
 """
 
 import sys
@@ -35,7 +35,8 @@ def main() -> None:
     def measure(label: object) -> None:
         terms = [style_terms(checkpoint, objective, photograph) for photograph in photographs]
         content, style = (mean(term[name] for term in terms) for name in ("content", "style"))
-        print(f"| {label} | {mean(sum(term.values()) for term in terms):.2f} | {content:.2f} | {style:.2f} |", flush=True)
+        total = mean(sum(term.values()) for term in terms)
+        print(f"| {label} | {total:.2f} | {content:.2f} | {style:.2f} |", flush=True)
 
     print("| iterations | objective | content | style |\n|---|---|---|---|")
     measure("the checkpoint")
