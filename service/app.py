@@ -17,6 +17,7 @@ from service.cors import add_cors
 from service.engine import Engine, warm_up_pictures
 from service.errors import install_handlers
 from service.exchange import Answer
+from service.logs import lines_lost
 from service.memory import give_back
 from service.methods import AllMethods
 from service.metrics import Metrics
@@ -32,12 +33,16 @@ from service.settings import Settings, read_admin_key
 from service.threads import permitted_threads
 from service.thumbnails import Thumbnails
 from service.tickets import Tickets
+from service.tracing import Tracer
 
 
-def create_app(settings: Settings, registry: Registry, threads: int | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, registry: Registry, threads: int | None = None, tracer: Tracer | None = None
+) -> FastAPI:
     """A service over the models of `registry`; it takes pictures once its lifespan has begun.
 
-    threads: CPU threads of the devices together; None for as many as there may be. Raises StartupError where the
+    threads: CPU threads of the devices together; None for as many as there may be. tracer: where spans go; None:
+    nowhere. Raises StartupError where the
     settings ask for a device that is not there, or for a key that cannot be read.
     """
     warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow goes on after a warning
@@ -66,6 +71,7 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
     pages = read_pages()
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
     tickets = Tickets(settings, engine.scheduler.ahead, metrics)
+    metrics.log_lines_lost.set_function(lines_lost)
     metrics.ready.set_function(lambda: float(admission.open and engine.alive and bool(registry.offers)))
 
     def close() -> None:
@@ -88,6 +94,8 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
         await engine.stop()
         renderer.close()
         pipeline.close()
+        if tracer is not None:
+            await asyncio.to_thread(tracer.close)
 
     app = FastAPI(
         title="Impasto",
@@ -104,7 +112,7 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
         app.include_router(routes.router)
     app.add_middleware(AllMethods, router=app.router)
     add_cors(app, settings.cors_origins)
-    app.add_middleware(RequestContext, metrics=metrics)
+    app.add_middleware(RequestContext, metrics=metrics, tracer=tracer)
     install_handlers(app)
     describe(app)
     return app

@@ -12,6 +12,7 @@ from nets.pixels import Picture
 from nets.tiling import Window, windows
 from service.errors import InferenceError
 from service.model import Model
+from service.tracing import RequestSpan
 
 OVERTAKING = 4.0
 """A job may be overtaken by shorter ones until it has waited this many times its own cost."""
@@ -76,6 +77,7 @@ class Job:
     """A picture on its way through a network. The scheduler owns it: all changes are made under its lock.
 
     settle: called once, from any thread, with the answer or the error. expires: on the clock of time.monotonic.
+    request_id, span: of whose request it is, for logs and traces.
     """
 
     model: Model
@@ -84,6 +86,8 @@ class Job:
     cost_seconds: float
     settle: Callable[[Picture | Exception], None]
     expires: float | None = None
+    request_id: str | None = None
+    span: RequestSpan | None = None
     entered: float = field(default_factory=time.monotonic)
     begun: float | None = None
     forward_seconds: float = 0.0

@@ -17,10 +17,12 @@ from nets.pixels import Picture
 from service.compose import keep_colors, overlay, resize
 from service.engine import Engine
 from service.jobs import OVERTAKING, Job
+from service.logs import request_id
 from service.model import Model
 from service.progress import Progress
 from service.recipe import Recipe, Sizes
 from service.registry import Registry
+from service.tracing import current, record, stage
 
 _COMPOSE = "compose"
 
@@ -138,7 +140,8 @@ class Renderer:
 
     async def _compose(self, done: Rendered, work: Callable[[], Picture]) -> Picture:
         start = time.perf_counter()
-        picture = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        with stage(_COMPOSE):
+            picture = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         done.compose_seconds += time.perf_counter() - start
         return picture
 
@@ -163,7 +166,8 @@ class Renderer:
         def settle(outcome: Picture | Exception) -> None:
             loop.call_soon_threadsafe(_settle, future, outcome)
 
-        job = Job(model, picture, self._limits.plan(model.facts, *picture.shape[:2]), cost, settle, expires)
+        plan = self._limits.plan(model.facts, *picture.shape[:2])
+        job = Job(model, picture, plan, cost, settle, expires, request_id=request_id.get(), span=current())
         self._scheduler.submit(job)
         progress.compute(job)
         try:
@@ -171,6 +175,9 @@ class Renderer:
         finally:
             if not future.done() or future.cancelled():
                 self._scheduler.cancel(job)
+            record("queue", job.entered, job.begun)
+            if job.begun is not None:
+                record("forward", job.begun, model=model.label, pixels=job.plan.pixels, windows=job.count)
 
 
 def _finish(recipe: Recipe, sizes: Sizes, painted: Picture, base: Picture) -> Picture:

@@ -1,5 +1,6 @@
 """A service as a process: settings and logs at its start, signals and exit codes at its end."""
 
+import faulthandler
 import logging
 import math
 import signal
@@ -19,6 +20,7 @@ from service.logs import configure_logs
 from service.registry import Registry, registry_of
 from service.settings import Settings, read_settings
 from service.threads import reserve_threads
+from service.tracing import tracer_of_environment
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,8 @@ def serve_or_exit(**overrides: object) -> None:
     """Serve until SIGTERM or SIGINT; a wrong setting or no usable checkpoint is one line and exit code 2."""
     try:
         settings = read_settings(**overrides)
-        configure_logs(settings.log_level)
+        faulthandler.enable()  # a crash says where it was, in every thread
+        configure_logs(settings.log_level, settings.log_format)
         log.info("settings", extra={"settings": settings.model_dump(mode="json")})
         threads = reserve_threads()
         run(settings, registry_of(settings), threads)
@@ -40,7 +43,7 @@ def serve_or_exit(**overrides: object) -> None:
 
 def run(settings: Settings, registry: Registry, threads: int | None = None) -> None:
     """Serve `registry` until a signal; exit codes as docs/operations.md has them. Raises StartupError."""
-    application = create_app(settings, registry, threads)
+    application = create_app(settings, registry, threads, tracer_of_environment())
     config = uvicorn.Config(
         application,
         host=settings.host,

@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     job_seconds: float = Field(600.0, gt=0, description="How long a finished job's answer is kept to be fetched.")
     drain_seconds: int = Field(30, ge=1, description="After SIGTERM, how long accepted requests may take to finish.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
+    log_format: Literal["json", "text"] = Field("json", description="A JSON object a line, or text for a terminal.")
 
 
 def read_admin_key(settings: Settings) -> str | None:

@@ -24,6 +24,7 @@ from service.jobs import Limits
 from service.memory import give_back
 from service.scheduler import Batch, Piece, Scheduler
 from service.threads import claim_threads
+from service.tracing import batch as batch_span
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +110,9 @@ class Worker:
                 ]
                 answers, seconds = self._run(batch, self._steps(batch, pictures))
                 self._costs.observe(batch.model.label, batch.pixels, seconds)
-                for answer in answers:
+                for piece, answer in zip(batch.pieces, answers, strict=True):
                     if isinstance(answer, Exception):
-                        log.error("the network failed on a picture", exc_info=answer)
+                        log.error("the network failed on a picture", exc_info=answer, extra=_whose(piece))
                 self._scheduler.done(batch, answers, seconds)
         except _Unwanted:
             return
@@ -130,7 +131,7 @@ class Worker:
             return
         piece, facts = batch.pieces[0], batch.model.facts
         if not _is_out_of_memory(error):
-            log.error("the network failed on a picture", exc_info=error)
+            log.error("the network failed on a picture", exc_info=error, extra=_whose(piece))
             self._scheduler.done(batch, [error], 0.0) if piece.window else self._scheduler.again(piece, error)
             return
         if self.device.type == "cuda":
@@ -163,6 +164,13 @@ class Worker:
         self._scheduler.reduced(piece, painted.statistics, seconds)
 
     def _run(self, batch: Batch, steps: Steps[Answer]) -> tuple[Answer, float]:
+        """Run to the end, as a span of its own. Returns the seconds, too."""
+        spans = [piece.job.span for piece in batch.pieces]
+        size = {"items": len(batch.pieces), "pixels": batch.pixels}
+        with batch_span(spans, model=batch.model.label, device=str(self.device), **size):
+            return self._stepped(batch, steps)
+
+    def _stepped(self, batch: Batch, steps: Steps[Answer]) -> tuple[Answer, float]:
         """Run to the end; between two steps let pass who is much smaller, and stop where nobody waits any more."""
         start, interrupted_before = time.perf_counter(), self._interrupting_seconds
         dtype = _DTYPES[self.precision]
@@ -207,6 +215,11 @@ def _tile(net: nn.Module, piece: Piece, picture: Picture, device: torch.device) 
         net, picture, device, suitable_band_pixels(device), statistics, (window.top, window.left)
     )
     return [painted.picture]
+
+
+def _whose(piece: Piece) -> dict[str, object]:
+    span = piece.job.span
+    return {"request_id": piece.job.request_id, "trace_id": span.trace_id if span else None}
 
 
 def _is_out_of_memory(error: Exception) -> bool:
