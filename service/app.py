@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from service.admission import Admission
 from service.cache import ResultCache
 from service.cors import add_cors
+from service.decoders import decoder_of
 from service.engine import Engine, warm_up_pictures
 from service.errors import install_handlers
 from service.exchange import Answer
@@ -56,11 +57,13 @@ def create_app(
         metrics.requests_in_flight,
     )
     renderer = Renderer(engine, settings.codec_threads)
+    decoder = decoder_of(settings, metrics)
     cache: ResultCache[Answer] = ResultCache(settings.cache_bytes, metrics)
     pipeline = Pipeline(
         settings,
         registry,
         admission,
+        decoder,
         renderer,
         engine.costs,
         cache,
@@ -79,6 +82,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        decoder.start()
         await engine.start(on_fatal=close)
         _describe(metrics, engine)
         await registry.start(partial(renderer.warm, pictures=warm_up_pictures()), metrics)
@@ -94,6 +98,7 @@ def create_app(
         await engine.stop()
         renderer.close()
         pipeline.close()
+        decoder.close()
         if tracer is not None:
             await asyncio.to_thread(tracer.close)
 

@@ -14,8 +14,8 @@ from service.admission import Admission, refuse_if_late
 from service.bounds import refuse_long_side, refuse_pixels, refuse_whole
 from service.cache import ResultCache
 from service.cost import CostModel
-from service.decode import decode, measure
 from service.decoded import Decoded, Header, Reading
+from service.decoders import Decoder
 from service.encode import Wrapping, choose_format, encode
 from service.etag import entity_tag, is_named
 from service.exchange import Answer, Asked, NotModified
@@ -77,6 +77,7 @@ class Pipeline:
         settings: Settings,
         registry: Registry,
         admission: Admission,
+        decoder: Decoder,
         renderer: Renderer,
         costs: CostModel,
         cache: ResultCache[Answer],
@@ -85,7 +86,13 @@ class Pipeline:
     ) -> None:
         """made_by: what an answer depends on besides the picture, the knobs and the networks."""
         self._settings, self._registry, self._admission, self._metrics = settings, registry, admission, metrics
-        self._renderer, self._costs, self._cache, self._made_by = renderer, costs, cache, made_by
+        self._decoder, self._renderer, self._costs, self._cache, self._made_by = (
+            decoder,
+            renderer,
+            costs,
+            cache,
+            made_by,
+        )
         self._quality = {
             "jpeg": settings.jpeg_quality,
             "webp": settings.webp_quality,
@@ -131,7 +138,7 @@ class Pipeline:
         """Find the networks, read the header, choose the format: all that the answer depends on, and its tag."""
         recipe = resolve(asked.knobs, self._registry)
         most = self._settings.max_pixels, self._settings.max_frames
-        header = await self._on_codec(milliseconds, "decode", 0, partial(measure, data, *most), "header")
+        header = await self._on_codec(milliseconds, "decode", 0, partial(self._decoder.measure, data, *most), "header")
         kind = choose_format(asked.format, asked.accept, header.format, header.animated)
         quality = asked.quality or self._quality.get(kind)
         wanted = asked.knobs, kind, quality, asked.profile, asked.metadata
@@ -160,7 +167,7 @@ class Pipeline:
             refuse_if_late(asked.expires, seconds)
             progress.expect(pictures * self._renderer.tiles(ready), seconds)
             reading = Reading(order.kind, order.frames, order.enlarging, asked.profile, asked.metadata)
-            decoded = await codec("decode", there, partial(decode, data, header, reading))
+            decoded = await codec("decode", there, partial(self._decoder.decode, data, header, reading))
             height, width = decoded.frames[0].pixels.shape[:2]
             if (height, width) != sizes.picture:  # it lay on its side
                 ready = replace(ready, sizes=recipe.sizes(height, width, self._settings.max_output_pixels))

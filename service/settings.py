@@ -53,6 +53,13 @@ class Settings(BaseSettings):
         0, ge=0, description="Windows of one size in one pass; 0: as many as are measured to be worth it, up to 8."
     )
     codec_threads: int = Field(2, ge=1, description="Threads that decode and encode pictures.")
+    decoder: Literal["process", "thread"] = Field(
+        "process", description="Decode in processes of their own, which may crash; or in threads of the service."
+    )
+    decoder_seconds: float = Field(60.0, gt=0, description="How long a decoder process may take over a picture.")
+    decoder_memory_bytes: int = Field(
+        0, ge=0, description="Address space of a decoder process; 0: 1.5 GiB, and 200 bytes for each of max_pixels."
+    )
     jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of JPEG answers.")
     webp_quality: int = Field(85, ge=1, le=100, description="Quality of WebP answers.")
     cache_bytes: int = Field(0, ge=0, description="Most bytes of answers kept to be given again; 0: none.")
