@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import service
-from service import decode, errors, wire
+from service import decode, errors, messages
 from service.decoded import Decoded, Header, Reading
 from service.errors import BrokenImageError, ImpastoError, UnavailableError
 from service.metrics import Metrics
@@ -104,7 +104,7 @@ class ProcessDecoder:
         process = self._take()
         try:
             fine, value = process.ask(work, arguments, data, self._seconds)
-        except (wire.WireError, OSError, TypeError, ValueError) as error:
+        except (messages.MessageError, OSError, TypeError, ValueError) as error:
             raise self._lost(process, work, error) from error
         self._give(process)
         if fine:
@@ -174,10 +174,10 @@ class _Process:
         return self._process.poll() is not None
 
     def ask(self, work: str, arguments: tuple[object, ...], data: bytes, seconds: float) -> tuple[bool, Any]:
-        """What it answers. Raises WireError or OSError where it does not, TimeoutError after so many seconds."""
+        """What it answers. Raises MessageError or OSError where it does not, TimeoutError after so many seconds."""
         self.uses += 1
-        wire.send(self._socket, (work, arguments), data, seconds)
-        (fine, value), _ = wire.receive(self._socket, self._memory, seconds)
+        messages.send(self._socket, (work, arguments), data, seconds)
+        (fine, value), _ = messages.receive(self._socket, self._memory, seconds)
         return bool(fine), value
 
     def end(self, wait_seconds: float = 0) -> int:

@@ -13,7 +13,7 @@ from service.decode import decode, measure
 from service.decoded import Decoded, Header
 from service.errors import ImpastoError
 from service.memory import give_back
-from service.wire import WireError, receive, send
+from service.messages import MessageError, receive, send
 
 _LARGE_BYTES = 16 * 2**20
 _WORK: dict[str, Callable[..., Header | Decoded]] = {"measure": measure, "decode": decode}
@@ -34,7 +34,7 @@ def main(descriptor: int, memory_bytes: int, most_bytes: int) -> None:
             try:
                 (work, arguments), data = receive(other, most_bytes)
                 size = _answer(other, work, arguments, bytes(data))
-            except (WireError, OSError):
+            except (MessageError, OSError):
                 return
             if size > _LARGE_BYTES:
                 give_back()

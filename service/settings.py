@@ -22,6 +22,12 @@ class Settings(BaseSettings):
     checkpoints: Path = Field(
         Path("checkpoints"), description="Folder with stylize/*.safetensors and upscale/*.safetensors."
     )
+    checkpoint_digests: Literal["off", "require"] = Field(
+        "off", description="require: serve only files that SHA256SUMS, in that folder, names with their digest."
+    )
+    checkpoint_public_key: Path | None = Field(
+        None, description="An Ed25519 key (PEM) that must have signed SHA256SUMS; then digests are required."
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|(cpu|cuda|cuda:(0|[1-9]\d?))(,(cpu|cuda|cuda:(0|[1-9]\d?)))*)$",

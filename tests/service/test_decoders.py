@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
-from service import wire
+from service import messages
 from service.app import create_app
 from service.decoded import Decoded, Frame, Header
 from service.errors import PROBLEM_JSON
@@ -154,6 +154,26 @@ def test_one_that_takes_too_long_is_ended(apart):
     assert apart.post(QUERY, content=PICTURE).status_code == 200
 
 
+def test_a_decoder_has_no_keys(monkeypatch, apart):
+    for victim in children():
+        os.kill(victim, signal.SIGKILL)
+    while children():
+        time.sleep(0.01)
+    monkeypatch.setenv("IMPASTO_ADMIN_KEY", "a secret of sixteen")
+    assert apart.post(QUERY, content=PICTURE).status_code == 200
+    [new] = children()[-1:]
+    environment = Path(f"/proc/{new}/environ").read_bytes()
+    assert b"PATH=" in environment
+    assert b"secret" not in environment
+
+
+def test_no_answer_names_an_address_in_memory(apart):
+    for data in sources():
+        response = apart.post(QUERY, content=data[: len(data) // 3])
+        if response.status_code != 200:
+            assert " at 0x" not in response.text
+
+
 def test_memory_beyond_the_limit_is_an_answer_and_not_the_services(apart, tmp_path):
     assert apart.post(QUERY, content=PICTURE).status_code == 200
     status = Path(f"/proc/{children()[0]}/status").read_text()
@@ -184,22 +204,22 @@ def test_what_a_decoder_says_cannot_be_anything(evil):
 
     here, there = socket.socketpair()
     with here, there:
-        wire.send(there, (True, Evil()))
-        with pytest.raises(wire.WireError, match="is not taken"):
-            wire.receive(here, 10**6, 5)
+        messages.send(there, (True, Evil()))
+        with pytest.raises(messages.MessageError, match="is not taken"):
+            messages.receive(here, 10**6, 5)
 
 
 def test_a_message_has_limits():
     here, there = socket.socketpair()
     with here, there:
         there.sendall((2**60).to_bytes(8, "little") + (1).to_bytes(4, "little") + bytes(8))
-        with pytest.raises(wire.WireError, match="a message of"):
-            wire.receive(here, 10**6, 5)
+        with pytest.raises(messages.MessageError, match="a message of"):
+            messages.receive(here, 10**6, 5)
         there.sendall(bytes(8) + (2**31).to_bytes(4, "little"))
-        with pytest.raises(wire.WireError, match="buffers"):
-            wire.receive(here, 10**6, 5)
+        with pytest.raises(messages.MessageError, match="buffers"):
+            messages.receive(here, 10**6, 5)
         with pytest.raises(TimeoutError):
-            wire.receive(here, 10**6, 0.01)
+            messages.receive(here, 10**6, 0.01)
 
 
 def test_arrays_travel_as_they_are():
@@ -209,8 +229,8 @@ def test_arrays_travel_as_they_are():
     sent = Decoded([frame], True, False, None, b"icc", 3, None, {"a": "b"})
     here, there = socket.socketpair()
     with here, there:
-        wire.send(there, (header, sent), b"data")
-        (got_header, got), data = wire.receive(here, 10**6, 5)
+        messages.send(there, (header, sent), b"data")
+        (got_header, got), data = messages.receive(here, 10**6, 5)
     assert (got_header, bytes(data)) == (header, b"data")
     assert np.array_equal(got.frames[0].pixels, frame.pixels)
     assert got.frames[0].pixels.dtype == np.uint16

@@ -34,7 +34,7 @@ _TAKEN = {
 }
 
 
-class WireError(Exception):
+class MessageError(Exception):
     """The other side is gone, or says what is not taken."""
 
 
@@ -51,20 +51,20 @@ def send(to: socket.socket, message: object, data: bytes = b"", seconds: float |
 
 
 def receive(source: socket.socket, most_bytes: int, seconds: float | None = None) -> tuple[Any, bytearray]:
-    """The next message, and the bytes beside it. Raises WireError, and TimeoutError after so many seconds."""
+    """The next message, and the bytes beside it. Raises MessageError, and TimeoutError after so many seconds."""
     until = None if seconds is None else time.monotonic() + seconds
     packed_bytes, count = _HEAD.unpack(_read(source, _HEAD.size, until))
     if not 1 <= count <= _MOST_BUFFERS:
-        raise WireError(f"{count} buffers")
+        raise MessageError(f"{count} buffers")
     lengths = [_LENGTH.unpack(_read(source, _LENGTH.size, until))[0] for _ in range(count)]
     if packed_bytes + sum(lengths) > most_bytes:
-        raise WireError(f"a message of {packed_bytes + sum(lengths)} bytes")
+        raise MessageError(f"a message of {packed_bytes + sum(lengths)} bytes")
     packed = _read(source, packed_bytes, until)
     data, *buffers = [_read(source, length, until) for length in lengths]
     try:
         return _Unpickler(io.BytesIO(packed), buffers).load(), data
     except Exception as error:  # whatever it was made to be
-        raise WireError(f"not a message: {error}") from error
+        raise MessageError(f"not a message: {error}") from error
 
 
 class _Unpickler(pickle.Unpickler):
@@ -73,7 +73,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _TAKEN:
-            raise WireError(f"{module}.{name} is not taken")
+            raise MessageError(f"{module}.{name} is not taken")
         return super().find_class(module, name)
 
 
@@ -85,6 +85,6 @@ def _read(source: socket.socket, count: int, until: float | None) -> bytearray:
             source.settimeout(max(0.001, until - time.monotonic()))
         got = source.recv_into(view)
         if not got:
-            raise WireError("the other side is gone")
+            raise MessageError("the other side is gone")
         view = view[got:]
     return data
