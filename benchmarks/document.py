@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import engine
+import soak
 from engine import machine, table
 
 from trainer.sections import write_section
@@ -24,6 +25,8 @@ def main() -> None:
         write_section(results, "benchmarks/engine.py", engine.document(json.loads(path.read_text())))
     if (path := ROOT / "out" / "encoding.json").exists():
         write_section(results, "benchmarks/encoding.py", encoding(json.loads(path.read_text())))
+    if (path := ROOT / "out" / "soak.json").exists():
+        write_section(results, "make soak", soak.document(json.loads(path.read_text())))
 
 
 def encoding(rows: list[dict[str, str | float | None]]) -> str:

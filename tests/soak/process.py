@@ -58,7 +58,7 @@ class Watched:
 
 @contextmanager
 def watched(module: str = "service", stderr: object = None, **settings: object) -> Iterator[Watched]:
-    given = {"port": 0, "precision": "fp32", "device": "cpu", "max_batch_items": 1} | settings
+    given = {"port": 0, "precision": "fp32", "device": "cpu", "max_batch_items": 1, "decoder": "process"} | settings
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", module],
         env=environment(**given),

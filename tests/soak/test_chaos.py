@@ -175,6 +175,7 @@ def test_everything_at_once(folder):
         }
         record("mixed", figures)
         assert lost > 0
+        assert restarts > 0
         assert after[0] < MOST_GROWTH * before[0]
         assert after[1] <= MOST_GROWTH * before[1]
 
