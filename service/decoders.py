@@ -36,6 +36,10 @@ sys.path[:0] = [root] * (root not in sys.path)
 from service.decoding_process import main
 main(*map(int, numbers))
 """
+_STARTS = 4
+_START_SECONDS = 60.0
+"""Most of it is imports: half a second, or many where the machine is busy. No picture's fault."""
+
 _FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM}
 
 
@@ -101,6 +105,12 @@ class ProcessDecoder:
             process.end()
 
     def _ask(self, work: str, data: bytes, *arguments: object) -> Any:
+        try:
+            return self._ask_one(work, data, arguments)
+        except UnavailableError:  # killed from outside: not likely to happen again
+            return self._ask_one(work, data, arguments)
+
+    def _ask_one(self, work: str, data: bytes, arguments: tuple[object, ...]) -> Any:
         process = self._take()
         try:
             fine, value = process.ask(work, arguments, data, self._seconds)
@@ -113,14 +123,14 @@ class ProcessDecoder:
 
     def _take(self) -> "_Process":
         """One that waits, or another where all are at work: large pictures have a thread of their own."""
-        with self._lock:
-            process = self._idle.pop() if self._idle else None
-        if process is None:
-            return _Process(self._memory)
-        if process.over:  # while it waited: no picture's fault
-            self._tell("idle", process.end(), None)
-            return _Process(self._memory)
-        return process
+        for _ in range(_STARTS):
+            with self._lock:
+                process = self._idle.pop() if self._idle else None
+            process = process or _Process(self._memory)
+            if process.wait_until_ready():
+                return process
+            self._tell("idle", process.end(), None)  # while it waited, or began: no picture's fault
+        raise UnavailableError("no decoder starts; try again", {"Retry-After": "5"})
 
     def _give(self, process: "_Process") -> None:
         if process.uses >= _MOST_USES:
@@ -153,7 +163,7 @@ class _Process:
     """A decoder process and our end of the socket to it."""
 
     def __init__(self, memory_bytes: int) -> None:
-        self._memory, self.uses = memory_bytes, 0
+        self._memory, self.uses, self._ready = memory_bytes, 0, False
         self._socket, theirs = socket.socketpair()
         for end in (self._socket, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**20)
@@ -168,10 +178,15 @@ class _Process:
                 env={key: value for key, value in os.environ.items() if not key.startswith(("IMPASTO_", "OTEL_"))},
             )
 
-    @property
-    def over(self) -> bool:
-        """Whether it has ended."""
-        return self._process.poll() is not None
+    def wait_until_ready(self) -> bool:
+        """Whether it waits for pictures; one that has just begun is waited for."""
+        if not self._ready and self._process.poll() is None:
+            try:
+                messages.receive(self._socket, self._memory, _START_SECONDS)
+                self._ready = True
+            except (messages.MessageError, OSError):
+                return False
+        return self._process.poll() is None
 
     def ask(self, work: str, arguments: tuple[object, ...], data: bytes, seconds: float) -> tuple[bool, Any]:
         """What it answers. Raises MessageError or OSError where it does not, TimeoutError after so many seconds."""

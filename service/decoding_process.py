@@ -30,6 +30,7 @@ def main(descriptor: int, memory_bytes: int, most_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would be a stranger's picture on the disk
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     with socket.socket(fileno=descriptor) as other:
+        send(other, "ready")
         while True:
             try:
                 (work, arguments), data = receive(other, most_bytes)
