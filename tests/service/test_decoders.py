@@ -127,9 +127,10 @@ def test_a_decoder_that_crashes_takes_its_own_request_with_it_and_no_other(apart
 
 
 def test_one_that_ends_while_it_waits_costs_no_request(apart):
+    before = sum(restarts(apart).values())
     end_all()
     assert [apart.post(QUERY, content=PICTURE).status_code for _ in range(3)] == [200] * 3
-    assert restarts(apart)["idle"] >= 1
+    assert sum(restarts(apart).values()) > before  # "idle", or "killed" where it was not quite dead yet
 
 
 def test_one_that_is_killed_from_outside_is_not_the_pictures_fault(apart):
