@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nets.bands import FeatureMap, Rows, Steps, bands, convolve, convolve_map
+from nets.bands import Convolved, FeatureMap, Rows, Steps, bands, keep
 from nets.pixels import Picture, from_network, scale, upload
 from nets.super_resolution import PlainBlock, SubpixelBody, SuperResolutionNet
 
@@ -32,20 +32,20 @@ def enlarge(
     assert isinstance(body, SubpixelBody)
     source = _Pictures(pictures, device)
     band_pixels //= len(pictures)
-    features = yield from convolve_map(body.head, "zero", source, band_pixels)
+    features = yield from keep(Convolved(body.head, "zero", source), band_pixels)
     deep, inner, outer = features, None, None
     for block in body.blocks:
         assert isinstance(block, PlainBlock)
-        inner = yield from convolve_map(block.conv1, "zero", deep, band_pixels, _rectified, inner)
-        outer = yield from convolve_map(block.conv2, "zero", inner, band_pixels, _Adder(deep), outer)
+        inner = yield from keep(Convolved(block.conv1, "zero", deep), band_pixels, _rectified, inner)
+        outer = yield from keep(Convolved(block.conv2, "zero", inner), band_pixels, _Adder(deep), outer)
         deep = outer  # each row of it is read for the last time where the next block writes it
     f = body.factor
     dtype = pictures[0].dtype
     answers: list[Picture] = [np.empty((source.height * f, source.width * f, 3), dtype) for _ in pictures]
     failures: dict[int, Exception] = {}
+    correction = Convolved(body.tail, "zero", _Sum(features, deep))
     for top, bottom in bands(source.height, band_pixels // source.width // 2):
-        correction = convolve(body.tail, "zero", _Sum(features, deep), top, bottom)
-        band = source.bicubic(top, bottom, f) + F.pixel_shuffle(correction, f).float()
+        band = source.bicubic(top, bottom, f) + F.pixel_shuffle(correction.read(top, bottom), f).float()
         for i, item in enumerate(torch.split(band, 1)):
             try:
                 answers[i][top * f : bottom * f] = from_network(item, dtype)[0]

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nets.bands import Doubled, FeatureMap, Moments, Rows, Statistics, Steps, bands, convolve_map, convolve_to_rgb
+from nets.bands import Convolved, FeatureMap, Moments, Rows, Statistics, Steps, bands, keep
 from nets.layers import InstanceNorm, ResidualBlock, ResizeConv, grain
+from nets.phases import ConvolvedToRgb, DoubledConvolved
 from nets.pixels import Picture, from_network, scale, upload
 from nets.style_transfer import StyleTransferNet
 
@@ -49,22 +50,26 @@ def paint(
     sizes, maps = [], []
     for down in (net.down1, net.down2, net.down3):
         sizes.append((source.height, source.width))
-        source = yield from norms.convolved(down.conv.conv, source, band_pixels, down.norm)
+        per_band = band_pixels // down.conv.conv.stride[0] ** 2  # a band's cost is in what it reads
+        source = yield from norms.kept(Convolved(down.conv.conv, "mirrored", source), per_band, down.norm)
         maps.append(norms.last)
     body = yield from _settle(norms.last, None, band_pixels)
     inner, outer = None, None  # two maps take turns, and a third for what is between them
     for block in net.residual:
         assert isinstance(block, ResidualBlock)
-        inner = yield from norms.convolved(block.conv1, body, band_pixels, block.norm1, into=inner)
-        yield from norms.convolved(block.conv2, inner, band_pixels, block.norm2, relu=False, into=outer)
+        inner = yield from norms.kept(Convolved(block.conv1, "mirrored", body), band_pixels, block.norm1, into=inner)
+        again = Convolved(block.conv2, "mirrored", inner)
+        yield from norms.kept(again, band_pixels, block.norm2, relu=False, into=outer)
         outer, body = body, (yield from _settle(norms.last, body, band_pixels))
     source = body
     for up, size, done in ((net.up1, sizes[2], maps[1]), (net.up2, sizes[1], maps[0])):
         assert isinstance(up.conv, ResizeConv)
-        source = yield from norms.convolved(up.conv.conv.conv, Doubled(source, size), band_pixels, up.norm, into=done)
+        doubled = DoubledConvolved(up.conv.conv.conv, source, size)
+        source = yield from norms.kept(doubled, band_pixels, up.norm, into=done)
     painted = np.empty_like(picture)
+    rgb = ConvolvedToRgb(net.output.conv.conv, source)
     for top, bottom in bands(source.height, band_pixels // source.width):
-        band = convolve_to_rgb(net.output.conv.conv, source, top, bottom) + net.output.bias[:, None, None]
+        band = rgb.read(top, bottom) + net.output.bias[:, None, None]
         painted[top:bottom] = from_network(band, picture.dtype)[0]
         yield
     return Painted(painted, norms.used)
@@ -94,16 +99,10 @@ class _Norms:
         self.last: FeatureMap
         self._known = None if known is None else iter(known)
 
-    def convolved(
-        self,
-        conv: nn.Conv2d,
-        source: Rows,
-        band_pixels: int,
-        norm: nn.Module,
-        relu: bool = True,
-        into: FeatureMap | None = None,
+    def kept(
+        self, source: Rows, band_pixels: int, norm: nn.Module, relu: bool = True, into: FeatureMap | None = None
     ) -> Steps[FeatureMap]:
-        """A convolution's answer, to be normalised when it is read."""
+        """A convolution's answer, kept, and normalised when it is read."""
         assert isinstance(norm, InstanceNorm)
         own = Moments()
 
@@ -111,8 +110,8 @@ class _Norms:
             own.add(band)
             return band
 
-        keep = take_in if self._known is None else None
-        raw = yield from convolve_map(conv, "mirrored", source, band_pixels, keep, into)
+        take = take_in if self._known is None else None
+        raw = yield from keep(source, band_pixels, take, into)
         self.used.append(own.statistics() if self._known is None else next(self._known))
         self.last = raw.normalised(norm, self.used[-1], relu)
         return self.last

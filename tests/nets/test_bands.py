@@ -166,3 +166,21 @@ def test_moments_put_together_are_those_of_the_whole():
 
 def test_the_seeded_picture_is_always_the_same():
     assert seeded_picture(2, 2).tolist() == [[[0, 60, 120], [3, 63, 123]], [[5, 65, 125], [8, 68, 128]]]
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (97, 131), (150, 260)])
+def test_the_number_of_threads_does_not_change_a_bit(height, width, precision):
+    pixels, before = picture(height, width), torch.get_num_threads()
+    style = seeded(StyleTransferNet(StyleTransferConfig(width=16, residual_blocks=2, grain=0.05)), 0)
+    for net in (style.to(memory_format=torch.channels_last), upscaler(4, width=48)):
+        answers = []
+        try:
+            for threads in (1, 2, 3):
+                torch.set_num_threads(threads)
+                with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+                    answers.append(in_steps(net, [pixels], BAND_PIXELS)[0])
+        finally:
+            torch.set_num_threads(before)
+        assert np.array_equal(answers[0], answers[1])
+        assert np.array_equal(answers[0], answers[2])
