@@ -206,8 +206,9 @@ class _Process:
 
 
 def decoder_of(settings: Settings, metrics: Metrics) -> Decoder:
-    """The one that the settings ask for."""
-    return ProcessDecoder(settings, metrics) if settings.decoder == "process" else ThreadDecoder()
+    """The one that the settings ask for; on Windows, which cannot hand on sockets like that, always a thread."""
+    apart = settings.decoder == "process" and os.name == "posix"
+    return ProcessDecoder(settings, metrics) if apart else ThreadDecoder()
 
 
 def _raised(name: str, detail: str, headers: dict[str, str], facts: dict[str, Any]) -> ImpastoError:

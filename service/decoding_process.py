@@ -6,6 +6,7 @@ import signal
 import socket
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 
 from PIL import Image
 
@@ -26,7 +27,8 @@ def main(descriptor: int, memory_bytes: int, most_bytes: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which finishes what it has begun
     faulthandler.enable()
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    with suppress(ValueError, OSError):  # macOS has no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would be a stranger's picture on the disk
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     with socket.socket(fileno=descriptor) as other:

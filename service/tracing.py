@@ -132,7 +132,8 @@ class Tracer:
         sending = threading.Thread(target=self._provider.force_flush, daemon=True)
         sending.start()
         sending.join(_FLUSH_SECONDS)  # its own limit does not hold while an export is tried again
-        self._exporter.shutdown()
+        if sending.is_alive():
+            self._exporter.shutdown()
         self._provider.shutdown()
 
 

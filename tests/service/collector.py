@@ -21,6 +21,10 @@ class Collector:
         self.resources: list[dict[str, object]] = []
         self.raw: list[bytes] = []
 
+    def clear(self) -> None:
+        for each in (self.spans, self.resources, self.raw):
+            each.clear()
+
     def take(self, body: bytes) -> None:
         self.raw.append(body)
         for sender in ExportTraceServiceRequest.FromString(body).resource_spans:

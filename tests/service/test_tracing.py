@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,25 +24,39 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 STAGES = {"decode", "queue", "forward", "encode"}
 
 
-@pytest.fixture
-def traced(monkeypatch, checkpoints):
-    """Run a service with traces on; gives (client, network that goes wrong, collector that is full after the block)."""
+@pytest.fixture(scope="module")
+def service(checkpoints):
+    """(client, network that goes wrong, collector, tracer) of a running service with traces on."""
     with collecting() as (endpoint, collector):
-        monkeypatch.setenv(ENDPOINTS[0], endpoint)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(ENDPOINTS[0], endpoint)
+            tracer = tracer_of_environment()
+        settings = Settings(checkpoints=checkpoints, device="cpu", precision="fp32", max_batch_items=4)
+        app = create_app(settings, load_registry(checkpoints), tracer=tracer)
+        net = FaultyNet()
+        with running(app) as address, httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+            put_faulty(app.state.registry, net)
+            try:
+                yield client, net, collector, tracer
+            finally:
+                net.go.set()
 
-        def serve(work):
-            settings = Settings(checkpoints=checkpoints, device="cpu", precision="fp32", max_batch_items=4)
-            app = create_app(settings, load_registry(checkpoints), tracer=tracer_of_environment())
-            net = FaultyNet()
-            with running(app) as address, httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
-                put_faulty(app.state.registry, net)
-                try:
-                    work(client, net)
-                finally:
-                    net.go.set()
-            return collector
 
-        yield serve
+@pytest.fixture
+def traced(service):
+    """Do some work with (client, network); the collector, once so many spans of requests have come."""
+    client, net, collector, tracer = service
+    collector.clear()
+
+    def do(work, requests=1):
+        work(client, net)
+        until = time.monotonic() + 20
+        while sum(span.kind == span.SPAN_KIND_SERVER for span in collector.spans) < requests:  # ends after its answer
+            assert time.monotonic() < until
+            tracer._provider.force_flush()
+        return collector
+
+    return do
 
 
 def test_a_request_has_a_span_and_each_of_its_stages_one_below_it(traced):
@@ -81,7 +96,7 @@ def test_a_pass_is_linked_to_the_requests_whose_pictures_it_computes(traced):
             net.go.set()
             assert {each.result().status_code for each in (first, *others)} == {200}
 
-    collector = traced(work)
+    collector = traced(work, 4)
     requests = {span.span_id for span in collector.named("POST /upscale")}
     batches = [span for span in collector.named("batch") if span.links]
     assert sorted(len(span.links) for span in batches) == [1, 3]
@@ -102,7 +117,7 @@ def test_what_went_wrong_is_marked_and_nothing_of_the_client_is_in_it(traced):
         assert client.get(f"/{secret}", headers=headers).status_code == 404
         assert client.get("/livez", headers=headers).status_code == 200
 
-    collector = traced(work)
+    collector = traced(work, 3)
     [failed] = collector.named("POST /upscale")
     assert failed.status.code == 2
     assert values(failed.attributes)["impasto.refused"] == "inference_failed"

@@ -68,7 +68,9 @@ def watched(module: str = "service", stderr: object = None, **settings: object) 
         text=True,
     )
     try:
-        yield Watched(process, address_in(process.stdout.readline()))
+        line = process.stdout.readline()
+        assert line, "the service did not start"
+        yield Watched(process, address_in(line))
     finally:
         process.send_signal(signal.SIGCONT)
         process.kill()

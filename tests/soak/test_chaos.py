@@ -184,7 +184,7 @@ def test_everything_at_once(folder):
 def test_a_killed_worker_thread_ends_the_process_and_the_next_one_serves(folder):
     """Everybody who was let in is answered before the process ends; nobody's answer is cut off."""
     book = Book()
-    with watched("tests.service.faults", checkpoints=folder, log_level="critical") as service:
+    with watched("tests.service.faults", checkpoints=folder, log_level="error") as service:
         clients = [Client(service.address, book, each) for each in range(6)]
         stop = threading.Event()
 
@@ -219,7 +219,7 @@ def test_a_killed_worker_thread_ends_the_process_and_the_next_one_serves(folder)
             client.close()
     assert code == 70
     assert not book.surprises, "\n".join(book.surprises[:10])
-    with watched(checkpoints=folder, log_level="critical") as service, service.client() as client:
+    with watched(checkpoints=folder, log_level="error") as service, service.client() as client:
         good = client.post("/upscale?factor=2", content=encoded(picture())).status_code
     assert good == 200
     record("killed_worker", {"exit_code": code, "outcomes": dict(book.by_client["good"]), "next_process": good})
@@ -227,7 +227,7 @@ def test_a_killed_worker_thread_ends_the_process_and_the_next_one_serves(folder)
 
 def test_ten_thousand_bad_requests_and_then_a_good_one(folder):
     """Wrong ones and early leavers: all of them are accounted for, and nothing of them is left."""
-    with watched(checkpoints=folder, log_level="critical") as service, service.client() as client:
+    with watched(checkpoints=folder, log_level="error") as service, service.client() as client:
         book, before = Book(), calm(service, client)
 
         def some(seed: int) -> None:
@@ -256,7 +256,7 @@ def test_ten_thousand_bad_requests_and_then_a_good_one(folder):
 
 def test_five_thousand_mutated_files_leave_no_memory_behind(folder):
     """Through decoder processes. The seed of each is in the message of a failure."""
-    with watched(checkpoints=folder, log_level="critical", max_pixels=1_000_000) as service, service.client() as client:
+    with watched(checkpoints=folder, log_level="error", max_pixels=1_000_000) as service, service.client() as client:
         originals, statuses, most = sources(), {}, 0.0
         measured = []
         for seed in range(MUTATIONS):
