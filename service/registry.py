@@ -199,15 +199,13 @@ class Registry:
     def _read_offer(self, file: File) -> Offer:
         expected = self._expected(file)
         offer = read_offer(file)
-        if expected is not None:
-            Digests.refuse_version(file.path, offer.version, expected)
+        Digests.refuse_version(file.path, offer.version, expected)
         return offer
 
     def _read_model(self, file: File) -> tuple[Offer, Model]:
         expected = self._expected(file)
         offer, model = read_model(file)
-        if expected is not None:
-            Digests.refuse_version(file.path, offer.version, expected)
+        Digests.refuse_version(file.path, offer.version, expected)
         return offer, model
 
     def _expected(self, file: File) -> str | None:
