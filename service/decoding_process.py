@@ -1,9 +1,11 @@
 """A process that only decodes: what a stranger's file does to it, it does to nothing else. Started by `decoders`."""
 
 import faulthandler
+import os
 import resource
 import signal
 import socket
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,10 +28,11 @@ def main(descriptor: int, memory_bytes: int, most_bytes: int) -> None:
     memory_bytes: of address space, of which the process gets no more. most_bytes: of a message.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which finishes what it has begun
-    faulthandler.enable()
+    faulthandler.enable(_quiet())
     with suppress(ValueError, OSError):  # macOS has no such limit
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would be a stranger's picture on the disk
+    warnings.simplefilter("ignore")
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     with socket.socket(fileno=descriptor) as other:
         send(other, "ready")
@@ -41,6 +44,15 @@ def main(descriptor: int, memory_bytes: int, most_bytes: int) -> None:
                 return
             if size > _LARGE_BYTES:
                 give_back()
+
+
+def _quiet() -> int:
+    """What libraries say of a stranger's file goes nowhere: it would be lines of the log. Returns where a crash is told."""
+    log = os.dup(sys.stderr.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stderr.fileno())
+    os.close(nowhere)
+    return log
 
 
 def _answer(other: socket.socket, work: str, arguments: tuple[object, ...], data: bytes) -> int:

@@ -171,6 +171,12 @@ def test_one_that_takes_too_long_is_ended(apart):
     assert apart.post(QUERY, content=PICTURE).status_code == 200
 
 
+def test_what_a_decoder_says_of_a_file_is_no_line_of_the_log(apart):
+    """libtiff and Pillow write to standard error what they think of a damaged one."""
+    assert apart.post(QUERY, content=PICTURE).status_code == 200
+    assert Path("/dev/null") in {Path(f"/proc/{pid}/fd/2").readlink() for pid in children()}
+
+
 def test_a_decoder_has_no_keys(monkeypatch, apart):
     end_all()
     monkeypatch.setenv("IMPASTO_ADMIN_KEY", "a secret of sixteen")
