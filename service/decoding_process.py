@@ -47,7 +47,7 @@ def main(descriptor: int, memory_bytes: int, most_bytes: int) -> None:
 
 
 def _quiet() -> int:
-    """What libraries say of a stranger's file goes nowhere: it would be lines of the log. Returns where a crash is told."""
+    """What libraries say of a stranger's file goes nowhere, not into the log. Returns where a crash is told."""
     log = os.dup(sys.stderr.fileno())
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stderr.fileno())

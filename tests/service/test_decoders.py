@@ -108,6 +108,12 @@ def test_bombs_are_refused(apart):
 
 def test_a_decoder_that_crashes_takes_its_own_request_with_it_and_no_other(apart):
     before = restarts(apart)
+    with ThreadPoolExecutor(6) as clients:  # both have begun to decode
+        assert {each.status_code for each in clients.map(lambda _: apart.post(QUERY, content=PICTURE), range(12))} == {
+            200
+        }
+    while any(Path(f"/proc/{pid}/fd/2").readlink() != Path("/dev/null") for pid in children()):
+        time.sleep(0.01)
     victim = children()[0]
     os.kill(victim, signal.SIGSTOP)  # so that a picture is in its hands when it crashes
     with ThreadPoolExecutor(6) as clients:
