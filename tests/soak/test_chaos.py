@@ -1,6 +1,6 @@
 """Everything at once, for minutes: bad clients beside good ones, and a service to which things happen. `make soak`.
 
-IMPASTO_SOAK_MINUTES: of the mixed run (10). IMPASTO_SOAK_REQUESTS: bad ones (10,000). IMPASTO_MUTATIONS: files (5,000).
+IMPASTO_SOAK_MINUTES: of the mixed run (8). IMPASTO_SOAK_REQUESTS: bad ones (10,000). IMPASTO_MUTATIONS: files (5,000).
 Figures go to out/soak.json, and with `python benchmarks/document.py` into docs/results.md.
 """
 
@@ -29,7 +29,7 @@ from tests.soak.process import Watched, watched
 
 pytestmark = [pytest.mark.soak, pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")]
 
-MINUTES = float(os.environ.get("IMPASTO_SOAK_MINUTES", "10"))
+MINUTES = float(os.environ.get("IMPASTO_SOAK_MINUTES", "8"))
 BAD_REQUESTS = int(os.environ.get("IMPASTO_SOAK_REQUESTS", "10000"))
 MUTATIONS = int(os.environ.get("IMPASTO_MUTATIONS", "5000"))
 KEY = "a key of the soak, long enough"
