@@ -1,5 +1,5 @@
 # make install | serve | demo | test | test-browser | soak | check | format | docs | pictures | openapi | lock | hashes | audit | sbom
-# make deploy-tools | test-containers
+# make bench | deploy-tools | test-containers
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make install      CPU-only torch wheels
 
@@ -16,7 +16,8 @@ ifdef PORT
 export IMPASTO_PORT := $(PORT)
 endif
 
-.PHONY: install serve demo test test-browser soak check format docs pictures openapi lock hashes audit sbom deploy-tools test-containers
+.PHONY: install serve demo test test-browser soak check format docs pictures openapi lock hashes audit sbom bench deploy-tools \
+	test-containers
 
 install: $(VENV)/installed
 
@@ -95,6 +96,24 @@ sbom: install .venv-supply/installed
 	test -x .venv-supply/bin/python || $(PYTHON) -m venv --without-pip .venv-supply
 	$(PYTHON) -m pip --disable-pip-version-check --python .venv-supply/bin/python install --quiet \
 		--requirement scripts/supply/requirements.txt
+	@touch $@
+
+# docs/performance.md says what each part needs and measures. PART=serving: that one alone (several in quotes).
+bench: .venv-bench/installed
+	.venv-bench/bin/python benchmarks/everything.py $(PART)
+
+# Peers and other runtimes, beside what .venv has: torch is not installed twice. What is pinned there goes before what .venv has,
+# and changes nothing in it.
+.venv-bench/installed: benchmarks/peers/requirements.txt benchmarks/peers/package.json $(VENV)/installed
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv --without-pip .venv-bench
+	rm -f .venv-bench/lib/python3*/site-packages/zz_impasto.pth
+	$(PYTHON) -m pip --disable-pip-version-check --python .venv-bench/bin/python install --quiet --no-deps \
+		--requirement benchmarks/peers/requirements.txt
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(" + repr(sysconfig.get_path("purelib")) + ")")' \
+		> $$(.venv-bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_impasto.pth
+	mkdir -p .venv-bench/node
+	cp benchmarks/peers/package.json .venv-bench/node/
+	-command -v npm > /dev/null && npm install --prefix .venv-bench/node --no-audit --no-fund --no-package-lock --loglevel error
 	@touch $@
 
 # What tests/deploy checks manifests and images with: kubectl, kubernetes-validate, checkov, hadolint, shellcheck, and npm's

@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 
 import engine
+import sections
+import serving_section
 import soak
 from engine import machine, table
 
@@ -20,13 +22,19 @@ def main() -> None:
     """Write what has been measured."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--results", type=Path, default=ROOT / "docs" / "results.md")
-    results = parser.parse_args().results
-    if (path := ROOT / "out" / "engine.json").exists():
+    parser.add_argument("--out", type=Path, default=ROOT / "out", help="Where the JSON is.")
+    options = parser.parse_args()
+    results, out = options.results, options.out
+    if (path := out / "engine.json").exists():
         write_section(results, "benchmarks/engine.py", engine.document(json.loads(path.read_text())))
-    if (path := ROOT / "out" / "encoding.json").exists():
+    if (path := out / "encoding.json").exists():
         write_section(results, "benchmarks/encoding.py", encoding(json.loads(path.read_text())))
-    if (path := ROOT / "out" / "soak.json").exists():
+    if (path := out / "soak.json").exists():
         write_section(results, "make soak", soak.document(json.loads(path.read_text())))
+    for part in (serving_section.serving, sections.networks, sections.paper, sections.upscaling, sections.startup):
+        if (path := out / f"{part.__name__}.json").exists():
+            text = part(json.loads(path.read_text()), results.parent / "images")
+            write_section(results, f"benchmarks/{part.__name__}.py", text)
 
 
 def encoding(rows: list[dict[str, str | float | None]]) -> str:

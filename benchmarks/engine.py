@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from math import isnan
 from pathlib import Path
 
 import httpx
@@ -258,6 +259,8 @@ def table(rows: list[Row]) -> str:
 def _shown(value: str | float) -> str:
     if not isinstance(value, float):
         return str(value)
+    if isnan(value):
+        return "-"
     return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
 
 

@@ -2,7 +2,7 @@
 #
 #   docker build -f docker/service.Dockerfile -t impasto-service .
 #   docker build -f docker/service.Dockerfile -t impasto-service:cuda --build-arg VARIANT=cuda .
-#   docker run --rm -p 8000:8000 impasto-service
+#   docker run --rm -p 127.0.0.1:8000:8000 -e IMPASTO_ALLOW_ANONYMOUS=true impasto-service
 #
 # What the arguments are for: docs/deploy.md.
 ARG BASE=python:3.11-slim

@@ -11,12 +11,14 @@ package loads httpx, and neither torch nor the service.
 from impasto.answers import Model, Models, Painting, Refused
 from impasto.asynchronous import AsyncClient
 from impasto.errors import (
+    BadRequestError,
     BodyError,
     BodyTooLargeError,
     BrokenImageError,
     ConnectionFailedError,
     DeadlineError,
     ForbiddenError,
+    HeadersTooLargeError,
     ImpastoError,
     InferenceError,
     InternalError,
@@ -27,7 +29,9 @@ from impasto.errors import (
     ParameterError,
     PictureError,
     ProblemError,
+    QuotaError,
     ServiceTimeoutError,
+    SlowRequestError,
     TooManyFramesError,
     TooManyPixelsError,
     UnauthorizedError,
@@ -41,6 +45,7 @@ from impasto.synchronous import Client
 
 __all__ = [
     "AsyncClient",
+    "BadRequestError",
     "BodyError",
     "BodyTooLargeError",
     "BrokenImageError",
@@ -48,6 +53,7 @@ __all__ = [
     "ConnectionFailedError",
     "DeadlineError",
     "ForbiddenError",
+    "HeadersTooLargeError",
     "ImpastoError",
     "InferenceError",
     "InternalError",
@@ -62,9 +68,11 @@ __all__ = [
     "ParameterError",
     "PictureError",
     "ProblemError",
+    "QuotaError",
     "Refused",
     "Retries",
     "ServiceTimeoutError",
+    "SlowRequestError",
     "TooManyFramesError",
     "TooManyPixelsError",
     "UnauthorizedError",

@@ -8,6 +8,7 @@ import httpx
 from impasto.requests import user_agent
 
 SERVER_VARIABLE = "IMPASTO_SERVER"
+KEY_VARIABLE = "IMPASTO_KEY"
 DEFAULT_URL = "http://localhost:8000"
 DEFAULT_TIMEOUT_SECONDS = 120.0
 
@@ -25,9 +26,19 @@ def base_of(url: str | None) -> str:
     return given.rstrip("/")
 
 
-def headers_of(given: Mapping[str, str] | None) -> dict[str, str]:
-    """What is sent with every call; the caller's own go before."""
-    return {"User-Agent": user_agent(), "Content-Type": "application/octet-stream", **(given or {})}
+def headers_of(given: Mapping[str, str] | None, key: str | None = None) -> dict[str, str]:
+    """What is sent with every call; the caller's own go before.
+
+    key: default: the environment's IMPASTO_KEY, if there is one. Raises ValueError for what no header can hold.
+    """
+    headers = {"User-Agent": user_agent(), "Content-Type": "application/octet-stream"}
+    key = key if key is not None else os.environ.get(KEY_VARIABLE)
+    if key:
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise ValueError("the key has blanks, or characters that no header can hold; is there a line break in it?")
+        headers["Authorization"] = f"Bearer {key}"
+    own = {name.lower() for name in given or {}}
+    return {name: value for name, value in headers.items() if name.lower() not in own} | dict(given or {})
 
 
 def is_ready(came: httpx.Response | httpx.RequestError | None) -> bool:

@@ -34,6 +34,7 @@ class AsyncClient:
         self,
         url: str | None = None,
         *,
+        api_key: str | None = None,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         deadline: float | None = None,
         retries: Retries | None = None,
@@ -42,7 +43,7 @@ class AsyncClient:
     ) -> None:
         self.url = base_of(url)
         self.timeout, self.deadline, self.retries = timeout, deadline, retries or Retries()
-        self._headers, self._owned = headers_of(headers), http is None
+        self._headers, self._owned = headers_of(headers, api_key), http is None
         self._http = http or httpx.AsyncClient(limits=httpx.Limits(max_connections=None))
 
     async def __aenter__(self) -> Self:

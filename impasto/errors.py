@@ -19,6 +19,10 @@ ImpastoError                                  (never raised itself)
     +-- DeadlineError          504 deadline_exceeded     said by the service, or by this side's clock
     +-- UnauthorizedError      401 unauthorized
     +-- ForbiddenError         403 forbidden
+    +-- QuotaError             429 quota_exceeded        `facts` has `quota`, `limit`, `remaining`
+    +-- SlowRequestError       408 request_timeout       the request came too slowly
+    +-- HeadersTooLargeError   431 headers_too_large
+    +-- BadRequestError        400 bad_request           no HTTP, said the service
     +-- InferenceError         500 inference_failed
     +-- InternalError          500 internal
     +-- NotFoundError          404 not_found             no such path: is it an Impasto service?
@@ -161,6 +165,30 @@ class ForbiddenError(ProblemError):
     """The key that was given does not open this."""
 
     known_code = "forbidden"
+
+
+class QuotaError(ProblemError):
+    """This key has used what it may, and did so for as long as was tried; `retry_after` says when there is more."""
+
+    known_code = "quota_exceeded"
+
+
+class SlowRequestError(ProblemError):
+    """The picture was sent more slowly than the service waits for."""
+
+    known_code = "request_timeout"
+
+
+class HeadersTooLargeError(ProblemError):
+    """The request's headers are larger than the service takes."""
+
+    known_code = "headers_too_large"
+
+
+class BadRequestError(ProblemError):
+    """What arrived was no HTTP request: is something in between?"""
+
+    known_code = "bad_request"
 
 
 class InferenceError(ProblemError):

@@ -28,8 +28,9 @@ class Client:
     """Calls an Impasto service. May be used by several threads; close it, or use it in a `with`.
 
     url: the service's address; default: the environment's IMPASTO_SERVER, else http://localhost:8000.
+    api_key: for a service that asks for one; default: the environment's IMPASTO_KEY.
     timeout: seconds that the service may say nothing. deadline: seconds for a whole call, further attempts included;
-    the service is told, and says no at once where it cannot be met. headers: sent with every call, a key for example.
+    the service is told, and says no at once where it cannot be met. headers: sent with every call.
     http: a client of httpx's own to use instead (proxies, certificates); closing it is its owner's.
     """
 
@@ -37,6 +38,7 @@ class Client:
         self,
         url: str | None = None,
         *,
+        api_key: str | None = None,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         deadline: float | None = None,
         retries: Retries | None = None,
@@ -45,7 +47,7 @@ class Client:
     ) -> None:
         self.url = base_of(url)
         self.timeout, self.deadline, self.retries = timeout, deadline, retries or Retries()
-        self._headers, self._owned = headers_of(headers), http is None
+        self._headers, self._owned = headers_of(headers, api_key), http is None
         self._http = http or httpx.Client(limits=httpx.Limits(max_connections=None))
 
     def __enter__(self) -> Self:

@@ -108,8 +108,8 @@ def bands(height: int, rows: int) -> Iterator[tuple[int, int]]:
 class Moments:
     """Mean and variance over all the bands of a map, put together from those of each (Chan et al. 1979).
 
-    The same bits whatever the number of threads. Several would each add up their part of a band, and so in another order
-    than one: a network in bfloat16 makes five levels of that last bit. So these sums are made by one thread.
+    The same bits whatever the number of threads. Several would each add up their part of a band, and so in another
+    order than one: a network in bfloat16 makes five levels of that last bit. So one thread makes these sums.
     """
 
     def __init__(self) -> None:

@@ -213,14 +213,14 @@ def _build(path: Path, card: Card, weights: dict[str, Tensor]) -> tuple[NetConfi
         raise CheckpointError(path, f"architecture {card.architecture!r} ({card.task!r}) is not known; known: {known}")
     try:
         config = architecture.parse_config(card.config)
-        with torch.device("meta"):  # compared before any memory is given to what a card claims
-            wanted = _shapes(architecture.build(config).state_dict())
+        with torch.device("meta"):  # compared before any memory is given to what a card claims; and nothing is drawn
+            net = architecture.build(config)
+        wanted = _shapes(net.state_dict())
         found = _shapes(weights)
         if wanted != found:
             odd = min(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
             raise ValueError(f"{odd} is {found.get(odd, 'missing')}, expected {wanted.get(odd, 'nothing')}")
-        net = architecture.build(config)
-        net.load_state_dict(weights, strict=True)
+        net.load_state_dict({name: tensor.clone() for name, tensor in weights.items()}, strict=True, assign=True)
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(path, f"weights or config do not fit {card.architecture}: {reason}") from error

@@ -18,23 +18,29 @@ from service.decoders import decoder_of
 from service.engine import Engine, warm_up_pictures
 from service.errors import install_handlers
 from service.exchange import Answer
+from service.keys import KeyRing
 from service.logs import lines_lost
 from service.memory import give_back
 from service.methods import AllMethods
 from service.metrics import Metrics
 from service.middleware import RequestContext
 from service.openapi import describe
+from service.pace import BodyPace
 from service.pages import EXAMPLE, read_pages
 from service.pipeline import Pipeline
 from service.pixel_path import PixelPath
+from service.quotas import Quotas
 from service.registry import Registry
 from service.rendering import Renderer
 from service.routes import admin, inference, jobs, operations, page, transform
-from service.settings import Settings, read_admin_key
-from service.threads import permitted_threads
+from service.settings import Settings
+from service.threads import helpers, permitted_threads
 from service.thumbnails import Thumbnails
 from service.tickets import Tickets
 from service.tracing import Tracer
+
+_FILE_THREADS = 8
+"""What `asyncio.to_thread` has: for files, checkpoints, bodies."""
 
 
 def create_app(
@@ -43,18 +49,19 @@ def create_app(
     """A service over the models of `registry`; it takes pictures once its lifespan has begun.
 
     threads: CPU threads of the devices together; None for as many as there may be. tracer: where spans go; None:
-    nowhere. Raises StartupError where the
-    settings ask for a device that is not there, or for a key that cannot be read.
+    nowhere. Raises StartupError where the settings ask for a device that is not there, or for keys or a store of quotas
+    that cannot be read.
     """
     warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow goes on after a warning
-    admin_key = read_admin_key(settings)
     metrics = Metrics(CollectorRegistry())
+    keys, quotas = KeyRing(settings, metrics), Quotas(settings, metrics)
     engine = Engine(settings, metrics, threads or permitted_threads())
     admission = Admission(
         settings.max_requests,
         settings.max_pixels_in_flight,
         engine.scheduler.seconds_before,
         metrics.requests_in_flight,
+        share=settings.max_key_share if keys.asked_for else 1.0,
     )
     renderer = Renderer(engine, settings.codec_threads)
     decoder = decoder_of(settings, metrics)
@@ -83,6 +90,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         decoder.start()
+        asyncio.get_running_loop().set_default_executor(helpers(_FILE_THREADS, "files"))
         await engine.start(on_fatal=close)
         _describe(metrics, engine)
         await registry.start(partial(renderer.warm, pictures=warm_up_pictures()), metrics)
@@ -98,6 +106,7 @@ def create_app(
         await engine.stop()
         renderer.close()
         pipeline.close()
+        await quotas.close()
         decoder.close()
         if tracer is not None:
             await asyncio.to_thread(tracer.close)
@@ -107,14 +116,20 @@ def create_app(
         version=version("impasto"),
         summary="Real-time style transfer and super-resolution.",
         lifespan=lifespan,
+        docs_url=None,  # the page's router has it, with a content security policy
+        redoc_url=None,
     )
     app.state.settings, app.state.registry, app.state.metrics = settings, registry, metrics
     app.state.admission, app.state.engine, app.state.pipeline, app.state.warm = admission, engine, pipeline, False
-    app.state.admin_key, app.state.tickets, app.state.pages = admin_key, tickets, pages
+    app.state.keys, app.state.quotas = keys, quotas
+    app.state.tickets, app.state.pages = tickets, pages
     app.state.pixel_path = PixelPath(settings, registry, admission, renderer, metrics)
     app.state.thumbnails = thumbnails
-    for routes in (transform, jobs, page, admin, operations, inference):
-        app.include_router(routes.router)
+    outer = [transform.router, jobs.router, page.router, operations.probes, operations.router, inference.router]
+    inner = [admin.router, operations.inside] if settings.probe_port is None else []
+    for router in (*outer, *inner):
+        app.include_router(router)
+    app.add_middleware(BodyPace, seconds=settings.body_seconds, bytes_per_second=settings.body_bytes_per_second)
     app.add_middleware(AllMethods, router=app.router)
     add_cors(app, settings.cors_origins)
     app.add_middleware(RequestContext, metrics=metrics, tracer=tracer)

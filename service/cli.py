@@ -2,7 +2,7 @@
 
 import typer
 
-from service.commands import bench, listing, pictures, serve
+from service.commands import bench, keys, listing, pictures, serve
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -17,6 +17,7 @@ def impasto() -> None:
 
 for command in (serve.serve, pictures.stylize, pictures.upscale, listing.models, bench.bench):
     app.command()(command)
+app.add_typer(keys.keys, name="keys")
 
 
 def main() -> None:

@@ -9,11 +9,13 @@ _MAX_AGE_SECONDS = 600
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "POST")
 _REQUEST_HEADERS = (
     "Accept",
+    "Authorization",
     "Content-Type",
     "Idempotency-Key",
     "If-None-Match",
     "Prefer",
     "Request-Timeout",
+    "X-API-Key",
     "X-Request-ID",
 )
 _ANSWER_HEADERS = (
@@ -27,6 +29,8 @@ _ANSWER_HEADERS = (
     "Impasto-Profile",
     "Location",
     "Preference-Applied",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "Server-Timing",
     "X-Request-ID",

@@ -24,17 +24,18 @@ from service.metrics import Metrics
 from service.model import Model
 from service.scheduler import Scheduler
 from service.settings import Settings
-from service.threads import in_a_thread_of_its_own, leave_threads
+from service.threads import SharedThreads, in_a_thread_of_its_own, leave_threads
 from service.worker import Precision, Worker
 
 _MOST_ITEMS = 8
+_MOST_AT_ONCE = 8
 _ANY_PIXELS = 2**21
 WARM_UP_SIDES_PX = (64, 192)
 """Two sizes tell what a pass costs at least, and what a pixel adds."""
 
 
 class Engine:
-    """One worker per device before one queue. `fatal` is why a device is lost, once one is."""
+    """One worker per device, and its companions, before one queue. `fatal` is why a device is lost, once one is."""
 
     def __init__(self, settings: Settings, metrics: Metrics, threads: int) -> None:
         """Choose the devices; raises StartupError where there is none such, or none of that precision.
@@ -44,6 +45,8 @@ class Engine:
         self._settings = settings
         self.devices = choose_devices(settings.device)
         self._threads = max(1, threads // len(self.devices))  # a pool for each worker, but no more threads than CPUs
+        self._on_lent = metrics.passes_beside.inc
+        self._companions = self._companions_of(settings.pictures_at_once)
         refuse_precision(settings.precision, self.devices[0])
         self.precision: Precision = "fp32"
         self.fatal: str | None = None
@@ -68,10 +71,11 @@ class Engine:
             self.fatal = self.fatal or reason
             loop.call_soon_threadsafe(on_fatal)
 
-        self._workers = [
-            Worker(device, self.precision, self._threads, self.scheduler, self.costs, self.limits, lost)
-            for device in self.devices
-        ]
+        for device in self.devices:
+            threads = SharedThreads(self._threads, self._on_lent)
+            for companion in (False, *[True] * self._companions):
+                parts = (self.scheduler, self.costs, self.limits, lost)
+                self._workers.append(Worker(device, self.precision, threads, *parts, companion=companion))
         for worker in self._workers:
             worker.start()
         leave_threads()
@@ -86,6 +90,12 @@ class Engine:
         self.scheduler.close()
         for worker in self._workers:
             await asyncio.to_thread(worker.join)
+
+    def _companions_of(self, pictures_at_once: int) -> int:
+        """How many more than one picture a device computes while others wait: on a CPU, each on a thread of its own."""
+        if self.devices[0].type != "cpu":
+            return 0
+        return min(pictures_at_once or _MOST_AT_ONCE, self._threads) - 1
 
     def _worthwhile(self, model: Model) -> int:
         return min(self._batch_pixels.get(model.card.task, 0), self.limits.batch_pixels)

@@ -14,8 +14,12 @@ ImpastoError                                  (never raised itself)
 +-- UnavailableError       503 unavailable           starting, or shutting down
 +-- DeadlineError          504 deadline_exceeded     cannot be met, or has passed
 +-- ClientLeftError        499 client_left           nobody reads this; it is for the metrics
-+-- UnauthorizedError      401 unauthorized          a key is needed
-+-- ForbiddenError         403 forbidden             another key is needed
++-- UnauthorizedError      401 unauthorized          a key is needed, and none was given, or none that is known
++-- ForbiddenError         403 forbidden             the key has not this scope
++-- QuotaError             429 quota_exceeded        of this key, in requests, in pixels, or at once
++-- SlowRequestError       408 request_timeout       the request comes too slowly
++-- HeadersTooLargeError   431 headers_too_large
++-- NotHttpError           400 bad_request           what came is no HTTP request
 +-- InferenceError         500 inference_failed      the network failed on this picture
 +-- UnknownJobError        404 unknown_job           never was, or is gone
 +-- NoResultError          409 no_result             a job that is not done yet, or was cancelled
@@ -138,15 +142,39 @@ class ClientLeftError(ImpastoError):
 
 
 class UnauthorizedError(ImpastoError):
-    """A key is needed, and none was given."""
+    """A key is needed, and none was given, or none that is known."""
 
     status, code = 401, "unauthorized"
 
 
 class ForbiddenError(ImpastoError):
-    """The key that was given does not open this."""
+    """The key that was given has not the scope for this."""
 
     status, code = 403, "forbidden"
+
+
+class QuotaError(ImpastoError):
+    """This key has used what it may use of a minute, or holds what it may hold at once."""
+
+    status, code = 429, "quota_exceeded"
+
+
+class SlowRequestError(ImpastoError):
+    """The request's head or body comes more slowly than is waited for."""
+
+    status, code = 408, "request_timeout"
+
+
+class HeadersTooLargeError(ImpastoError):
+    """The request's line and headers are larger than max_header_bytes."""
+
+    status, code = 431, "headers_too_large"
+
+
+class NotHttpError(ImpastoError):
+    """What came is no HTTP request."""
+
+    status, code = 400, "bad_request"
 
 
 class InferenceError(ImpastoError):

@@ -1,18 +1,26 @@
 """What a client asks for, and what it gets."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from service.decoded import MetadataPolicy, ProfilePolicy
 from service.formats import Format
 from service.knobs import Knobs
 
+Charge = Callable[[int], Awaitable[None]]
+"""Is told the pixels of an answer before it is computed, and may raise an ImpastoError."""
+
+
+async def free(pixels: int) -> None:  # a Charge
+    """Pixels cost nothing."""
+
 
 @dataclass(frozen=True)
 class Asked:
     """What a client wants. expires: on the clock of time.monotonic. if_none_match: the tags of what it has already.
 
-    patient: whether it waits where the service is full, rather than being refused: it was accepted before.
+    patient: whether it waits where the service is full, rather than being refused: it was accepted before. owner: the
+    name of the key that asks.
     """
 
     knobs: Knobs
@@ -24,6 +32,7 @@ class Asked:
     expires: float | None = None
     if_none_match: tuple[str, ...] = ()
     patient: bool = False
+    owner: str = ""
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ class Job:
     """A picture on its way through a network. The scheduler owns it: all changes are made under its lock.
 
     settle: called once, from any thread, with the answer or the error. expires: on the clock of time.monotonic.
+    owner: whose it is; owners share the device evenly.
     request_id, span: of whose request it is, for logs and traces.
     """
 
@@ -86,6 +87,7 @@ class Job:
     cost_seconds: float
     settle: Callable[[Picture | Exception], None]
     expires: float | None = None
+    owner: str = ""
     request_id: str | None = None
     span: RequestSpan | None = None
     entered: float = field(default_factory=time.monotonic)

@@ -47,6 +47,9 @@ class Metrics:
             "impasto_cancelled", "Jobs that left the queue without an answer.", ["reason"], registry=registry
         )
         self.forward_passes = Counter("impasto_forward_passes", "Passes through a network.", registry=registry)
+        self.passes_beside = Counter(
+            "impasto_passes_beside", "Passes on one thread, beside another's.", registry=registry
+        )
         self.out_of_memory = Counter(
             "impasto_out_of_memory", "Passes that did not fit and were halved.", registry=registry
         )
@@ -95,6 +98,17 @@ class Metrics:
         )
         self.log_lines_lost = Gauge(
             "impasto_log_lines_lost", "Log lines since the start that could not be written.", registry=registry
+        )
+        self.keys = Gauge("impasto_keys", "API keys in force, expired ones included.", registry=registry)
+        self.key_reloads = Counter(
+            "impasto_key_reloads", "Changed key files that were read.", ["outcome"], registry=registry
+        )
+        self.quota_store_errors = Counter(
+            "impasto_quota_store_errors", "Questions that the store of quotas did not answer.", registry=registry
+        )
+        self.connections = Gauge("impasto_connections", "Open connections.", registry=registry)
+        self.connections_refused = Counter(
+            "impasto_connections_refused", "Connections closed by the limits.", ["reason"], registry=registry
         )
         self.device_memory = Gauge(
             "impasto_device_memory_bytes", "Memory that a GPU's tensors take.", ["device"], registry=registry

@@ -10,9 +10,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.caller import Caller
 from service.errors import given_up, unforeseen
 from service.logs import facts, request_id, trace_id
 from service.metrics import Metrics
+from service.quotas import policy_headers
+from service.safety_headers import SAFETY_HEADERS
 from service.tracing import RequestSpan, Tracer, working_for
 
 log = logging.getLogger(__name__)
@@ -53,7 +56,11 @@ class RequestContext:
                 status, started = message["status"], True
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = identity
-                headers["X-Content-Type-Options"] = "nosniff"
+                for name, value in SAFETY_HEADERS.items():
+                    headers.setdefault(name, value)
+                caller: Caller | None = scope["state"].get("caller")
+                if caller is not None:
+                    headers.update(policy_headers(caller, scope["state"].get("standings", {})))
             await send(message)
 
         try:
@@ -85,7 +92,15 @@ class RequestContext:
         if refused:
             self.metrics.rejected.labels(refused).inc()
         level = logging.DEBUG if route in _QUIET else logging.INFO
-        told = {"route": route, "method": method, "status": status, "seconds": round(seconds, 4), "refused": refused}
+        caller: Caller | None = scope["state"].get("caller")
+        told = {
+            "route": route,
+            "method": method,
+            "status": status,
+            "seconds": round(seconds, 4),
+            "refused": refused,
+            "caller": caller.name if caller is not None else None,
+        }
         log.log(level, "request", extra=told | noted)
         if span is not None:
             attributes = {"http.request.method": method, "http.route": route}

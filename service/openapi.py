@@ -1,6 +1,6 @@
 """What the OpenAPI document says of bodies and errors: schemas, and an example for every code."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,13 +13,17 @@ from service.errors import (
     BrokenImageError,
     DeadlineError,
     ForbiddenError,
+    HeadersTooLargeError,
     IdempotencyError,
     ImpastoError,
     InferenceError,
     NoResultError,
     NotAcceptableError,
+    NotHttpError,
     OverloadedError,
     ParameterError,
+    QuotaError,
+    SlowRequestError,
     TooManyFramesError,
     TooManyPixelsError,
     UnauthorizedError,
@@ -110,8 +114,34 @@ _EXAMPLES: Mapping[type[ImpastoError], dict[str, Any]] = {
         "predicted_seconds": 2.1,
         "expected": "a later deadline, a smaller picture, or another try when less is queued",
     },
-    UnauthorizedError: {"detail": "expected a header 'Authorization: Bearer KEY'"},
-    ForbiddenError: {"detail": "this key is not the admin key"},
+    UnauthorizedError: {
+        "detail": "expected a header 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",
+        "parameter": "Authorization",
+        "expected": "a header 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",
+    },
+    ForbiddenError: {
+        "detail": "this key has the scope transform; expected one with admin",
+        "parameter": "Authorization",
+        "expected": "admin",
+    },
+    QuotaError: {
+        "detail": "this key may use 60 requests a minute, 0 are left; try again in 12 s",
+        "quota": "requests",
+        "limit": 60,
+        "remaining": 0,
+        "retry_after_seconds": 12,
+        "violated-policies": ["requests"],
+    },
+    SlowRequestError: {
+        "detail": "900 bytes of the body have come in 30.1 s; "
+        "expected the whole body within 30 s, and 1 s for every 8192 bytes",
+        "expected": "the whole body within 30 s, and 1 s for every 8192 bytes",
+    },
+    HeadersTooLargeError: {
+        "detail": "the request line and headers have more than 16384 bytes; expected at most 16384 bytes",
+        "expected": "at most 16384 bytes",
+    },
+    NotHttpError: {"detail": "invalid http request received", "expected": "an HTTP/1.1 request"},
     InferenceError: {"detail": "the network failed on this picture"},
     UnknownJobError: {"detail": "no such job: it never was, was deleted, or its 600 s are over"},
     NoResultError: {"detail": "the job has no result: it is running", "value": "running", "expected": "done"},
@@ -141,9 +171,15 @@ def problems(*kinds: type[ImpastoError]) -> dict[int | str, dict[str, Any]]:
     for kind in kinds:
         _add(found, kind.status, kind.code, (kind.__doc__ or "").strip(), _EXAMPLES[kind])
     _add(found, 500, "internal", "An error that we did not foresee.", _UNFORESEEN)
-    if 503 in found:
-        found[503]["headers"] = _RETRY_AFTER
+    for status in (429, 503):
+        if status in found:
+            found[status]["headers"] = _RETRY_AFTER
     return found
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in document.get("paths", {}).values():
+        yield from path.values()
 
 
 def _add(found: dict[int | str, dict[str, Any]], status: int, code: str, summary: str, facts: dict[str, Any]) -> None:
@@ -164,6 +200,9 @@ def describe(app: FastAPI) -> None:
             schemas["Problem"] = _SCHEMA
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
+            for operation in _operations(app.openapi_schema or {}):
+                if "security" in operation:
+                    operation["security"].append({})  # where the service asks for no key
         assert app.openapi_schema is not None
         return app.openapi_schema
 

@@ -18,7 +18,7 @@ from service.decoded import Decoded, Header, Reading
 from service.decoders import Decoder
 from service.encode import Wrapping, choose_format, encode
 from service.etag import entity_tag, is_named
-from service.exchange import Answer, Asked, NotModified
+from service.exchange import Answer, Asked, Charge, NotModified, free
 from service.formats import ANIMATING, Format
 from service.knobs import Enlarging, Knobs
 from service.logs import note
@@ -101,33 +101,35 @@ class Pipeline:
         self._codecs = ThreadPoolExecutor(settings.codec_threads, thread_name_prefix="codec")
         self._large_codec = ThreadPoolExecutor(1, thread_name_prefix="codec-large")  # small pictures do not wait for it
 
-    async def transform(self, asked: Asked, data: bytes, progress: Progress | None = None) -> Answer | NotModified:
+    async def transform(
+        self, asked: Asked, data: bytes, progress: Progress | None = None, charge: Charge = free
+    ) -> Answer | NotModified:
         """Run the picture in `data` through the networks. Raises an ImpastoError for every way of no.
 
-        progress: is told how far it is.
+        progress: is told how far it is. charge: what is computed is paid for; what is kept or known costs nothing.
         """
         milliseconds: dict[str, float] = {}
         if asked.patient:
-            await self._admission.room()
-        with self._admission.request(asked.patient):
+            await self._admission.room(owner=asked.owner)
+        with self._admission.request(asked.patient, asked.owner):
             order = await self._read(asked, data, milliseconds)
             if is_named(order.tag, asked.if_none_match):
                 self._metrics.not_modified.inc()
                 return NotModified(order.tag)
             if (known := self._cache.get(order.tag)) is not None:
                 return replace(known, cached=True, milliseconds={})
-            answer = await self._make(order, data, milliseconds, progress or Progress())
+            answer = await self._make(order, data, milliseconds, progress or Progress(), charge)
         if answer.tag:
             self._cache.put(answer.tag, answer, len(answer.body))
         return answer
 
-    def check(self, knobs: Knobs, patient: bool = False) -> None:
+    def check(self, knobs: Knobs, patient: bool = False, owner: str = "") -> None:
         """Say no before the body is read, where the answer would be no in any case. patient: fullness is no reason."""
         resolve(knobs, self._registry)
         if patient:
             self._admission.refuse_if_closed()
         else:
-            self._admission.refuse_if_full()
+            self._admission.refuse_if_full(owner)
 
     def close(self) -> None:
         """End the codec threads."""
@@ -146,7 +148,9 @@ class Pipeline:
         tag = await self._on_codec(milliseconds, "decode", 0, tagging, "tag")
         return _Order(asked, recipe, header, kind, quality, tag)
 
-    async def _make(self, order: _Order, data: bytes, milliseconds: dict[str, float], progress: Progress) -> Answer:
+    async def _make(
+        self, order: _Order, data: bytes, milliseconds: dict[str, float], progress: Progress, charge: Charge
+    ) -> Answer:
         asked, recipe, header = order.asked, order.recipe, order.header
         codec = partial(self._on_codec, milliseconds)
         refuse_pixels(self._settings, header, order.frames, recipe.scale)
@@ -158,20 +162,23 @@ class Pipeline:
         ready = await self._renderer.load(recipe, sizes, self._registry)
         pixels = (there + back) * order.memory + sizes.extra_pixels(recipe)
         if asked.patient:
+            await charge(back)
             progress.known.set()
-            await self._admission.room(pixels)
-        with self._admission.picture(pixels):
+            await self._admission.room(pixels, asked.owner)
+        with self._admission.picture(pixels, asked.owner):
             coding = self._costs.predict(_CODECS, there + back)
             pictures = order.frames * order.passes
             seconds = self._renderer.predicted_seconds(ready, pictures) + coding
             refuse_if_late(asked.expires, seconds)
+            if not asked.patient:
+                await charge(back)
             progress.expect(pictures * self._renderer.tiles(ready), seconds)
             reading = Reading(order.kind, order.frames, order.enlarging, asked.profile, asked.metadata)
             decoded = await codec("decode", there, partial(self._decoder.decode, data, header, reading))
             height, width = decoded.frames[0].pixels.shape[:2]
             if (height, width) != sizes.picture:  # it lay on its side
                 ready = replace(ready, sizes=recipe.sizes(height, width, self._settings.max_output_pixels))
-            rendered = [await self._renderer.render(ready, each, asked.expires, progress) for each in decoded.pictures]
+            rendered = [await self._renderer.render(ready, each, asked, progress) for each in decoded.pictures]
             milliseconds |= _stages(rendered)
             progress.encoding = True
             body = await codec("encode", back, partial(_finish, decoded, rendered, order.kind, order.quality))

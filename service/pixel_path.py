@@ -9,7 +9,7 @@ from nets.pixels import Picture
 from service.admission import Admission, refuse_if_late
 from service.bounds import refuse_pixels, refuse_whole
 from service.decoded import Header
-from service.knobs import Knobs
+from service.exchange import Asked, Charge, free
 from service.logs import note
 from service.metrics import Metrics
 from service.progress import Progress
@@ -38,10 +38,13 @@ class PixelPath:
         self._settings, self._registry, self._admission = settings, registry, admission
         self._renderer, self._metrics = renderer, metrics
 
-    async def paint(self, knobs: Knobs, pictures: Sequence[Picture], expires: float | None) -> Painted:
-        """Run pictures of one size, uint8 (H, W, 3), through the networks, all or none. Raises an ImpastoError."""
-        with self._admission.request():
-            recipe, count = resolve(knobs, self._registry), len(pictures)
+    async def paint(self, asked: Asked, pictures: Sequence[Picture], charge: Charge = free) -> Painted:
+        """Run pictures of one size, uint8 (H, W, 3), through the networks, all or none. Raises an ImpastoError.
+
+        Of what was asked, the knobs, `expires` and `owner` count.
+        """
+        with self._admission.request(owner=asked.owner):
+            recipe, count = resolve(asked.knobs, self._registry), len(pictures)
             height, width = pictures[0].shape[:2]
             header = Header("png", height, width, count, count > 1, alpha=False, bits=8)
             refuse_pixels(self._settings, header, count, recipe.scale)
@@ -50,10 +53,11 @@ class PixelPath:
             there, back = height * width * count, math.prod(sizes.answer) * count
             note(pixels_in=there, pixels_out=back)
             ready = await self._renderer.load(recipe, sizes, self._registry)
-            with self._admission.picture(there + back + count * sizes.extra_pixels(recipe)):
-                refuse_if_late(expires, self._renderer.predicted_seconds(ready, count))
+            with self._admission.picture(there + back + count * sizes.extra_pixels(recipe), asked.owner):
+                refuse_if_late(asked.expires, self._renderer.predicted_seconds(ready, count))
+                await charge(back)
                 tasks = [
-                    asyncio.ensure_future(self._renderer.render(ready, each, expires, Progress())) for each in pictures
+                    asyncio.ensure_future(self._renderer.render(ready, each, asked, Progress())) for each in pictures
                 ]
                 try:
                     rendered = await asyncio.gather(*tasks)  # at once, so that they may share a batch

@@ -10,18 +10,19 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from nets.pixels import Picture
 from service.compose import keep_colors, overlay, resize
 from service.engine import Engine
+from service.exchange import Asked
 from service.jobs import OVERTAKING, Job
 from service.logs import request_id
 from service.model import Model
 from service.progress import Progress
 from service.recipe import Recipe, Sizes
 from service.registry import Registry
+from service.threads import helpers
 from service.tracing import current, record, stage
 
 _COMPOSE = "compose"
@@ -72,7 +73,8 @@ class Renderer:
     def __init__(self, engine: Engine, threads: int) -> None:
         """threads: how many pictures are resized or laid over each other at once."""
         self._scheduler, self._costs, self._limits = engine.scheduler, engine.costs, engine.limits
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="compose")
+        self._measured: dict[str, str] = {}
+        self._threads = helpers(threads, "compose")
 
     async def load(self, recipe: Recipe, sizes: Sizes, registry: Registry) -> Ready:
         """Load or blend the networks of a recipe. Raises UnknownModelError where one is gone."""
@@ -81,10 +83,10 @@ class Renderer:
             return Ready(recipe, sizes, tuple(layers), None)
         return Ready(recipe, sizes, tuple(layers), await registry.get("upscale", f"x{sizes.enlarger}", "factor"))
 
-    async def render(self, ready: Ready, picture: Picture, expires: float | None, progress: Progress) -> Rendered:
+    async def render(self, ready: Ready, picture: Picture, asked: Asked, progress: Progress) -> Rendered:
         """One picture, uint8 (H, W, 3). A caller that is cancelled leaves the queue.
 
-        expires: on the clock of time.monotonic; raises DeadlineError where it passes before the device is free.
+        Of `asked`, only `expires` and `owner` count. Raises DeadlineError where it passes before the device is free.
         """
         recipe, sizes, done = ready.recipe, ready.sizes, Rendered(picture)
         if sizes.base != picture.shape[:2]:
@@ -92,7 +94,7 @@ class Renderer:
         base = working = done.picture
         if sizes.working != sizes.base:
             working = await self._compose(done, lambda: resize(base, *sizes.working))
-        answers = [await self._pass(done, model, working, expires, progress) for model, _ in ready.layers]
+        answers = [await self._pass(done, model, working, asked, progress) for model, _ in ready.layers]
         if not answers:
             return done
         painted = answers[0]
@@ -100,16 +102,21 @@ class Renderer:
             shares = [share for _, share in ready.layers]
             painted = await self._compose(done, lambda: overlay(answers, shares))
         if ready.enlarger is not None:
-            painted = await self._pass(done, ready.enlarger, painted, expires, progress)
+            painted = await self._pass(done, ready.enlarger, painted, asked, progress)
         if recipe.finishes or painted.shape[:2] != sizes.answer:
             painted = await self._compose(done, lambda: _finish(recipe, sizes, painted, base))
         done.picture = painted
         return done
 
     async def warm(self, model: Model, pictures: list[Picture]) -> None:
-        """Run pictures of growing size, before all others: it tells the costs. Raises what goes wrong."""
-        for picture in pictures:
-            await self._run(model, picture, 0.0, None, Progress())
+        """Run pictures of growing size, before all others: it tells the costs. Raises what goes wrong.
+
+        Of networks of one shape, which cost the same, the first runs them all, and the others the smallest.
+        """
+        like = self._measured.setdefault(repr(getattr(model.net, "config", model.label)), model.label)
+        for picture in pictures if like == model.label else pictures[:1]:
+            await self._run(model, picture, 0.0, None, "", Progress())
+        self._costs.adopt(model.label, like)
 
     def most_pixels(self, recipe: Recipe) -> int | None:
         """The most pixels that the networks of a recipe can work on; None where they take any."""
@@ -145,12 +152,10 @@ class Renderer:
         done.compose_seconds += time.perf_counter() - start
         return picture
 
-    async def _pass(
-        self, done: Rendered, model: Model, picture: Picture, expires: float | None, progress: Progress
-    ) -> Picture:
+    async def _pass(self, done: Rendered, model: Model, picture: Picture, asked: Asked, progress: Progress) -> Picture:
         plan = self._limits.plan(model.facts, *picture.shape[:2])
         cost = self._costs.predict(model.label, plan.pixels, len(plan.windows))
-        answer, job = await self._run(model, picture, cost, expires, progress)
+        answer, job = await self._run(model, picture, cost, asked.expires, asked.owner, progress)
         assert job.begun is not None
         done.exact = done.exact and not job.plan.reduced
         done.queue_seconds += job.begun - job.entered
@@ -158,7 +163,7 @@ class Renderer:
         return answer
 
     async def _run(
-        self, model: Model, picture: Picture, cost: float, expires: float | None, progress: Progress
+        self, model: Model, picture: Picture, cost: float, expires: float | None, owner: str, progress: Progress
     ) -> tuple[Picture, Job]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Picture] = loop.create_future()
@@ -167,7 +172,7 @@ class Renderer:
             loop.call_soon_threadsafe(_settle, future, outcome)
 
         plan = self._limits.plan(model.facts, *picture.shape[:2])
-        job = Job(model, picture, plan, cost, settle, expires, request_id=request_id.get(), span=current())
+        job = Job(model, picture, plan, cost, settle, expires, owner, request_id.get(), current())
         self._scheduler.submit(job)
         progress.compute(job)
         try:

@@ -2,7 +2,8 @@
 
 Work-conserving: whoever is free takes what is there, and never waits for a batch to fill. Shorter jobs overtake longer
 ones (see `Job.rank`), between windows and, where they are much smaller, in the middle of one. Windows of one model and
-one size share a batch where the device gains by it, whosever they are.
+one size share a batch where the device gains by it, whosever they are. Before all that comes whose turn it is: of
+several owners, the one whose jobs have had least of the device (see `Shares`): a flood of one delays the others little.
 """
 
 import threading
@@ -16,23 +17,33 @@ from nets.tiling import Window, paste
 from service.errors import DeadlineError, ImpastoError, InferenceError, UnavailableError
 from service.jobs import Job, Plan
 from service.model import Model
+from service.shares import Shares
 
 _MUCH_SMALLER = 4
 """Who interrupts a pass has at most a quarter of its pixels, so that all that is begun is 4/3 of the largest."""
 
+_BESIDE_PIXELS = 2_000_000
+"""What a companion computes on its one thread has at most so many: it is done before long, and takes 350 MB."""
+
 
 @dataclass(frozen=True)
 class Piece:
-    """A window of a job's plan. None: the reduced pass."""
+    """A window of a job's plan. None: the reduced pass. share: what its owner had had of the device before."""
 
     job: Job
     plan: Plan
     window: Window | None
+    share: float = 0.0
 
     @property
     def pixels(self) -> int:
         """Input pixels that are computed."""
         return _pixels(self.job, self.window)
+
+    @property
+    def seconds(self) -> float:
+        """Predicted, of the device."""
+        return _seconds(self.job, self.window)
 
     @property
     def wanted(self) -> bool:
@@ -79,7 +90,7 @@ class Scheduler:
     ) -> None:
         """batch_pixels: up to how many pixels a pass of a model gains by more windows; 0: never."""
         self._observer, self._batch_pixels, self._most_items = observer, batch_pixels, most_items
-        self._devices = devices
+        self._devices, self._shares = devices, Shares()
         self._jobs: list[Job] = []
         self._changed = threading.Condition()
         self._closed = False
@@ -100,14 +111,15 @@ class Scheduler:
                 self._observer.dropped("client_left")
                 self._end(job)
 
-    def take(self, instead_of: Batch | None = None) -> Batch | None:
+    def take(self, instead_of: Batch | None = None, beside: bool = False) -> Batch | None:
         """What to compute next: waits until there is something; None: there will be nothing more.
 
-        instead_of: do not wait; only what may interrupt that batch.
+        instead_of: do not wait; only what may interrupt that batch. beside: as a companion of another worker, only
+        what is small, and only where something is left for that one.
         """
         with self._changed:
             while True:
-                batch = self._next(instead_of)
+                batch = self._next(instead_of, beside)
                 if batch is not None or instead_of is not None:
                     return batch
                 if self._closed and not self._jobs:
@@ -175,16 +187,18 @@ class Scheduler:
         with self._changed:
             return sum(other is not job and (other.begun is not None or other.rank < job.rank) for other in self._jobs)
 
-    def _next(self, instead_of: Batch | None) -> Batch | None:
+    def _next(self, instead_of: Batch | None, beside: bool) -> Batch | None:
         now = time.monotonic()
         for job in [job for job in self._jobs if job.expired(now)]:
             self._observer.dropped("deadline")
             self._end(job, DeadlineError("the deadline passed before the device was free"))
-        startable = sorted((job for job in self._jobs if job.startable), key=lambda job: job.rank)
+        startable = sorted((job for job in self._jobs if job.startable), key=self._turn)
         if instead_of is not None:
-            first = min(piece.job.rank for piece in instead_of.pieces)
-            most = instead_of.pixels // _MUCH_SMALLER
-            startable = [job for job in startable if job.rank < first and _pixels(job, job.waiting[0]) <= most]
+            startable = [job for job in startable if self._may_interrupt(job, instead_of)]
+        elif beside:
+            if sum(len(job.waiting) for job in startable) < 2:
+                return None
+            startable = [job for job in startable if _pixels(job, job.waiting[0]) <= _BESIDE_PIXELS]
         if not startable:
             return None
         lead = self._start(startable[0], now)
@@ -193,6 +207,25 @@ class Scheduler:
             self._fill(batch, startable, now)
         self._observer.batched(len(batch.pieces), batch.pixels)
         return batch
+
+    def _turn(self, job: Job) -> tuple[float, float]:
+        """Who goes first: the lowest."""
+        return self._shares.of(job.owner), job.rank
+
+    def _may_interrupt(self, job: Job, batch: Batch) -> bool:
+        """Whether a job is much smaller than a pass, and goes before all that is in it.
+
+        Of another owner it goes before it until it has added a quarter to the pass.
+        """
+        if _MUCH_SMALLER * _pixels(job, job.waiting[0]) > batch.pixels:
+            return False
+        share = self._shares.of(job.owner)
+        return all(
+            job.rank < piece.job.rank
+            if job.owner == piece.job.owner
+            else share <= piece.share + piece.seconds / _MUCH_SMALLER
+            for piece in batch.pieces
+        )
 
     def _fill(self, batch: Batch, startable: list[Job], now: float) -> None:
         """Add windows of the same model, size and depth, whosever they are, as far as the device gains by it."""
@@ -211,7 +244,7 @@ class Scheduler:
             job.begun = now
             if len(job.plan.windows) > 1:
                 job.canvas()
-        return Piece(job, job.plan, window)
+        return Piece(job, job.plan, window, self._shares.begin(job.owner, _seconds(job, window)))
 
     def _count_down(self, job: Job, error: Exception | None, seconds: float) -> None:
         job.left -= 1
@@ -247,6 +280,10 @@ def _put(job: Job, window: Window, answer: Picture) -> None:
 
 def _pixels(job: Job, window: Window | None) -> int:
     return job.plan.pixels // 4 if window is None else window.pixels
+
+
+def _seconds(job: Job, window: Window | None) -> float:
+    return job.cost_seconds * _pixels(job, window) / max(1, job.plan.pixels)
 
 
 def _waiting_pixels(job: Job) -> int:

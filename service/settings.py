@@ -36,8 +36,26 @@ class Settings(BaseSettings):
     loading: Literal["eager", "lazy"] = Field("eager", description="Load checkpoints at start, or when asked for.")
     max_model_bytes: int = Field(0, ge=0, description="Most bytes of loaded weights, least used leave; 0: no limit.")
     watch_seconds: float = Field(0.0, ge=0, description="How often to look for changed checkpoints; 0: never.")
+    probe_port: int | None = Field(
+        None, ge=0, le=65535, description="A second port for probes; /metrics and the admin routes are then only there."
+    )
+    keys_file: Path | None = Field(None, description="TOML file of API keys; without one nobody is asked for a key.")
+    allow_anonymous: bool = Field(
+        False, description="Serve who has no key: needed for a public address without keys; with keys, beside them."
+    )
+    anonymous_requests_per_minute: int = Field(0, ge=0, description="Of all who have no key together; 0: no limit.")
+    anonymous_pixels_per_minute: int = Field(0, ge=0, description="Output pixels, of the same; 0: no limit.")
+    quota_store: SecretStr | None = Field(
+        None, description="Where quotas are counted: memory (default), or redis://HOST:PORT/DB for several replicas."
+    )
+    quota_fail: Literal["open", "closed"] = Field(
+        "open", description="Without the store: let all in (open), or answer 503 to who has a quota (closed)."
+    )
+    max_key_share: float = Field(
+        0.5, gt=0, le=1, description="With keys: share of the requests and pixels in flight that one may hold."
+    )
     admin_key: SecretStr | None = Field(
-        None, min_length=_SHORTEST_KEY, description="Key for POST /models/reload; without one it is not there."
+        None, min_length=_SHORTEST_KEY, description="A key with the scope admin, beside those of the file."
     )
     admin_key_file: Path | None = Field(None, description="A file that holds the admin key, instead.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
@@ -55,6 +73,11 @@ class Settings(BaseSettings):
         12_500_000, ge=4096, description="A style runs exactly up to here; above, in tiles, and the answer says so."
     )
     tile_pixels: int = Field(1_000_000, ge=4096, description="An upscaler's pixels in one pass; larger ones are cut.")
+    pictures_at_once: int = Field(
+        0,
+        ge=0,
+        description="Pictures that a CPU computes side by side, a thread each, while more wait; 0: up to 8; 1: never.",
+    )
     max_batch_items: int = Field(
         0, ge=0, description="Windows of one size in one pass; 0: as many as are measured to be worth it, up to 8."
     )
@@ -81,6 +104,14 @@ class Settings(BaseSettings):
         2**28, ge=2**16, description="Bytes of asynchronous jobs: bodies that wait (up to half of it) and answers kept."
     )
     job_seconds: float = Field(600.0, gt=0, description="How long a finished job's answer is kept to be fetched.")
+    max_header_bytes: int = Field(16384, ge=1024, le=2**20, description="Largest request line and headers together.")
+    max_connections: int = Field(500, ge=1, description="Open connections; the next one is answered 503 and closed.")
+    max_connection_requests: int = Field(1000, ge=1, description="Requests on one connection; then it is closed.")
+    head_seconds: float = Field(10.0, gt=0, description="Within which a request's line and headers must have come.")
+    body_seconds: float = Field(30.0, gt=0, description="That a body may take, beside body_bytes_per_second.")
+    body_bytes_per_second: int = Field(
+        8192, ge=1, description="How many bytes of a body earn it another second; slower ones are answered 408."
+    )
     drain_seconds: int = Field(30, ge=1, description="After SIGTERM, how long accepted requests may take to finish.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
     log_format: Literal["json", "text"] = Field("json", description="A JSON object a line, or text for a terminal.")

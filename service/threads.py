@@ -7,11 +7,44 @@ thread had verified a checkpoint, styles took 1.4 times as long (docs/decisions/
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
 
 from service.cgroup import permitted_cpus
+
+
+class SharedThreads:
+    """A device's threads: one worker has all of them, less those that are lent to its companions, one to each."""
+
+    def __init__(self, count: int, on_lent: Callable[[], None]) -> None:
+        self.count, self._on_lent = count, on_lent
+        self._lent = 0
+        self._changed = threading.Lock()
+
+    @property
+    def left(self) -> int:
+        """How many are not lent; always one at least."""
+        return max(1, self.count - self._lent)
+
+    @contextmanager
+    def lend_one(self) -> Iterator[None]:
+        """One less for the worker, while a companion computes."""
+        with self._changed:
+            self._lent += 1
+        self._on_lent()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._lent -= 1
+
+
+def helpers(count: int, name: str) -> ThreadPoolExecutor:
+    """Threads beside the devices' that may meet torch, which then computes with one: they ask before anything else does."""
+    return ThreadPoolExecutor(count, thread_name_prefix=name, initializer=leave_threads)
 
 
 def permitted_threads() -> int:

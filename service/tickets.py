@@ -18,6 +18,7 @@ from service.errors import (
     ImpastoError,
     InternalError,
     OverloadedError,
+    QuotaError,
     UnknownJobError,
 )
 from service.exchange import Answer
@@ -43,7 +44,8 @@ _RETRY_AFTER_SECONDS = 5
 class Wanted:
     """A request that is to be answered later. filename, what: for the answer's Content-Disposition.
 
-    fingerprint: tells it from other requests. key: the client's Idempotency-Key. body_bytes: what waiting costs.
+    fingerprint: tells it from other requests. key: the client's Idempotency-Key. body_bytes: what waiting costs. owner:
+    the name of the API key, whose holder alone may know of it.
     """
 
     body_bytes: int
@@ -52,6 +54,12 @@ class Wanted:
     what: str
     request_id: str
     key: str | None = None
+    owner: str = ""
+
+    @property
+    def known_as(self) -> tuple[str, str] | None:
+        """Its Idempotency-Key, which is its owner's own."""
+        return (self.owner, self.key) if self.key else None
 
 
 @dataclass(eq=False)
@@ -95,7 +103,7 @@ class Tickets:
         """ahead: how many pictures the devices will take before one."""
         self._settings, self._ahead, self._metrics = settings, ahead, metrics
         self._tickets: dict[str, Ticket] = {}
-        self._by_key: dict[str, Ticket] = {}
+        self._by_key: dict[tuple[str, str], Ticket] = {}
         self._running = asyncio.Semaphore(settings.max_jobs_running)
 
     def open(self, wanted: Wanted, work: Work) -> tuple[Ticket, bool]:
@@ -103,31 +111,31 @@ class Tickets:
 
         Raises IdempotencyError for a key that another request has, OverloadedError where there is no room.
         """
-        known = self._by_key.get(wanted.key) if wanted.key else None
+        known = self._by_key.get(wanted.known_as) if wanted.known_as else None
         if known is not None and known.wanted.fingerprint != wanted.fingerprint:
             raise IdempotencyError(
                 "this Idempotency-Key came with another request before; expected a new key",
                 parameter="Idempotency-Key",
                 expected="a new key for another request",
             )
-        if known is not None and (known.cancelled or (known.error is not None and known.error.status >= 500)):
+        if known is not None and (known.cancelled or (known.error is not None and _may_go_better(known.error))):
             self._drop(known)  # what may go better another time is tried again
         elif known is not None:
             return known, False
         self._make_room(wanted.body_bytes)
         ticket = Ticket(secrets.token_urlsafe(18), wanted, wanted.body_bytes)
         self._tickets[ticket.identity] = ticket
-        if wanted.key:
-            self._by_key[wanted.key] = ticket
+        if wanted.known_as:
+            self._by_key[wanted.known_as] = ticket
         ticket.task = asyncio.create_task(self._run(ticket, work))
         ticket.task.add_done_callback(lambda task: self._end(ticket, task))
         self._tell()
         return ticket, True
 
-    def find(self, identity: str) -> Ticket:
-        """The ticket of that name. Raises UnknownJobError."""
+    def find(self, identity: str, owner: str = "") -> Ticket:
+        """An owner's ticket of that name. Raises UnknownJobError, also for another owner's."""
         ticket = self._tickets.get(identity)
-        if ticket is None:
+        if ticket is None or ticket.wanted.owner != owner:
             kept = self._settings.job_seconds
             raise UnknownJobError(f"no such job: it never was, was deleted, or its {kept:g} s are over")
         return ticket
@@ -250,8 +258,9 @@ class Tickets:
 
     def _drop(self, ticket: Ticket) -> None:
         self._tickets.pop(ticket.identity, None)
-        if ticket.wanted.key and self._by_key.get(ticket.wanted.key) is ticket:
-            del self._by_key[ticket.wanted.key]
+        known_as = ticket.wanted.known_as
+        if known_as and self._by_key.get(known_as) is ticket:
+            del self._by_key[known_as]
         if ticket.expiry is not None:
             ticket.expiry.cancel()
         self._tell()
@@ -262,6 +271,10 @@ class Tickets:
         self._metrics.async_jobs.labels("unfinished").set(unfinished)
         self._metrics.async_jobs.labels("finished").set(len(states) - unfinished)
         self._metrics.async_job_bytes.set(self._bytes)
+
+
+def _may_go_better(error: ImpastoError) -> bool:
+    return error.status >= 500 or error.status == QuotaError.status
 
 
 def _no_room(why: str) -> OverloadedError:

@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ from service.errors import InferenceError, UnavailableError
 from service.jobs import Limits
 from service.memory import give_back
 from service.scheduler import Batch, Piece, Scheduler
-from service.threads import claim_threads
+from service.threads import SharedThreads, claim_threads
 from service.tracing import batch as batch_span
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,10 @@ class _Unwanted(Exception):  # noqa: N818  # not an error
 
 
 class Worker:
-    """Takes batches from the scheduler and computes them on one device, in one precision, on one thread.
+    """Takes batches from the scheduler and computes them on one device, in one precision, on one thread of Python's.
+
+    Its convolutions have all of the device's `threads` that no companion has; a companion has one, and computes only
+    while more than one piece waits: side by side, pictures wait for no barrier, and one alone has the whole CPU.
 
     An error is its batch's alone, and a batch that fails is computed again one by one, so that it is one item's alone.
     Where the memory was not enough, less is computed at once from then on. What kills the device kills the worker:
@@ -54,22 +58,23 @@ class Worker:
         self,
         device: torch.device,
         precision: Precision,
-        threads: int,
+        threads: SharedThreads,
         scheduler: Scheduler,
         costs: CostModel,
         limits: Limits,
         on_fatal: Callable[[str], None],
+        companion: bool = False,
     ) -> None:
-        self.device, self.precision, self._threads = device, precision, threads
+        self.device, self.precision, self._threads, self._companion = device, precision, threads, companion
+        self._claimed = 1 if companion else threads.count
         self._ready = threading.Event()
         self._scheduler, self._costs, self._limits, self._on_fatal = scheduler, costs, limits, on_fatal
         self._nets: weakref.WeakKeyDictionary[nn.Module, nn.Module] = weakref.WeakKeyDictionary()
         self._placed: weakref.WeakSet[nn.Module] = weakref.WeakSet()
-        self._interrupting_seconds = 0.0
         self._thread = threading.Thread(target=self._serve, name=f"worker-{device}", daemon=True)
 
     def start(self) -> None:
-        """Begin to take batches, with `threads` of the CPU."""
+        """Begin to take batches."""
         self._thread.start()
         self._ready.wait()
 
@@ -85,11 +90,12 @@ class Worker:
 
     def _serve(self) -> None:
         given_back = time.monotonic()
-        claim_threads(self._threads)
+        claim_threads(self._claimed)
         self._ready.set()
         try:
-            while (batch := self._scheduler.take()) is not None:
-                self._compute(batch)
+            while (batch := self._scheduler.take(beside=self._companion)) is not None:
+                with self._threads.lend_one() if self._companion else nullcontext():
+                    self._compute(batch)
                 large = batch.pixels > _LARGE_PIXELS
                 del batch  # while it waits, it holds no picture
                 if (large and self._scheduler.idle) or time.monotonic() - given_back > _GIVE_BACK_SECONDS:
@@ -108,8 +114,8 @@ class Worker:
                 pictures: list[Picture] = [
                     np.ascontiguousarray(cut(p.job.picture, p.window)) for p in batch.pieces if p.window
                 ]
-                answers, seconds = self._run(batch, self._steps(batch, pictures))
-                self._costs.observe(batch.model.label, batch.pixels, seconds)
+                answers, seconds, device_seconds = self._run(batch, self._steps(batch, pictures))
+                self._costs.observe(batch.model.label, batch.pixels, device_seconds)
                 for piece, answer in zip(batch.pieces, answers, strict=True):
                     if isinstance(answer, Exception):
                         log.error("the network failed on a picture", exc_info=answer, extra=_whose(piece))
@@ -160,37 +166,48 @@ class Worker:
         net = self._on_device(batch.model.net)
         if not can_paint(net, *smaller.shape[:2]):
             raise InferenceError("the reduced picture is too small for this network")
-        painted, seconds = self._run(batch, paint(net, smaller, self.device, suitable_band_pixels(self.device)))
+        painted, seconds, _ = self._run(batch, paint(net, smaller, self.device, suitable_band_pixels(self.device)))
         self._scheduler.reduced(piece, painted.statistics, seconds)
 
-    def _run(self, batch: Batch, steps: Steps[Answer]) -> tuple[Answer, float]:
-        """Run to the end, as a span of its own. Returns the seconds, too."""
+    def _run(self, batch: Batch, steps: Steps[Answer]) -> tuple[Answer, float, float]:
+        """Run to the end as `_stepped` does, as a span of its own."""
         spans = [piece.job.span for piece in batch.pieces]
         size = {"items": len(batch.pieces), "pixels": batch.pixels}
         with batch_span(spans, model=batch.model.label, device=str(self.device), **size):
             return self._stepped(batch, steps)
 
-    def _stepped(self, batch: Batch, steps: Steps[Answer]) -> tuple[Answer, float]:
-        """Run to the end; between two steps let pass who is much smaller, and stop where nobody waits any more."""
-        start, interrupted_before = time.perf_counter(), self._interrupting_seconds
+    def _stepped(self, batch: Batch, steps: Steps[Answer]) -> tuple[Answer, float, float]:
+        """Run to the end; between two steps let pass who is much smaller, and stop where nobody waits any more.
+
+        Returns the answer, its seconds, and how many they would have been with all of the device's threads.
+        """
+        seconds, device_seconds, done = 0.0, 0.0, False
         dtype = _DTYPES[self.precision]
         while True:
+            self._share_threads()
+            start = time.perf_counter()
             try:
                 # For each step anew: what interrupts it must not find its modes.
                 with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
                     next(steps)
             except StopIteration as end:
                 answer: Answer = end.value
-                break
+                done = True
+            elapsed = time.perf_counter() - start
+            seconds += elapsed
+            device_seconds += elapsed * self._claimed / self._threads.count
+            if done:
+                return answer, seconds, device_seconds
             if not batch.wanted:
                 raise _Unwanted
             if (smaller := self._scheduler.take(instead_of=batch)) is not None:
-                begun = time.perf_counter()
-                nested_before = self._interrupting_seconds
                 self._compute(smaller)
-                self._interrupting_seconds = nested_before + time.perf_counter() - begun
-        seconds = time.perf_counter() - start - (self._interrupting_seconds - interrupted_before)
-        return answer, seconds
+
+    def _share_threads(self) -> None:
+        """Compute with what the companions have left. The picture's bits do not depend on it (`nets.bands.Moments`)."""
+        if not self._companion and (left := self._threads.left) != self._claimed:
+            claim_threads(left)
+            self._claimed = left
 
     def _on_device(self, net: nn.Module) -> nn.Module:
         """The network on this device: itself on a CPU, else a copy, which goes when it goes."""

@@ -22,6 +22,7 @@ from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
 from service.app import create_app
 from service.registry import load_registry
 from service.settings import Settings
+from service.wire import protocol_of
 
 # For services within the tests' own process. Processes that decode have tests of their own (test_decoders.py), and
 # whatever the tests start as a process decodes as it does for users.
@@ -74,7 +75,22 @@ def decoded(data: bytes) -> np.ndarray:
 @contextmanager
 def running(app: FastAPI) -> Iterator[str]:
     """Serve `app` on a free port of loopback, in a thread; the address."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
+    state = app.state
+    config = uvicorn.Config(
+        app,
+        port=0,
+        http=protocol_of(state.settings, state.metrics),
+        h11_max_incomplete_event_size=state.settings.max_header_bytes,
+        log_config=None,
+        access_log=False,
+    )
+    with listening(uvicorn.Server(config)) as address:
+        yield address
+
+
+@contextmanager
+def listening(server: uvicorn.Server) -> Iterator[str]:
+    """Run a server in a thread; the address."""
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -26,12 +26,13 @@ def models(
         ),
     ] = None,
     server: options.Server = None,
+    key: options.Key = None,
     checkpoints: options.Checkpoints = None,
     json: options.Json = False,
 ) -> None:
     """List the styles and factors, and the checkpoint files that are refused; or show one model's card."""
     with plainly():
-        book = _ServerBook(server) if server else _FolderBook(checkpoints)
+        book = _ServerBook(server, key) if server else _FolderBook(checkpoints)
         summary = book.summary()
         if name is None:
             _print_json(summary) if json else _print_summary(summary)
@@ -44,9 +45,9 @@ def models(
 class _ServerBook:
     """What a server has."""
 
-    def __init__(self, url: str) -> None:
-        refuse_no_address(url)
-        self._url = url
+    def __init__(self, url: str, key: str | None) -> None:
+        refuse_no_address(url, key)
+        self._url, self._key = url, key
 
     def summary(self) -> dict[str, Any]:
         return self._ask(lambda client: client.models().raw)
@@ -56,7 +57,7 @@ class _ServerBook:
 
     def _ask(self, question: Callable[[Client], dict[str, Any]]) -> dict[str, Any]:
         try:
-            with Client(self._url, retries=Retries(attempts=3)) as client:
+            with Client(self._url, api_key=self._key, retries=Retries(attempts=3)) as client:
                 return question(client)
         except ImpastoError as error:
             raise refusal_of(error) from error

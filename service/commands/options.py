@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from impasto.address import SERVER_VARIABLE
+from impasto.address import KEY_VARIABLE, SERVER_VARIABLE
 
 
 def _names(context: typer.Context, task: str) -> Iterator[str]:
@@ -44,6 +44,15 @@ Jobs = Annotated[
 Server = Annotated[
     str | None,
     typer.Option("--server", envvar=SERVER_VARIABLE, metavar="URL", help="A running service; else this machine works."),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        envvar=KEY_VARIABLE,
+        metavar="KEY",
+        help="For a server that asks for one; others can see it on a command line, and not in the environment.",
+    ),
 ]
 Checkpoints = Annotated[Path | None, typer.Option(help="Folder of checkpoints.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]

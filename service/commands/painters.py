@@ -19,7 +19,7 @@ from impasto import (
     UnauthorizedError,
     UnknownModelError,
 )
-from impasto.address import base_of
+from impasto.address import base_of, headers_of
 from service.formats import Format
 
 _EVERY_TIME = (
@@ -101,26 +101,30 @@ class ServerPainter:
 
 
 @asynccontextmanager
-async def server_painter(url: str, order: Order) -> AsyncIterator[Painter]:
-    """Through the client. Raises RefusedError where `url` is no address, or nothing listens there."""
-    refuse_no_address(url)
-    async with AsyncClient(url, retries=Retries(attempts=2, first_seconds=0.2)) as first:
+async def server_painter(url: str, order: Order, key: str | None = None) -> AsyncIterator[Painter]:
+    """Through the client. Raises RefusedError where `url` is no address, `key` no key, or nothing listens there."""
+    refuse_no_address(url, key)
+    async with AsyncClient(url, api_key=key, retries=Retries(attempts=2, first_seconds=0.2)) as first:
         try:
             await first.models()
         except ConnectionFailedError as error:  # said at once; a server that goes later is waited for
             raise refusal_of(error) from error
         except ImpastoError:
             pass  # it is there, and a picture's own answer will say more
-    async with AsyncClient(url) as client:
+    async with AsyncClient(url, api_key=key) as client:
         yield ServerPainter(client, order)
 
 
-def refuse_no_address(url: str) -> None:
-    """Raise RefusedError where `url` is no address."""
+def refuse_no_address(url: str, key: str | None) -> None:
+    """Raise RefusedError where `url` is no address, or `key` none that can be sent."""
     try:
         base_of(url)
     except ValueError as error:
         raise RefusedError("invalid_address", str(error), everything=True) from error
+    try:
+        headers_of(None, key)
+    except ValueError as error:
+        raise RefusedError("invalid_key", str(error), everything=True) from error
 
 
 def refusal_of(error: ImpastoError) -> RefusedError:

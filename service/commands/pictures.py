@@ -25,13 +25,14 @@ class _Place:
     """Who works: a server, or this machine with these settings."""
 
     server: str | None
+    key: str | None
     checkpoints: Path | None
     device: str | None
     precision: str | None
 
     def painter(self, order: Order) -> AbstractAsyncContextManager[Painter]:
         if self.server:
-            return server_painter(self.server, order)
+            return server_painter(self.server, order, self.key)
         from service.commands import local  # noqa: PLC0415  # torch takes seconds, and a server needs none here
 
         return local.local_painter(local.local_settings(self.checkpoints, self.device, self.precision), order)
@@ -65,6 +66,7 @@ def stylize(
     overwrite: options.Overwrite = False,
     jobs: options.Jobs = None,
     server: options.Server = None,
+    key: options.Key = None,
     checkpoints: options.Checkpoints = None,
     device: options.Device = None,
     precision: options.Precision = None,
@@ -85,7 +87,7 @@ def stylize(
         "profile": profile,
         "metadata": metadata,
     }
-    place = _Place(server, checkpoints, device, precision)
+    place = _Place(server, key, checkpoints, device, precision)
     ways = _Ways(out, recursive, overwrite, json, quiet, jobs or (_SERVER_JOBS if server else _LOCAL_JOBS))
     _do(pictures, Order("stylize", style, _given(knobs)), place, ways)
 
@@ -103,6 +105,7 @@ def upscale(
     overwrite: options.Overwrite = False,
     jobs: options.Jobs = None,
     server: options.Server = None,
+    key: options.Key = None,
     checkpoints: options.Checkpoints = None,
     device: options.Device = None,
     precision: options.Precision = None,
@@ -114,7 +117,7 @@ def upscale(
     Exit code: 0, 1 where some were not done (they are listed), 2 where nothing could be begun.
     """
     knobs = {"detail": detail, "format": format, "quality": quality, "profile": profile, "metadata": metadata}
-    place = _Place(server, checkpoints, device, precision)
+    place = _Place(server, key, checkpoints, device, precision)
     ways = _Ways(out, recursive, overwrite, json, quiet, jobs or (_SERVER_JOBS if server else _LOCAL_JOBS))
     _do(pictures, Order("upscale", f"{factor:g}", _given(knobs)), place, ways)
 

@@ -75,5 +75,5 @@ INFERRED: _Responses = {
         "description": "The output has the input's name and datatype.",
         "content": {"application/json": {"schema": _ANSWER}, "application/octet-stream": _BYTES},
     },
-    **_errors(404, 413, 415, 422, 500, 503, 504),
+    **_errors(401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504),
 }

@@ -6,7 +6,7 @@ from importlib.metadata import version as installed_version
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from service import tensors
@@ -14,11 +14,12 @@ from service.body import read_body
 from service.catalogue import Entry, asked_of, entries, find
 from service.connection import while_connected
 from service.errors import INFERENCE_PROTOCOL, BodyError
-from service.exchange import Answer, Asked
+from service.exchange import Answer, Asked, Charge
 from service.pipeline import Pipeline
 from service.pixel_path import PixelPath
 from service.registry import Registry
 from service.routes.described_inference import FOUND, INDEXED, INFER_REQUEST, INFERRED, LIVE, READY, SERVER
+from service.routes.door import asks, charge_of, owner_of
 from service.tensors import Inference, Tensor
 
 _JSON_LENGTH = "Inference-Header-Content-Length"
@@ -86,40 +87,50 @@ async def model_ready(request: Request, model: str, version: str | None = None) 
     return JSONResponse({"name": model, "ready": takes}, 200 if takes else 503)
 
 
-@router.post("/models/{model}/infer", response_class=Response, responses=INFERRED, openapi_extra=INFER_REQUEST)
+@router.post(
+    "/models/{model}/infer",
+    response_class=Response,
+    responses=INFERRED,
+    openapi_extra=INFER_REQUEST,
+    dependencies=[Depends(asks)],
+)
 @router.post(
     "/models/{model}/versions/{version}/infer",
     response_class=Response,
     responses=INFERRED,
     openapi_extra=INFER_REQUEST,
     operation_id="infer_by_a_version",
+    dependencies=[Depends(asks)],
 )
 async def infer(request: Request, model: str, version: str | None = None) -> Response:
     """Run pictures through a network: JSON, or JSON and then the tensor's bytes."""
     state = request.app.state
     entry = find(state.registry, model, version)
-    state.admission.refuse_if_full()
+    state.admission.refuse_if_full(owner_of(request))
     if request.headers.get("content-encoding", "identity") != "identity":
         raise BodyError("the body is compressed; expected one that is not, for pictures gain nothing")
     body = await read_body(request, state.settings.max_body_bytes)
     inference = await asyncio.to_thread(tensors.read, body, request.headers.get(_JSON_LENGTH))
     asked, seconds = asked_of(entry, inference.parameters)
+    asked = replace(asked, owner=owner_of(request))
     if seconds is not None:
         asked = replace(asked, expires=request.scope["state"]["received"] + seconds)
     work = (
-        _pictures(state.pipeline, asked, inference)
+        _pictures(state.pipeline, asked, inference, charge_of(request))
         if inference.tensor.images
-        else _pixels(state.pixel_path, asked, inference)
+        else _pixels(state.pixel_path, asked, inference, charge_of(request))
     )
     tensor, facts = await while_connected(request, work)
     return await _response(entry, inference, tensor, facts)
 
 
-async def _pictures(pipeline: Pipeline, asked: Asked, inference: Inference) -> tuple[Tensor, dict[str, Any]]:
+async def _pictures(
+    pipeline: Pipeline, asked: Asked, inference: Inference, charge: Charge
+) -> tuple[Tensor, dict[str, Any]]:
     """Encoded pictures, one after the other: each has its own permit."""
     answers = []
     for data in inference.tensor.images:
-        answer = await pipeline.transform(asked, data)
+        answer = await pipeline.transform(asked, data, charge=charge)
         assert isinstance(answer, Answer)  # no entity tag was named
         answers.append(answer)
     shape = inference.tensor.shape
@@ -127,13 +138,13 @@ async def _pictures(pipeline: Pipeline, asked: Asked, inference: Inference) -> t
     return Tensor("image", shape, images=tuple(answer.body for answer in answers)), facts
 
 
-async def _pixels(path: PixelPath, asked: Asked, inference: Inference) -> tuple[Tensor, dict[str, Any]]:
+async def _pixels(path: PixelPath, asked: Asked, inference: Inference, charge: Charge) -> tuple[Tensor, dict[str, Any]]:
     pixels = inference.tensor.pixels
     assert pixels is not None
     for name in ("format", "quality", "profile", "metadata"):
         if name in inference.parameters:
             raise BodyError(f"parameter {name!r} is for encoded pictures; expected none of it with the input 'pixels'")
-    painted = await path.paint(asked.knobs, list(pixels), asked.expires)
+    painted = await path.paint(asked, list(pixels), charge)
     stacked = np.stack(painted.pictures)
     shape = stacked.shape if len(inference.tensor.shape) == 4 else stacked.shape[1:]
     return Tensor("pixels", tuple(shape), pixels=stacked), {"exact": painted.exact}

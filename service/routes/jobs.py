@@ -5,16 +5,17 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
-from service.errors import NoResultError, UnknownJobError, problem_content
+from service.errors import ForbiddenError, NoResultError, UnauthorizedError, UnknownJobError, problem_content
 from service.etag import is_named
 from service.exchange import NotModified
 from service.formats import MEDIA_TYPES
 from service.openapi import BINARY, OTHERWISE, problems
 from service.routes.answers import picture_response
+from service.routes.door import owner_of, transforms
 from service.tickets import State, Ticket, Tickets
 
 _LOOK_SECONDS = 0.1
@@ -60,13 +61,13 @@ def status_of(ticket: Ticket, tickets: Tickets) -> JobStatus:
     return status
 
 
-router = APIRouter(tags=["jobs"])
-_UNKNOWN = {**problems(UnknownJobError), **OTHERWISE}
+router = APIRouter(tags=["jobs"], dependencies=[Depends(transforms)])
+_UNKNOWN = {**problems(UnknownJobError, UnauthorizedError, ForbiddenError), **OTHERWISE}
 
 
 @router.get("/jobs/{identity}", responses=_UNKNOWN, response_model_exclude_none=True)
 async def job(request: Request, response: Response, identity: str) -> JobStatus:
-    """How far a job is. Its id is known only to who was given it, and opens all of these."""
+    """How far a job is. Its id is known only to who was given it, and opens all of these; with the same key, if any."""
     response.headers.update(_NO_STORE)
     return status_of(*_found(request, identity))
 
@@ -95,7 +96,7 @@ async def events(request: Request, identity: str) -> StreamingResponse:
     responses={
         200: {"description": "The picture.", "content": dict.fromkeys(MEDIA_TYPES.values(), BINARY)},
         304: {"description": "The client has it already: If-None-Match names its ETag."},
-        **problems(UnknownJobError, NoResultError),
+        **problems(UnknownJobError, NoResultError, UnauthorizedError, ForbiddenError),
         **OTHERWISE,
     },
 )
@@ -125,7 +126,7 @@ async def delete(request: Request, identity: str) -> Response:
 
 def _found(request: Request, identity: str) -> tuple[Ticket, Tickets]:
     tickets: Tickets = request.app.state.tickets
-    return tickets.find(identity), tickets
+    return tickets.find(identity, owner_of(request)), tickets
 
 
 async def _events(ticket: Ticket, tickets: Tickets) -> AsyncGenerator[str, None]:

@@ -17,6 +17,7 @@ from service.pipeline import Pipeline
 from service.prefer import Preference
 from service.progress import Progress
 from service.routes.answers import picture_response
+from service.routes.door import charge_of
 from service.routes.jobs import status_of
 from service.tickets import Ticket, Tickets, Wanted
 
@@ -53,10 +54,11 @@ async def promise(
     asked = replace(asked, if_none_match=(), patient=True)
     fingerprint = await asyncio.to_thread(entity_tag, upload.data, replace(asked, expires=None))
     request_id: str = request.scope["state"]["request_id"]
-    wanted = Wanted(len(upload.data), fingerprint, upload.filename, what, request_id, key)
+    wanted = Wanted(len(upload.data), fingerprint, upload.filename, what, request_id, key, asked.owner)
+    charge = charge_of(request)
 
     async def work(progress: Progress) -> Answer:
-        answer = await pipeline.transform(asked, upload.data, progress)
+        answer = await pipeline.transform(asked, upload.data, progress, charge)
         assert isinstance(answer, Answer)  # no tag was named
         return answer
 

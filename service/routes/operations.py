@@ -31,18 +31,21 @@ _TEXT: dict[int | str, dict[str, Any]] = {
     200: {"description": "The text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
 
+probes = APIRouter(tags=["operations"])
+inside = APIRouter(tags=["operations"])
 router = APIRouter(tags=["operations"])
+"""What asks whether it lives; what is for those who run it; what a client should know."""
 
 
-@router.get("/livez", responses=_ALIVE)
+@probes.get("/livez", responses=_ALIVE)
 async def livez(request: Request) -> JSONResponse:
     """Whether the event loop answers and every device computes; if not, restart the process."""
     alive = request.app.state.engine.alive or not request.app.state.warm
     return JSONResponse({"status": "alive" if alive else "dead"}, 200 if alive else 503)
 
 
-@router.get("/readyz", responses=_READY)
-@router.get("/healthz", responses=_READY, operation_id="healthz")
+@probes.get("/readyz", responses=_READY)
+@probes.get("/healthz", responses=_READY, operation_id="healthz")
 async def readyz(request: Request) -> JSONResponse:
     """Whether pictures are taken: every network has passed its warm-up, and the service is not shutting down."""
     state = request.app.state
@@ -78,7 +81,7 @@ async def model(request: Request, task: Task, name: str) -> dict[str, Any]:
     return {"model": found.key, "version": found.version, "facts": asdict(found.facts), **asdict(found.card)}
 
 
-@router.get("/metrics", response_class=Response, responses=_TEXT)
+@inside.get("/metrics", response_class=Response, responses=_TEXT)
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,21 +1,24 @@
 """The page at "/", its files, and the thumbnails of its gallery."""
 
+import base64
+import hashlib
+import re
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
 
 from service.errors import InferenceError, UnavailableError, UnknownModelError
 from service.etag import is_named
 from service.openapi import BINARY, OTHERWISE, problems
 from service.pages import INDEX, WebFile
 from service.registry import Registry
+from service.safety_headers import page_policy
 from service.thumbnails import Thumbnails
 
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_PAGE_HEADERS = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+_PAGE_HEADERS = {"Content-Security-Policy": page_policy()}
+_SWAGGER = "https://cdn.jsdelivr.net"
+_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _REVALIDATE = {"Cache-Control": "no-cache"}
 _THUMBNAIL: dict[int | str, dict[str, Any]] = {
     200: {"description": "A JPEG.", "content": {"image/jpeg": BINARY}},
@@ -38,6 +41,28 @@ async def web(request: Request, name: str) -> Response:
     if file is None:
         raise HTTPException(404, "Not Found")
     return _tagged(request, file.body, file.media_type, file.tag, _PAGE_HEADERS)
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> Response:
+    """The OpenAPI document as a page: Swagger's, from a public network. Its policy names that, and its one script."""
+    root = request.scope.get("root_path", "").rstrip("/")
+    page = get_swagger_ui_html(
+        openapi_url=f"{root}{request.app.openapi_url}",
+        title="Impasto",
+        swagger_favicon_url=f"{root}/web/icon.svg",
+    )
+    html = bytes(page.body).decode()
+    hashes = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        for script in _INLINE_SCRIPT.findall(html)
+    ]
+    policy = page_policy(
+        scripts=" ".join([_SWAGGER, *hashes]),
+        styles=f"{_SWAGGER} 'unsafe-inline'",  # Swagger's scripts style what they make
+        images="'self' data:",
+    )
+    return Response(html, media_type="text/html", headers={"Content-Security-Policy": policy})
 
 
 @router.get(

@@ -17,6 +17,7 @@ from service.pipeline import Pipeline
 from service.prefer import parse_prefer
 from service.routes.answers import picture_response
 from service.routes.described import REQUEST, RESPONSES, STROKE_SCHEMA
+from service.routes.door import asks, charge_of, owner_of
 from service.routes.later import Later, promise
 
 
@@ -74,7 +75,7 @@ class Output:
     ] = "strip"
 
 
-router = APIRouter(tags=["pictures"], dependencies=[Depends(refuse_surprises)])
+router = APIRouter(tags=["pictures"], dependencies=[Depends(asks), Depends(refuse_surprises)])
 
 
 @router.post("/stylize", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
@@ -138,7 +139,8 @@ async def upscale(
 async def _transform(request: Request, asked: Asked, output: Output, later: Later, what: str) -> Response:
     pipeline: Pipeline = request.app.state.pipeline
     preference = parse_prefer(request.headers.getlist("prefer"))
-    pipeline.check(asked.knobs, patient=preference.respond_async)
+    owner = owner_of(request)
+    pipeline.check(asked.knobs, patient=preference.respond_async, owner=owner)
     upload = await read_picture(request, request.app.state.settings.max_body_bytes)
     accept = ", ".join(request.headers.getlist("accept")) or None
     asked = replace(
@@ -149,8 +151,9 @@ async def _transform(request: Request, asked: Asked, output: Output, later: Late
         profile=output.profile,
         metadata=output.metadata,
         if_none_match=tuple(request.headers.getlist("if-none-match")),
+        owner=owner,
     )
     if preference.respond_async:
         return await promise(request, asked, upload, what, preference, later.key)
-    answer = await while_connected(request, pipeline.transform(asked, upload.data))
+    answer = await while_connected(request, pipeline.transform(asked, upload.data, charge=charge_of(request)))
     return picture_response(request, answer, upload.filename, what)

@@ -2,7 +2,7 @@
 
 import * as compare from "./compare.js";
 import * as knobs from "./knobs.js";
-import { getJson, Lost, make, readable, Refused } from "./server.js";
+import { getJson, key, Lost, make, readable, Refused, setKey } from "./server.js";
 import { bytes, curl, duration, megapixels, STAGES, timings } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -50,6 +50,13 @@ function listen() {
     if (picture && !work) run();
   });
   $("cancel").addEventListener("click", () => work?.abort());
+  $("key-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    setKey($("key").value);
+    $("key").value = "";
+    $("key-form").hidden = $("trouble").hidden = true;
+    if (picture && !work) run();
+  });
   $("zoom").addEventListener("click", () => zoom($("zoom").getAttribute("aria-pressed") !== "true"));
   $("copy").addEventListener("click", copy);
   knobs.watch(settle);
@@ -169,7 +176,7 @@ function show({ blob, headers }, path, description, milliseconds) {
       return item;
     }),
   );
-  $("curl").textContent = curl(address, picture.file.name, answer.name);
+  $("curl").textContent = curl(address, picture.file.name, answer.name, Boolean(key()));
   Object.assign($("download"), { href: answer.url, download: answer.name, hidden: false });
   $("reuse").hidden = $("outcome").hidden = false;
   say(`Done in ${duration(milliseconds)}.`);
@@ -220,7 +227,7 @@ function settle() {
 }
 
 function clear() {
-  $("trouble").hidden = $("outcome").hidden = $("download").hidden = $("reuse").hidden = true;
+  for (const each of ["trouble", "key-form", "outcome", "download", "reuse"]) $(each).hidden = true;
   knobs.unmark();
   zoom(false);
   say("");
@@ -231,12 +238,15 @@ function clear() {
 function trouble(error) {
   say("");
   const problem = error instanceof Refused ? error.problem : {};
-  $("trouble-detail").textContent = error.message;
+  const keyless = problem.status === 401 && !key();
+  $("trouble-detail").textContent = keyless ? "this server asks for a key" : error.message;
   const lines = [];
   if (error instanceof Lost) lines.push("It stopped, or the network did. Your picture is still here: try again.");
   if (problem.request_id) lines.push(`Request ${problem.request_id}`);
   $("trouble-hint").textContent = lines.join(" ");
   $("trouble").hidden = false;
+  $("key-form").hidden = problem.status !== 401;
+  if (problem.status === 401) $("key").focus();
   if (problem.parameter) knobs.mark(problem.parameter);
 }
 

@@ -14,6 +14,21 @@ export class Lost extends Error {}
 const TRIES = 4;
 const TRY_AGAIN_MS = 800;
 
+const KEY = "impasto-key";
+
+/** The key that was typed in this tab; "" for none. */
+export function key() {
+  return sessionStorage.getItem(KEY) ?? "";
+}
+
+export function setKey(value) {
+  sessionStorage.setItem(KEY, value.trim());
+}
+
+function headers() {
+  return key() ? { "X-API-Key": key() } : {};
+}
+
 export async function getJson(path) {
   return (await ask(path)).json();
 }
@@ -37,7 +52,7 @@ export async function make(path, file, { signal, tell }) {
 
 async function makeAsJob(path, file, signal, tell) {
   const job = await upload(path, file, signal, tell);
-  const forget = () => fetch(job, { method: "DELETE", keepalive: true }).catch(() => {});
+  const forget = () => fetch(job, { method: "DELETE", keepalive: true, headers: headers() }).catch(() => {});
   signal.addEventListener("abort", forget);
   addEventListener("pagehide", forget);
   try {
@@ -76,7 +91,7 @@ async function received(response) {
 async function ask(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, { ...options, headers: headers() });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Lost("the server does not answer");
@@ -99,6 +114,7 @@ function upload(path, file, signal, tell) {
     const request = new XMLHttpRequest();
     request.open("POST", path);
     request.setRequestHeader("Prefer", "respond-async");
+    for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => tell({ state: "uploading", share: event.loaded / event.total });
     request.onload = async () => {
       if (request.status === 202) resolve(request.getResponseHeader("Location").replace(/^.*\/(?=jobs\/)/, ""));
@@ -114,10 +130,10 @@ function upload(path, file, signal, tell) {
 /** The job's events to the end; the last status. A stream that breaks is taken up again by asking. */
 function follow(job, signal, tell) {
   return new Promise((resolve, reject) => {
-    const events = new EventSource(`${job}/events`);
+    const events = key() ? null : new EventSource(`${job}/events`); // it can send no headers
     let failures = 0;
     const end = (settle, value) => {
-      events.close();
+      events?.close();
       settle(value);
     };
     const hear = (event) => {
@@ -126,9 +142,8 @@ function follow(job, signal, tell) {
       tell(status);
       if (["done", "failed", "cancelled"].includes(status.state)) end(resolve, status);
     };
-    for (const state of ["queued", "running", "done", "failed", "cancelled"]) events.addEventListener(state, hear);
-    events.onerror = async () => {
-      events.close();
+    const poll = async () => {
+      events?.close();
       while (!signal.aborted) {
         try {
           const status = await getJson(job);
@@ -141,6 +156,9 @@ function follow(job, signal, tell) {
         await new Promise((wake) => setTimeout(wake, TRY_AGAIN_MS));
       }
     };
+    for (const state of ["queued", "running", "done", "failed", "cancelled"]) events?.addEventListener(state, hear);
+    if (events) events.onerror = poll;
+    else poll();
     signal.addEventListener("abort", () => end(reject, new DOMException("cancelled", "AbortError")));
   });
 }

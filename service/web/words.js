@@ -48,10 +48,11 @@ export function timings(header) {
   });
 }
 
-/** The same request as a line for a shell. */
-export function curl(address, name, saved) {
+/** The same request as a line for a shell; its key stays out of it. */
+export function curl(address, name, saved, keyed) {
   const form = /^[\w.+-]+$/.test(name) ? `image=@${name}` : `image=@"${name.replace(/["\\]/g, "\\$&")}"`;
-  return `curl -F ${quoted(form)} ${quoted(address)} -o ${quoted(saved)}`;
+  const key = keyed ? '-H "X-API-Key: $IMPASTO_KEY" ' : "";
+  return `curl ${key}-F ${quoted(form)} ${quoted(address)} -o ${quoted(saved)}`;
 }
 
 function quoted(text) {

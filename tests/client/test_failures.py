@@ -178,3 +178,37 @@ def test_a_caller_that_is_cancelled_hangs_up():
                         pass  # it ends: the other side has closed
 
     asyncio.run(run())
+
+
+def test_a_key_is_sent_with_every_call_from_wherever_it_comes(connect, monkeypatch):
+    with scripted(problem(401, "unauthorized")) as server:
+        monkeypatch.setenv("IMPASTO_KEY", "from-the-environment")
+        for given, sent in (
+            ({}, "Bearer from-the-environment"),
+            ({"api_key": "given"}, "Bearer given"),
+            ({"api_key": "given", "headers": {"authorization": "Basic dTpw"}}, "Basic dTpw"),
+            ({"api_key": ""}, None),
+        ):
+            with pytest.raises(impasto.UnauthorizedError):
+                connect(server.address, **given).models()
+            lines = server.requests[-1][0].splitlines()
+            assert [line.partition(": ")[2] for line in lines if line.lower().startswith("authorization:")] == [
+                each for each in (sent,) if each
+            ]
+
+
+@pytest.mark.parametrize("key", ["two words", "line\nbreak", "\u00fcmlaut"])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(connect, key):
+    with pytest.raises(ValueError, match="the key has blanks") as caught:
+        connect("http://127.0.0.1:1", api_key=key)
+    assert key not in str(caught.value)
+
+
+def test_a_quota_is_waited_for_as_the_service_says(connect):
+    with scripted(
+        problem(429, "quota_exceeded", Retry_After=0), problem(429, "quota_exceeded", quota="pixels")
+    ) as server:
+        with pytest.raises(impasto.QuotaError) as caught:
+            connect(server.address, retries=impasto.Retries(attempts=2, first_seconds=0)).models()
+        assert caught.value.facts["quota"] == "pixels"
+        assert len(server.requests) == 2

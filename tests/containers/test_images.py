@@ -64,8 +64,14 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_a_bad_setting_is_one_line_and_exit_code_2(service_image, setting, message):
-    code, said = start(service_image, "--env", setting)
+    code, said = start(service_image, "--env", "IMPASTO_ALLOW_ANONYMOUS=true", "--env", setting)
     assert (code, said.startswith(message)) == (2, True), said
+
+
+def test_without_keys_and_without_the_word_that_there_are_none_it_does_not_start(service_image):
+    code, said = start(service_image)
+    assert code == 2
+    assert said.startswith("impasto: IMPASTO_HOST=0.0.0.0: whoever reaches this address could have pictures computed")
 
 
 def test_a_mount_without_checkpoints(service_image, tmp_path):

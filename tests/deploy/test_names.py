@@ -27,7 +27,7 @@ DOCKERFILES = {name: (ROOT / f"docker/{name}.Dockerfile").read_text() for name i
 OF_THE_TRAINER = {ENVIRONMENT_VARIABLE, STYLES_VARIABLE}
 ROUTES = {
     (route.path, method)
-    for router in (operations.router, transform.router)
+    for router in (operations.probes, operations.inside, operations.router, transform.router)
     for route in router.routes
     if isinstance(route, APIRoute)
     for method in route.methods
@@ -117,6 +117,27 @@ def test_settings_of_the_images():
     assert given["IMPASTO_PORT"] == "8000"
     assert f"EXPOSE {given['IMPASTO_PORT']}" in DOCKERFILES["service"]
     assert set(re.findall(rf"\b({PREFIX}\w+)=", DOCKERFILES["trainer"])) <= OF_THE_TRAINER
+
+
+def test_who_serves_without_keys_says_so(tmp_path):
+    """A public address without keys is refused at start; compose and the manifests decide it in so many words."""
+    assert default(COMPOSE["services"]["service"]["environment"]["IMPASTO_ALLOW_ANONYMOUS"]) == "true"
+    assert f"{PREFIX}ALLOW_ANONYMOUS" not in re.sub(r"^#.*$", "", DOCKERFILES["service"], flags=re.MULTILINE)
+    for name, folder in variants(tmp_path).items():
+        for config in of_kind(manifests(folder), "ConfigMap"):
+            keyed = "IMPASTO_KEYS_FILE" in config["data"]
+            assert keyed is (name == "keys")
+            assert config["data"]["IMPASTO_ALLOW_ANONYMOUS"] == ("false" if keyed else "true")
+
+
+def test_the_secret_of_keys_is_where_the_setting_says_and_not_for_others(tmp_path):
+    found = manifests(with_component(tmp_path, "keys"))
+    [config], [deployment] = of_kind(found, "ConfigMap"), of_kind(found, "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    [volume] = [volume for volume in pod["volumes"] if volume["name"] == "keys"]
+    [mount] = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "keys"]
+    assert config["data"]["IMPASTO_KEYS_FILE"] == f"{mount['mountPath']}/keys.toml"
+    assert volume["secret"]["defaultMode"] & 0o007 == 0
 
 
 def test_one_port_everywhere(tmp_path):

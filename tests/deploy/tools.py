@@ -17,7 +17,7 @@ MODELS = ROOT / "tests" / "deploy"
 KUSTOMIZATIONS = ("overlays/cpu", "overlays/gpu", "training/job", "training/nodes", "training/trainjob")
 """What a user applies."""
 
-COMPONENTS = ("keda", "monitoring", "gateway", "ingress", "checkpoints-pvc", "checkpoints-oci")
+COMPONENTS = ("keys", "keda", "monitoring", "gateway", "ingress", "checkpoints-pvc", "checkpoints-oci")
 """What a user adds to the base; hpa is in the overlays."""
 
 Manifest = dict[str, Any]

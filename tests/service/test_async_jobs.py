@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from service.caller import ANONYMOUS
 from service.prefer import Preference, parse_prefer
 from tests.conftest import decoded, encoded, picture
 from tests.service.faults import BUG, PLAIN, WAIT, faulty_picture, faulty_service
@@ -326,7 +327,7 @@ def test_a_stop_cancels_what_is_left(faulty):
     path = promised(ask(client, body=encoded(faulty_picture(WAIT))))
     assert net.waiting.acquire(timeout=30)
     assert app.state.tickets.owing
-    ticket = app.state.tickets.find(path.rpartition("/")[2])
+    ticket = app.state.tickets.find(path.rpartition("/")[2], ANONYMOUS)
     asyncio.run_coroutine_threadsafe(app.state.tickets.stop(), ticket.task.get_loop()).result()
     assert ticket.state == "cancelled"
     assert not app.state.tickets.owing

@@ -1,5 +1,6 @@
 """The queue before a device that a test holds in its hand: what comes next, what shares a pass, who is told what."""
 
+import threading
 import time
 from types import SimpleNamespace
 
@@ -137,6 +138,49 @@ def test_a_small_picture_interrupts_a_large_one_but_not_one_like_itself():
     assert names(desk.scheduler.take(instead_of=batch), small=small) == ["small"]
     assert desk.scheduler.take(instead_of=batch) is None  # more than a quarter of its pixels
     assert names(desk.scheduler.take(), middle=middle, large=large) == ["middle"]
+
+
+def companion(desk):
+    """Takes one batch on a thread of its own, as a companion does; what it took, once it has."""
+    taken = []
+    thread = threading.Thread(target=lambda: taken.append(desk.scheduler.take(beside=True)), daemon=True)
+    thread.start()
+    return thread, taken
+
+
+def test_a_companion_takes_nothing_from_a_worker_that_has_nothing_else():
+    desk = Desk(batch_pixels=0)
+    thread, taken = companion(desk)
+    only = desk.submit("only")
+    thread.join(0.05)
+    batch = desk.scheduler.take()
+    assert names(batch, only=only) == ["only"]
+    desk.scheduler.close()
+    desk.compute(batch)
+    thread.join(5)
+    assert taken == [None]
+
+
+def test_a_companion_takes_what_is_small_and_leaves_the_worker_the_rest():
+    desk = Desk(batch_pixels=0)
+    large = desk.submit("large", 1500, 1400, model=STYLE, cost=0.001)
+    desk.submit("another large one", 1500, 1400, model=STYLE, cost=0.001)
+    thread, taken = companion(desk)
+    thread.join(0.05)
+    assert thread.is_alive()
+    small = desk.submit("small", cost=9.0)
+    thread.join(5)
+    assert names(taken[0], small=small, large=large) == ["small"]
+
+
+def test_a_lone_picture_of_many_windows_is_shared_with_a_companion():
+    desk = Desk(batch_pixels=0)
+    desk.submit("wide", 32, 300)
+    thread, taken = companion(desk)
+    thread.join(5)
+    assert len(taken[0].pieces) == 1
+    desk.compute(taken[0])
+    assert len(desk.finish()) > 1
 
 
 def test_who_has_waited_longer_is_not_interrupted():

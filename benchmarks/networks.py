@@ -1,0 +1,278 @@
+"""Each bundled network in each runtime: seconds per megapixel, memory, and the error in 8-bit levels.
+
+    make bench PART=networks                               (or: .venv-bench/bin/python benchmarks/networks.py)
+    ... benchmarks/networks.py --networks half --runtimes "OpenVINO, int8"
+
+Every figure is of a fresh process; conversion and calibration happen in another. The error is against torch eager
+fp32. int8 is calibrated on photographs of which the measured one is none. The share of the peak is of a 3 x 3
+convolution of 64 channels in bf16, measured in the same run.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pictures import photograph
+from PIL import Image
+from runtimes import CORES, RUNTIMES, Floats, convert, plain, prepare
+from torch.utils.flop_counter import FlopCounterMode
+
+from nets.checkpoint import load
+from trainer.findings import this_machine
+
+ROOT = Path(__file__).resolve().parent.parent
+SHOWN, CALIBRATION = 1, (0, 2, 3)
+LONGEST_SECONDS = 150
+_REPEATS = 4
+_LARGEST = 8
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A bundled network, and the size (width, height) of the picture that it is measured with. factor: of enlarging."""
+
+    checkpoint: str
+    size: tuple[int, int]
+    factor: int = 1
+
+
+SUBJECTS = {
+    "half": Subject("stylize/mosaic", (768, 576)),
+    "full": Subject("stylize/starry_night-full", (512, 384)),
+    "x4": Subject("upscale/x4", (256, 192), factor=4),
+}
+SKIPPED = {("full", "torch.compile, bf16")}
+"""Compiling takes a minute; the other two show what comes of it."""
+
+
+def floats(size: tuple[int, int], which: int) -> Floats:
+    """A photograph: float32 (1, 3, H, W) in [0, 1]."""
+    pixels = np.asarray(photograph(*size, which), dtype=np.float32) / 255
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+
+
+def convert_all(name: str, folder: Path) -> dict[str, str]:
+    """Every file that the runtimes want; what could not be made, and why."""
+    subject = SUBJECTS[name]
+    net = load(ROOT / "checkpoints" / f"{subject.checkpoint}.safetensors").net
+    calibration = [floats(subject.size, which) for which in CALIBRATION]
+    return dict(convert(net, floats(subject.size, SHOWN), calibration, folder))
+
+
+def measure(name: str, runtime: str, folder: Path, answer: Path) -> dict[str, float]:
+    """In this process: seconds of one pass (the median of several), seconds of the first one, and peak memory."""
+    subject = SUBJECTS[name]
+    net = load(ROOT / "checkpoints" / f"{subject.checkpoint}.safetensors").net
+    start = time.perf_counter()
+    run = prepare(runtime, net, folder)
+    x = floats(subject.size, SHOWN)
+    first = run(x)
+    ready = time.perf_counter() - start
+    np.save(answer, first)
+    seconds = [seconds_of(lambda: run(x)) for _ in range(_REPEATS)]
+    return {"seconds": median(seconds), "first, s": ready, "peak, GB": peak_bytes() / 1e9}
+
+
+def peak_bytes() -> int:
+    """Of this process. Not getrusage's, which begins with what the parent had."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+def profile(name: str) -> dict[str, float]:
+    """Shares of the time that the service's way through the network spends in each of torch's operations."""
+    subject = SUBJECTS[name]
+    run = prepare(RUNTIMES[0], load(ROOT / "checkpoints" / f"{subject.checkpoint}.safetensors").net, Path())
+    x = floats(subject.size, SHOWN)
+    run(x)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        run(x)
+        run(x)
+    own = {event.key: event.self_cpu_time_total for event in found.key_averages()}
+    largest = sorted(own, key=own.__getitem__, reverse=True)[:_LARGEST]
+    return {operation: own[operation] / sum(own.values()) for operation in largest}
+
+
+def seconds_of(action: Callable[[], object]) -> float:
+    """Of one call."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def operations(name: str) -> float:
+    """Floating point operations of the network's convolutions for its picture."""
+    subject = SUBJECTS[name]
+    net = plain(load(ROOT / "checkpoints" / f"{subject.checkpoint}.safetensors").net, *reversed(subject.size))
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        net(torch.from_numpy(floats(subject.size, SHOWN)))
+    return float(counter.get_total_flops())
+
+
+def peaks() -> dict[str, float]:
+    """Operations per second of a bf16 matrix product and of a bf16 3 x 3 convolution of 64 channels: best of ten."""
+    n, channels, side = 2048, 64, 256
+    a, b = (torch.randn(n, n, dtype=torch.bfloat16) for _ in range(2))
+    x = torch.randn(1, channels, side, side).to(torch.bfloat16, memory_format=torch.channels_last)
+    w = torch.randn(channels, channels, 3, 3).to(torch.bfloat16, memory_format=torch.channels_last)
+    with torch.inference_mode():
+        product = min(seconds_of(lambda: a @ b) for _ in range(10))
+        convolution = min(seconds_of(lambda: F.conv2d(x, w, padding=1)) for _ in range(10))
+    return {
+        "bf16 matrix product": 2 * n**3 / product,
+        "bf16 3x3 convolution": 2 * 9 * channels**2 * side**2 / convolution,
+    }
+
+
+def levels(answer: Floats, exact: Floats) -> dict[str, float]:
+    """The difference of two pictures, as they are shown, in 8-bit levels."""
+    shown = [np.clip(picture, 0, 1) * 255 for picture in (answer, exact)]
+    difference = np.abs(shown[0].round() - shown[1].round())
+    return {
+        "mean": float(difference.mean()),
+        "99th": float(np.percentile(difference, 99)),
+        "largest": float(difference.max()),
+    }
+
+
+def _apart(arguments: list[str]) -> dict[str, Any]:
+    """This file in another process; raises RuntimeError with its last words, or where it takes too long."""
+    quiet = {"NNCF_CI": "1", "CI": "true", "TQDM_DISABLE": "1"}  # no reports to anybody
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
+    try:
+        done = subprocess.run(
+            [sys.executable, __file__, *arguments],
+            env={**os.environ, **quiet, "PYTHONPATH": paths},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"longer than {LONGEST_SECONDS} s") from error
+    if done.returncode:
+        raise RuntimeError(" ".join(done.stderr.strip().splitlines()[-1:])[:300] or f"exit {done.returncode}")
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def _converted(name: str, folder: Path) -> dict[str, str]:
+    """What could not be made, and why."""
+    try:
+        return {file: str(why) for file, why in _apart(["--convert", name, str(folder)]).items()}
+    except RuntimeError as error:
+        return {"conversion": str(error)}
+
+
+def _profiled(name: str) -> dict[str, float]:
+    try:
+        return _apart(["--profile", name])
+    except RuntimeError as error:
+        print(f"{name}: no profile: {error}", flush=True)
+        return {}
+
+
+def compare(name: str, runtimes: list[str], peak: float, pictures: Path) -> list[dict[str, float | str]]:
+    """One row for each runtime."""
+    subject = SUBJECTS[name]
+    width, height = subject.size
+    megapixels = width * height / 1e6
+    rows: list[dict[str, float | str]] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        converted = _converted(name, folder) if any("torch" not in each for each in runtimes) else {}
+        work = operations(name)
+        for runtime in runtimes:
+            if (name, runtime) in SKIPPED:
+                continue
+            row: dict[str, float | str] = {"network": name, "runtime": runtime}
+            answer = folder / f"{RUNTIMES.index(runtime)}.npy"
+            try:
+                found = _apart(["--measure", name, runtime, str(folder), str(answer)])
+                row |= {"s/MP": found["seconds"] / megapixels, **found}
+                row |= {"share of peak": work / found["seconds"] / peak}
+                row |= levels(np.load(answer), np.load(folder / f"{RUNTIMES.index('torch eager, fp32')}.npy"))
+                _save(np.load(answer), pictures / f"{name}-{runtime.replace(', ', '-').replace(' ', '_')}.png")
+            except RuntimeError as error:
+                row["failed"] = "; ".join([str(error), *(f"{file}: {why}" for file, why in converted.items())])
+            rows.append(row)
+            print(
+                "  ".join(
+                    f"{key} {value:.3g}" if isinstance(value, float) else str(value) for key, value in row.items()
+                ),
+                flush=True,
+            )
+    return rows
+
+
+def _save(answer: Floats, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = (np.clip(answer[0].transpose(1, 2, 0), 0, 1) * 255).round().astype(np.uint8)
+    Image.fromarray(pixels).save(path, compress_level=1)
+
+
+def main() -> None:
+    """All, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", default=",".join(SUBJECTS))
+    parser.add_argument("--runtimes", action="append", help=f"Of {RUNTIMES}; more than once for several.")
+    parser.add_argument("--json", type=Path, default=ROOT / "out" / "networks.json")
+    parser.add_argument("--convert", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--profile", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(CORES)
+    if options.convert:
+        print(json.dumps(convert_all(options.convert[0], Path(options.convert[1]))))
+        return
+    if options.profile:
+        print(json.dumps(profile(options.profile)))
+        return
+    if options.measure:
+        name, runtime, folder, answer = options.measure
+        print(json.dumps(measure(name, runtime, Path(folder), Path(answer))))
+        return
+    chosen = ["torch eager, fp32", *(each for each in options.runtimes or RUNTIMES if each != "torch eager, fp32")]
+    found = peaks()
+    print("  ".join(f"{name} {value / 1e9:.0f} GFLOP/s" for name, value in found.items()), flush=True)
+    pictures = options.json.parent / "networks"
+    rows, profiles = [], {}
+    for name in options.networks.split(","):
+        found = {kind: max(found[kind], again) for kind, again in peaks().items()}
+        profiles[name] = _profiled(name)
+        rows += compare(name, chosen, found["bf16 3x3 convolution"], pictures)
+    report = {
+        "machine": this_machine().model_dump(),
+        "versions": versions(),
+        "peaks": found,
+        "operations": {name: operations(name) for name in options.networks.split(",")},
+        "sizes": {name: SUBJECTS[name].size for name in options.networks.split(",")},
+        "rows": rows,
+        "profiles": profiles,
+    }
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(report, indent=1))
+
+
+def versions() -> dict[str, str]:
+    """Of the runtimes."""
+    from importlib.metadata import version  # noqa: PLC0415
+
+    return {name: version(name) for name in ("torch", "onnxruntime", "openvino", "nncf")}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""One network in one runtime: converted into files by one process, measured in another.
+
+A runtime takes float32 (1, 3, H, W) in [0, 1] and gives float32 (1, 3, sH, sW). Files are of one fixed size, which is
+the best case of ONNX Runtime and OpenVINO.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nets.bands import finish
+from nets.layers import InstanceNorm, grain
+from nets.stepwise import compute
+from nets.style_transfer import StyleTransferNet
+
+Floats = NDArray[np.float32]
+Run = Callable[[Floats], Floats]
+
+CORES = os.cpu_count() or 1
+RUNTIMES = (
+    "Impasto, bands, bf16",
+    "torch eager, fp32",
+    "torch eager, bf16",
+    "torch.compile, bf16",
+    "ONNX Runtime, fp32",
+    "ONNX Runtime, int8",
+    "OpenVINO, fp32",
+    "OpenVINO, bf16",
+    "OpenVINO, int8",
+)
+
+
+def convert(net: nn.Module, example: Floats, calibration: list[Floats], folder: Path) -> Iterator[tuple[str, str]]:
+    """Write FOLDER/{fp32,int8}.onnx and FOLDER/{fp32,int8}.xml, calibrated on photographs.
+
+    Yields (file, what failed).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    steps: dict[str, Callable[[], None]] = {
+        "fp32.onnx": lambda: _export(net, example, folder / "fp32.onnx"),
+        "int8.onnx": lambda: _quantise_onnx(folder / "fp32.onnx", folder / "int8.onnx", calibration),
+        "fp32.xml": lambda: _openvino(folder / "fp32.onnx", folder / "fp32.xml", None),
+        "int8.xml": lambda: _openvino(folder / "fp32.onnx", folder / "int8.xml", calibration),
+    }
+    for name, step in steps.items():
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001  # a runtime that cannot do it is a finding, not the end
+            yield name, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def prepare(runtime: str, net: nn.Module, folder: Path) -> Run:
+    """The network as the runtime has it."""
+    if runtime.startswith("Impasto"):
+        return _ours(net)
+    if runtime.startswith("torch"):
+        return _torch(net, runtime)
+    precision = runtime.rpartition(" ")[2]
+    if runtime.startswith("ONNX"):
+        return _onnx_runtime(folder / f"{precision}.onnx")
+    return _openvino_runtime(folder, precision)
+
+
+class WithGrain(nn.Module):
+    """A network whose grain is a constant: of one size, but without integers, which converters do not know."""
+
+    def __init__(self, net: nn.Module, noise: Tensor) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("noise", noise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the network's."""
+        y: Tensor = self.net(x + self.noise)
+        return y
+
+
+def plain(net: nn.Module, height: int, width: int) -> nn.Module:
+    """The same network, for one size, with nothing in it but torch's own layers."""
+    net = deepcopy(net)
+    if isinstance(net, StyleTransferNet) and net.config.grain:
+        noise = net.config.grain * grain(height, width, torch.device("cpu"))
+        net.config = replace(net.config, grain=0.0)
+        return WithGrain(_with_torch_norms(net), noise).eval()
+    return _with_torch_norms(net)
+
+
+def _with_torch_norms(net: nn.Module) -> nn.Module:
+    for parent in list(net.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, InstanceNorm):
+                norm = nn.InstanceNorm2d(child.weight.shape[0], affine=True)
+                norm.load_state_dict(child.state_dict())
+                setattr(parent, name, norm)
+    return net.eval()
+
+
+def _ours(net: nn.Module) -> Run:
+    net = net.to(memory_format=torch.channels_last)
+
+    def run(x: Floats) -> Floats:
+        picture = (x[0].transpose(1, 2, 0) * 255).round().astype(np.uint8)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            answer = finish(compute(net, [np.ascontiguousarray(picture)], torch.device("cpu")))[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return np.asarray(answer, dtype=np.float32).transpose(2, 0, 1)[None] / 255
+
+    return run
+
+
+def _torch(net: nn.Module, runtime: str) -> Run:
+    reduced = runtime.endswith("bf16")
+    if reduced:
+        net = net.to(memory_format=torch.channels_last)
+    model: Callable[[Tensor], Tensor] = torch.compile(net) if ".compile" in runtime else net
+
+    def run(x: Floats) -> Floats:
+        tensor = torch.from_numpy(x)
+        if reduced:
+            tensor = tensor.to(memory_format=torch.channels_last)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+            return model(tensor).float().numpy()
+
+    return run
+
+
+def _export(net: nn.Module, example: Floats, path: Path) -> None:
+    torch.onnx.export(
+        plain(net, *example.shape[-2:]),
+        (torch.from_numpy(example),),
+        str(path),
+        dynamo=False,
+        opset_version=17,
+        input_names=["x"],
+    )
+
+
+def _quantise_onnx(source: Path, target: Path, calibration: list[Floats]) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static  # noqa: PLC0415
+    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._left = iter(calibration)
+
+        def get_next(self) -> dict[str, Floats] | None:
+            picture = next(self._left, None)
+            return None if picture is None else {"x": picture}
+
+    prepared = target.with_suffix(".prepared.onnx")
+    quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+    quantize_static(str(prepared), str(target), Reader(), quant_format=QuantFormat.QDQ, per_channel=True)
+
+
+def _openvino(source: Path, target: Path, calibration: list[Floats] | None) -> None:
+    import openvino  # noqa: PLC0415
+
+    model = openvino.convert_model(str(source))
+    if calibration is not None:
+        import nncf  # noqa: PLC0415
+
+        model = nncf.quantize(model, nncf.Dataset(calibration), subset_size=len(calibration))
+    openvino.save_model(model, str(target), compress_to_fp16=False)
+
+
+def _onnx_runtime(path: Path) -> Run:
+    import onnxruntime  # noqa: PLC0415
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = CORES
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda x: session.run(None, {name: x})[0]
+
+
+def _openvino_runtime(folder: Path, precision: str) -> Run:
+    import openvino  # noqa: PLC0415
+
+    core = openvino.Core()
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": CORES}
+    if precision != "int8":
+        settings["INFERENCE_PRECISION_HINT"] = {"fp32": "f32", "bf16": "bf16"}[precision]
+    file = "int8.xml" if precision == "int8" else "fp32.xml"
+    model = core.compile_model(str(folder / file), "CPU", settings)
+    return lambda x: model(x)[0]

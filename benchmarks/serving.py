@@ -1,0 +1,257 @@
+"""Impasto beside LitServe, BentoML, mosec and a plain FastAPI endpoint: one harness, one machine, the same pictures.
+
+    make bench PART=serving                                (or: .venv-bench/bin/python benchmarks/serving.py)
+    ... benchmarks/serving.py --arms Impasto,mosec         some of them
+    ... benchmarks/serving.py --url http://127.0.0.1:9000/predict [--raw]     a server that runs already
+
+Photographs of 256 to 2048 px as JPEG. Closed loops of 1, 4, 8 and 16 clients work through the same pictures, whole
+rounds of them; then twice as many requests as the server answers at 8 come at random (Poisson, seeded), from clients
+that hang up after 3 s. Every answer is compared with the picture computed alone. The clients run on the same machine.
+"""
+
+import argparse
+import io
+import json
+import os
+import re
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from answers import Judge, Pixels, Verdict
+from arms import BF16_LEVELS, Arm, arms, running
+from load import Clients, Request, Sample, closed, in_time, opened, quantile, statuses
+from PIL import Image
+from process_tree import ProcessTree, share_of_cores
+from workload import Pictures, bare, expectations
+
+from trainer.findings import this_machine
+
+ROOT = Path(__file__).resolve().parent.parent
+DEADLINE_SECONDS = 3.0
+LEVELS = (1, 4, 8, 16)
+FULL_SPEED = 8
+"""The concurrency that throughput is quoted at."""
+
+Figures = dict[str, float | int | str]
+
+
+def measure(arm: Arm, pictures: Pictures, expected: list[Pixels], seconds: float) -> dict[str, object]:
+    """Everything about one arm. seconds: about how long the loop of FULL_SPEED goes on."""
+    requests = _requests(arm, pictures)
+    with running(arm, pictures.smallest) as (address, tree):
+        rest = tree.memory_bytes()
+        for request in sorted(requests, key=lambda r: r.megapixels)[:3]:
+            closed(address, [request], 1, 0, count=1)
+        keep = Clients(keep=True)
+        if arm.network != "half":
+            alone = closed(address, requests[:1], 1, 0, count=1, clients=keep)
+            sweep = [
+                _level(address, requests, FULL_SPEED, len(requests), tree, Judge(expected, arm.through, 3.0, alone))
+            ]
+            return _found(arm, tree, rest, sweep, None)
+        alone = closed(address, requests, 1, 0, count=len(requests), clients=keep)
+        judge = Judge(expected, arm.through, arm.tolerance, alone)
+        sweep = [_figures(alone, 1, None, judge)]
+        speed = float(sweep[0]["MP/s"])
+        for concurrency in LEVELS[1:]:
+            wanted = seconds if concurrency == FULL_SPEED else seconds / 3
+            rounds = max(round(wanted * speed / sum(pictures.megapixels)), -(-concurrency // len(requests)))
+            sweep.append(_level(address, requests, concurrency, rounds * len(requests), tree, judge))
+        capacity = next(float(row["images/s"]) for row in sweep if row["clients"] == FULL_SPEED)
+        if not capacity:
+            raise RuntimeError("answered nothing")
+        overload = _overload(address, _requests(arm, pictures, hurried=True), capacity, 0.75 * seconds, judge)
+        return _found(arm, tree, rest, sweep, overload)
+
+
+def _requests(arm: Arm, pictures: Pictures, hurried: bool = False) -> list[Request]:
+    pairs = zip(pictures.files, pictures.megapixels, strict=True)
+    return [arm.request(data, megapixels, hurried) for data, megapixels in pairs]
+
+
+def _found(arm: Arm, tree: ProcessTree, rest: int, sweep: list[Figures], overload: Figures | None) -> dict[str, object]:
+    return {
+        "name": arm.name,
+        "setting": arm.setting,
+        "network": arm.network,
+        "tolerance, levels": arm.tolerance,
+        "at rest, GB": rest / 1e9,
+        "peak, GB": tree.peak_bytes / 1e9,
+        "sweep": sweep,
+        "overload": overload,
+    }
+
+
+def _level(
+    address: str, requests: list[Request], concurrency: int, count: int, tree: ProcessTree | None, judge: Judge
+) -> Figures:
+    began, worked = time.perf_counter(), tree.cpu_seconds() if tree else 0.0
+    samples = closed(address, requests, concurrency, 0, count=count, clients=Clients(keep=True, anywhere=tree is None))
+    busy = None
+    if tree:
+        busy = share_of_cores(tree.cpu_seconds() - worked, time.perf_counter() - began)
+    return _figures(samples, concurrency, busy, judge)
+
+
+def _figures(samples: list[Sample], concurrency: int, busy: float | None, judge: Judge) -> Figures:
+    """Rates are of what was answered, over the time until the last answer: each level is whole rounds of work."""
+    answered = [s for s in samples if s.status == 200]
+    elapsed = max((s.start + s.seconds for s in answered), default=float("inf"))
+    return {
+        "clients": concurrency,
+        "sent": len(samples),
+        "errors": len(samples) - len(answered),
+        "images/s": len(answered) / elapsed,
+        "MP/s": sum(s.megapixels for s in answered) / elapsed,
+        **{f"p{q}, s": quantile(samples, q / 100) for q in (50, 95, 99)},
+        "CPU": float("nan") if busy is None else busy,
+        **_stages(answered),
+        **asdict(judge.judge(answered)),
+    }
+
+
+def _stages(answered: list[Sample]) -> Figures:
+    """Of a server that says so (Server-Timing): mean seconds of each stage."""
+    found: dict[str, list[float]] = {}
+    for sample in answered:
+        for name, milliseconds in re.findall(r"(\w+);dur=([\d.]+)", sample.headers.get("server-timing", "")):
+            found.setdefault(name, []).append(float(milliseconds) / 1000)
+    return {f"{name}, s": sum(values) / len(values) for name, values in found.items()}
+
+
+def _overload(address: str, requests: list[Request], capacity: float, seconds: float, judge: Judge) -> Figures:
+    """Twice the server's own capacity, for a while, from clients that hang up at the deadline."""
+    clients = Clients(patience=DEADLINE_SECONDS, keep=True)
+    samples = opened(address, requests, 2 * capacity, seconds, clients=clients)
+    timely = in_time(samples, DEADLINE_SECONDS)
+    verdict: Verdict = judge.judge(timely)
+    span = max(
+        [seconds, *(s.start + s.seconds for s in timely)]
+    )  # what comes after the last request counts, as time too
+    return {
+        "sent": len(samples),
+        "sent/s": len(samples) / seconds,
+        "in time": len(timely),
+        "in time, images/s": len(timely) / span,
+        "in time, MP/s": sum(s.megapixels for s in timely) / span,
+        "share in time": len(timely) / max(1, len(samples)),
+        "p50, s": quantile(timely, 0.5),
+        "p95, s": quantile(timely, 0.95),
+        "statuses": ", ".join(f"{status or 'hung up'}: {count}" for status, count in statuses(samples).items()),
+        **asdict(verdict),
+    }
+
+
+def elsewhere(options: argparse.Namespace, pictures: Pictures) -> list[Figures]:
+    """A server that runs already. What is right is not known: answers are compared with those to single requests."""
+    address, _, target = options.url.partition("://")[2].partition("/")
+    arm = Arm("url", "", (), f"/{target}", form=not options.raw)
+    requests = _requests(arm, pictures)
+    scheme = options.url.partition("://")[0]
+    clients = Clients(keep=True, anywhere=True)
+    alone = closed(f"{scheme}://{address}", requests, 1, 0, count=len(requests), clients=clients)
+    judge = Judge([_first(alone, i, pictures) for i in range(len(requests))], _as_png, 0.0, alone)
+    rows = [_figures(alone, 1, None, judge)]
+    rows += [_level(f"{scheme}://{address}", requests, n, 2 * len(requests), None, judge) for n in LEVELS[1:]]
+    return rows
+
+
+def _first(alone: list[Sample], which: int, pictures: Pictures) -> Pixels:
+    answer = next(s.answer for s in alone if s.which == which)
+    try:
+        return np.asarray(Image.open(io.BytesIO(answer)).convert("RGB"))
+    except OSError:
+        return pictures.decoded[which]
+
+
+def _as_png(pixels: Pixels) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def main() -> None:
+    """All arms, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arms", default="", help="Names (Impasto,mosec), or NAME:SETTING; default: all.")
+    parser.add_argument("--seconds", type=float, default=16.0, help="About how long the loop of 8 clients lasts.")
+    parser.add_argument("--count", type=int, default=12, help="Pictures.")
+    parser.add_argument("--sides", type=int, nargs=2, default=(256, 2048), help="Least and most px of the longer side.")
+    parser.add_argument("--json", type=Path, default=ROOT / "out" / "serving.json")
+    parser.add_argument("--url", help="A server that runs already, instead of the arms.")
+    parser.add_argument("--raw", action="store_true", help="--url takes the picture as the body, not in a form.")
+    options = parser.parse_args()
+    pictures = Pictures.make(options.count, *options.sides)
+    if options.url:
+        for row in elsewhere(options, pictures):
+            print(
+                "  ".join(
+                    f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
+                )
+            )
+        return
+    wanted = [name.strip() for name in options.arms.split(",") if name.strip()]
+    chosen = [arm for arm in arms() if not wanted or arm.name in wanted or f"{arm.name}:{arm.setting}" in wanted]
+    expected, speeds = expectations(pictures)
+    speeds["half, `model(x)`, bf16"] = bare(pictures, banded=False)
+    speeds["half, in bands, bf16"] = bare(pictures, banded=True)
+    print("  ".join(f"{name}: {value:.2f} MP/s" for name, value in speeds.items()), flush=True)
+    report: dict[str, object] = {
+        "machine": this_machine().model_dump(),
+        "cores": os.cpu_count(),
+        "versions": versions(),
+        "pictures": {"count": options.count, "sides_px": list(options.sides), "megapixels": sum(pictures.megapixels)},
+        "seconds": options.seconds,
+        "bf16 tolerance, levels": BF16_LEVELS,
+        "bare": speeds,
+        "arms": [],
+    }
+    found: list[dict[str, object]] = []
+    for arm in chosen:
+        started = time.perf_counter()
+        found.append(_tried(arm, pictures, expected[arm.network], options.seconds))
+        print(_said(found[-1]), f"[{time.perf_counter() - started:.0f} s]", flush=True)
+        _write(options.json, report | {"arms": found})
+    speeds["half, in bands, bf16, afterwards"] = bare(pictures, banded=True)
+    _write(options.json, report | {"arms": found})
+
+
+def _tried(arm: Arm, pictures: Pictures, expected: list[Pixels], seconds: float) -> dict[str, object]:
+    """What was found, or why nothing was: a server that fails does not keep the others from being measured."""
+    try:
+        return measure(arm, pictures, expected, seconds)
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is this server's
+        said = str(error)[:1000] or type(error).__name__
+        return {"name": arm.name, "setting": arm.setting, "network": arm.network, "failed": said}
+
+
+def _write(path: Path, report: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1))
+
+
+def versions() -> dict[str, str]:
+    """Of the peers."""
+    from importlib.metadata import version  # noqa: PLC0415
+
+    return {name: version(name) for name in ("litserve", "bentoml", "mosec", "fastapi", "uvicorn", "torch", "pillow")}
+
+
+def _said(result: dict[str, object]) -> str:
+    sweep, overload = result.get("sweep"), result.get("overload")
+    words = [f"{result['name']}, {result['setting']}:", str(result.get("failed", ""))]
+    if isinstance(sweep, list):
+        words += [
+            f"{row['clients']}: {row['MP/s']:.2f} MP/s ({row['wrong']} wrong, {row['unlike_alone']} unlike, "
+            f"{row['levels']:.2f} levels)"
+            for row in sweep
+        ]
+    if isinstance(overload, dict):
+        words.append(f"2x: {overload['in time, images/s']:.2f}/s of {overload['sent/s']:.2f}/s in time")
+    return " ".join(words)
+
+
+if __name__ == "__main__":
+    main()

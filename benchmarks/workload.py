@@ -1,0 +1,86 @@
+"""What benchmarks/serving.py sends, and what comes of it without a server: expected pictures, bare loops."""
+
+import io
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from answers import Pixels
+from pictures import jpeg, mixed_sides
+from PIL import Image
+
+from nets.bands import finish
+from nets.pixels import from_network, to_network
+from nets.stepwise import compute
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What is sent: JPEGs and their megapixels; what each shows when it is decoded."""
+
+    files: list[bytes]
+    decoded: list[Pixels]
+
+    @classmethod
+    def make(cls, count: int, least_px: int, most_px: int) -> "Pictures":
+        """Photographs, the same ones every time."""
+        files = [jpeg(image) for image in mixed_sides(count, least_px, most_px)]
+        return cls(files, [np.array(Image.open(io.BytesIO(data)).convert("RGB")) for data in files])
+
+    @property
+    def megapixels(self) -> list[float]:
+        """Of each."""
+        return [picture.shape[0] * picture.shape[1] / 1e6 for picture in self.decoded]
+
+    @property
+    def smallest(self) -> bytes:
+        """To try a server with."""
+        return min(self.files, key=len)
+
+
+def expectations(pictures: Pictures) -> tuple[dict[str, list[Pixels]], dict[str, float]]:
+    """What each network makes of each picture in fp32, alone; and megapixels/s of bare loops, without a server."""
+    # What the peers do, in this process.
+    sys.path.insert(0, str(ROOT / "benchmarks" / "peers"))
+    import network  # noqa: PLC0415
+
+    found: dict[str, list[Pixels]] = {}
+    speeds: dict[str, float] = {}
+    for name in ("half", "examples"):
+        os.environ["PEER_NETWORK"] = name
+        model = network.load_network()
+        network.paint(model, Image.fromarray(min(pictures.decoded, key=len)))
+        start = time.perf_counter()
+        found[name] = [np.asarray(network.paint(model, Image.fromarray(picture))) for picture in pictures.decoded]
+        speeds[f"{name}, `model(x)`, fp32"] = sum(pictures.megapixels) / (time.perf_counter() - start)
+    os.environ["PEER_NETWORK"] = "half"
+    return found, speeds
+
+
+def bare(pictures: Pictures, banded: bool) -> float:
+    """Megapixels/s of a loop over the pictures with nothing around it, in bf16: in bands as the service has it, or
+    `model(x)`.
+    """
+    import network  # noqa: PLC0415
+
+    net = network.load_network().to(memory_format=torch.channels_last)
+    cpu = torch.device("cpu")
+
+    def run(picture: Pixels) -> None:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            if banded:
+                finish(compute(net, [picture], cpu))
+            else:
+                from_network(net(to_network([picture])))
+
+    run(min(pictures.decoded, key=len))
+    start = time.perf_counter()
+    for picture in pictures.decoded:
+        run(picture)
+    return sum(pictures.megapixels) / (time.perf_counter() - start)

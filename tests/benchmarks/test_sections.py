@@ -1,0 +1,65 @@
+"""What is written of `make bench` in docs/results.md."""
+
+import math
+
+import serving_section
+from engine import table
+from sections import startup
+
+MACHINE = {"date": "2026-01-01", "processor": "P", "threads": 2, "torch_version": "2"}
+
+
+def level(clients: int, speed: float, wrong: int = 0) -> dict:
+    seconds = {f"p{q}, s": 1.0 for q in (50, 95, 99)}
+    verdict = {"judged": 12, "wrong": wrong, "unlike_alone": 0, "levels": 0.1}
+    verdict |= {"decode, s": 0.01, "queue, s": 1.5, "forward, s": 0.4, "encode, s": 0.02}
+    return {"clients": clients, "images/s": speed, "MP/s": speed, "errors": 0, "CPU": 0.5, **seconds, **verdict}
+
+
+def arm(name: str, setting: str, speed: float, timely: float, wrong: int = 0) -> dict:
+    judged = {"judged": 3, "wrong": 0, "unlike_alone": 0, "levels": 0.1}
+    overload = {"sent/s": 2.0, "in time, images/s": timely, "in time, MP/s": timely, "share in time": 0.5}
+    overload |= {"p95, s": math.nan, "statuses": "200: 3", **judged}
+    sweep = [level(clients, speed, wrong if clients == 4 else 0) for clients in (1, 4, 8, 16)]
+    facts = {"network": "half", "at rest, GB": 0.5, "peak, GB": 1.0}
+    return {"name": name, "setting": setting, **facts, "sweep": sweep, "overload": overload}
+
+
+def report(*arms: dict) -> dict:
+    return {
+        "machine": MACHINE,
+        "versions": {"mosec": "1"},
+        "pictures": {"count": 12, "sides_px": [256, 2048], "megapixels": 8.0},
+        "bf16 tolerance, levels": 6.0,
+        "bare": {"half, in bands, bf16": 2.5},
+        "arms": list(arms),
+    }
+
+
+def test_targets_are_met_or_missed_by_the_figures(tmp_path):
+    ours, peer = arm("Impasto", "as installed", 2.4, 3.0), arm("mosec", "as documented", 1.0, 1.5, wrong=2)
+    text = serving_section.serving(report(ours, peer), tmp_path)
+    assert "0.95 of the bare loop: met (0.96)" in text
+    assert "3 times each peer as documented: missed (2.4, mosec)" in text
+    assert "at twice the load: missed (3.00/s, mosec as documented 1.50/s)" in text
+    assert "2 (mosec, as documented: 2)" in text
+    assert "8 clients: decode 0.010 s, queue 1.500 s, forward 0.400 s, encode 0.020 s" in text
+    assert (tmp_path / "bench_serving.svg").read_text().startswith("<?xml")
+
+
+def test_a_peer_that_did_not_start_is_named(tmp_path):
+    broken = {"name": "BentoML", "setting": "as documented", "network": "half", "failed": "no port"}
+    text = serving_section.serving(report(arm("Impasto", "as installed", 2.0, 1.0), broken), tmp_path)
+    assert "Failed: BentoML, as documented: no port" in text
+
+
+def test_no_figure_is_a_dash():
+    assert table([{"a": math.nan, "b": 1.5}]).splitlines()[-1] == "| - | 1.5 |"
+
+
+def test_start_is_measured_in_yardsticks(tmp_path):
+    rows = [{"": "torch", "s": 2.0, "times torch and weights": 1.0}]
+    rows += [{"": "service", "s": 2.8, "times torch and weights": 1.4}]
+    imports = [{"package": "torch", "own code, ms": 900.0}]
+    text = startup({"machine": MACHINE, "repeats": 3, "rows": rows, "imports": imports}, tmp_path)
+    assert "met (1.4 times)" in text

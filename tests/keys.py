@@ -1,0 +1,29 @@
+"""Key files for tests."""
+
+from pathlib import Path
+
+from service.key_file import digest_of
+
+ALICE, BOB, BOSS, GONE = (f"impasto_key-of-{name}-for-a-test" for name in ("alice", "bob", "boss", "gone"))
+EVERYBODY = {
+    "alice": {"key": ALICE, "scopes": ["transform"]},
+    "bob": {"key": BOB, "scopes": ["transform"]},
+    "boss": {"key": BOSS, "scopes": ["admin"]},
+    "gone": {"key": GONE, "scopes": ["transform"], "expires": "2020-01-01T00:00:00Z"},
+}
+
+
+def write_keys(path: Path, keys: dict[str, dict] = EVERYBODY, mode: int = 0o640) -> Path:
+    """By renaming, as whoever gives out keys should."""
+    lines = []
+    for name, fields in keys.items():
+        lines += [f"[keys.{name}]", f'sha256 = "{digest_of(fields["key"]).hex()}"']
+        lines += [f"{field} = {value}".replace("'", '"') for field, value in fields.items() if field != "key"]
+    fresh = path.with_suffix(".fresh")
+    fresh.write_text("\n".join(lines) + "\n")
+    fresh.chmod(mode)
+    return fresh.replace(path)
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}

@@ -1,0 +1,127 @@
+"""A flood of one key beside a quiet one: who is served when, and who is let in."""
+
+import asyncio
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from service.admission import Admission
+from service.errors import OverloadedError, QuotaError
+from service.metrics import Metrics
+from service.shares import Shares
+from tests.service.test_scheduler import Desk
+
+
+def order(desk):
+    """Whose passes come, in that order, until nothing is left."""
+    desk.scheduler.close()
+    owners = []
+    while (batch := desk.scheduler.take()) is not None:
+        owners += [piece.job.owner for piece in batch.pieces]
+        desk.compute(batch)
+    return "".join(owners)
+
+
+def test_a_quiet_owner_waits_for_one_pass_of_a_flood():
+    desk = Desk(batch_pixels=0)
+    for i in range(20):
+        desk.submit(f"flood {i}", cost=1.0, owner="F")
+    begun = desk.scheduler.take()
+    desk.submit("quiet", cost=1.0, owner="q")
+    desk.compute(begun)
+    assert order(desk) == "q" + "F" * 19
+
+
+def test_owners_share_the_device_evenly_by_seconds_and_not_by_jobs():
+    desk = Desk(batch_pixels=0)
+    for i in range(8):
+        desk.submit(f"short {i}", cost=1.0, owner="s")
+    for i in range(2):
+        desk.submit(f"long {i}", cost=4.0, owner="L")
+    assert order(desk) in {"sLsssssLss", "sLssssLsss"}
+
+
+def test_among_one_owners_jobs_the_shorter_goes_first_as_before():
+    desk = Desk(batch_pixels=0)
+    long, short = desk.submit("long", cost=9.0, owner="a"), desk.submit("short", cost=0.1, owner="a")
+    assert [desk.scheduler.take().pieces[0].job for _ in range(2)] == [short, long]
+
+
+def test_many_owners_are_served_in_turn():
+    desk = Desk(batch_pixels=0)
+    for owner in "abc":
+        for i in range(3):
+            desk.submit(f"{owner}{i}", cost=1.0, owner=owner)
+    turns = order(desk)
+    assert [set(turns[i : i + 3]) for i in (0, 3, 6)] == [set("abc")] * 3
+
+
+def test_a_small_picture_of_another_interrupts_and_a_flood_of_them_adds_a_quarter_at_most():
+    desk = Desk(batch_pixels=0)
+    desk.submit("poster", height=30, width=30, cost=4.0, owner="q")
+    poster = desk.scheduler.take()
+    for i in range(20):
+        desk.submit(f"thumbnail {i}", cost=0.25, owner="F")
+    interruptions = 0
+    while (batch := desk.scheduler.take(instead_of=poster)) is not None:
+        desk.compute(batch)
+        interruptions += 1
+    assert interruptions == 5, "a quarter of 4 s, and the one that crosses it"
+
+
+def test_who_was_away_neither_saved_up_nor_pays():
+    shares = Shares()
+    for _ in range(100):
+        shares.begin("busy", 1.0)
+    assert shares.of("new") == 99.0
+    assert shares.begin("new", 5.0) == 99.0
+    assert shares.of("new") == 104.0
+
+
+def test_owners_that_are_gone_are_forgotten():
+    shares = Shares()
+    for i in range(5000):
+        shares.begin(f"owner {i}", 1.0)
+        shares.begin("steady", 1.0)
+    assert len(shares._had) <= 1025
+
+
+def gate_of(requests=10, pixels=1000, share=0.5):
+    gate = Admission(requests, pixels, lambda: 0.0, Metrics(CollectorRegistry()).requests_in_flight, share)
+    gate.open = True
+    return gate
+
+
+def test_a_flood_of_one_owner_leaves_room_for_another():
+    gate = gate_of(requests=4)
+    with gate.request(owner="F"), gate.request(owner="F"):
+        with pytest.raises(QuotaError, match="this key has 2 requests in flight, and may have 2") as caught:
+            gate.refuse_if_full("F")
+        assert caught.value.headers["Retry-After"] == "1"
+        with gate.request(owner="q"), gate.request(owner="q"), pytest.raises(OverloadedError), gate.request(owner="z"):
+            pass
+    with gate.request(owner="F"):
+        pass
+
+
+def test_of_pixels_too_and_one_picture_is_always_let_in():
+    gate = gate_of(pixels=1000)
+    with gate.picture(900, "F"):
+        with pytest.raises(QuotaError, match="900 pixels in flight, and may have 500"), gate.picture(100, "F"):
+            pass
+        with gate.picture(100, "q"):
+            assert gate.pixels == 1000
+    assert gate.pixels == 0
+
+
+def test_a_patient_request_waits_for_room_among_its_owners():
+    async def waiting():
+        gate = gate_of(requests=2)
+        with gate.request(owner="F"):
+            room = asyncio.create_task(gate.room(owner="F"))
+            await gate.room(owner="q")
+            await asyncio.sleep(0)
+            assert not room.done()
+        await room
+
+    asyncio.run(waiting())
