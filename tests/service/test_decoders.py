@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -39,14 +40,27 @@ def children() -> list[int]:
         if thread.name != str(os.getpid()) and (thread / "children").exists()
         for each in (thread / "children").read_text().split()
     ]
-    return [pid for pid in found if b"decoding_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in found if b"decoding_process" in command_line(pid)]
+
+
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it is gone
+        return b""
+
+
+def end(pid: int, *signals: int) -> None:
+    with suppress(ProcessLookupError):
+        for number in signals:
+            os.kill(pid, number)
 
 
 def end_all() -> None:
     """Those that wait, and one that is just beginning, too."""
     while pids := children():  # a dead one has no command line
         for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+            end(pid, signal.SIGKILL)
         time.sleep(0.01)
 
 
@@ -154,8 +168,7 @@ def test_one_that_is_killed_from_outside_is_not_the_pictures_fault(apart):
         answer = clients.submit(apart.post, QUERY, content=PICTURE)
         while not answer.done():
             for victim in children():
-                os.kill(victim, signal.SIGSTOP)
-                os.kill(victim, signal.SIGKILL)
+                end(victim, signal.SIGSTOP, signal.SIGKILL)
             time.sleep(0.001)
         if answer.result().status_code != 200:  # it may have been quicker
             assert refused(answer.result(), 503, "unavailable")
