@@ -129,13 +129,18 @@ def create_app(
     inner = [admin.router, operations.inside] if settings.probe_port is None else []
     for router in (*outer, *inner):
         app.include_router(router)
+    _surround(app, settings, metrics, tracer)
+    return app
+
+
+def _surround(app: FastAPI, settings: Settings, metrics: Metrics, tracer: Tracer | None) -> None:
+    """What is around the routes, the innermost first."""
     app.add_middleware(BodyPace, seconds=settings.body_seconds, bytes_per_second=settings.body_bytes_per_second)
     app.add_middleware(AllMethods, router=app.router)
     add_cors(app, settings.cors_origins)
     app.add_middleware(RequestContext, metrics=metrics, tracer=tracer)
     install_handlers(app)
     describe(app)
-    return app
 
 
 def _describe(metrics: Metrics, engine: Engine) -> None:
