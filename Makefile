@@ -1,5 +1,5 @@
-# make install | serve | demo | test | test-browser | soak | check | format | docs | pictures | openapi | lock | bench | deploy-tools |
-# test-containers
+# make install | serve | demo | test | test-browser | soak | check | format | docs | pictures | openapi | lock | hashes | audit | sbom
+# make bench | deploy-tools | test-containers
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make install      CPU-only torch wheels
 
@@ -16,7 +16,8 @@ ifdef PORT
 export IMPASTO_PORT := $(PORT)
 endif
 
-.PHONY: install serve demo test test-browser soak check format docs pictures openapi lock bench deploy-tools test-containers
+.PHONY: install serve demo test test-browser soak check format docs pictures openapi lock hashes audit sbom bench deploy-tools \
+	test-containers
 
 install: $(VENV)/installed
 
@@ -72,6 +73,30 @@ openapi: install
 lock: install
 	$(PIP) freeze --exclude-editable | sed 's/+cu[0-9]*$$//; s/+cpu$$//' \
 		| grep -vE '^(nvidia-|cuda-|triton=|setuptools|pip|wheel)' > requirements.lock
+
+# The hashes of every wheel of what the service's image needs besides torch, for --require-hashes: of all platforms.
+hashes: install .venv-supply/installed
+	$(BIN)/python scripts/supply/service_requirements.py > .venv-supply/service.in
+	.venv-supply/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links \
+		--constraint requirements.lock --output-file requirements.hashes .venv-supply/service.in
+
+# Known vulnerabilities of the locked versions. Asks PyPI over the network; what it cannot ask about is a failure, too.
+audit: .venv-supply/installed
+	@.venv-supply/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip --progress-spinner off \
+		|| { echo "make audit: a vulnerability, or https://pypi.org did not tell: see above" >&2; exit 1; }
+
+# What is installed, as CycloneDX.
+sbom: install .venv-supply/installed
+	mkdir -p out
+	.venv-supply/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file out/sbom.cdx.json $(BIN)/python
+
+.venv-supply/installed: scripts/supply/requirements.txt
+	test -x .venv-supply/bin/python || $(PYTHON) -m venv --without-pip .venv-supply
+	$(PYTHON) -m pip --disable-pip-version-check --python .venv-supply/bin/python install --quiet \
+		--requirement scripts/supply/requirements.txt
+	@touch $@
 
 # docs/performance.md says what each part needs and measures. PART=serving: that one alone (several in quotes).
 bench: .venv-bench/installed

@@ -10,6 +10,7 @@ from pathlib import Path
 import engine
 import sections
 import serving_section
+import soak
 from engine import machine, table
 
 from trainer.sections import write_section
@@ -28,6 +29,8 @@ def main() -> None:
         write_section(results, "benchmarks/engine.py", engine.document(json.loads(path.read_text())))
     if (path := out / "encoding.json").exists():
         write_section(results, "benchmarks/encoding.py", encoding(json.loads(path.read_text())))
+    if (path := out / "soak.json").exists():
+        write_section(results, "make soak", soak.document(json.loads(path.read_text())))
     for part in (serving_section.serving, sections.networks, sections.paper, sections.upscaling, sections.startup):
         if (path := out / f"{part.__name__}.json").exists():
             text = part(json.loads(path.read_text()), results.parent / "images")

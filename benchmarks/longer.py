@@ -5,7 +5,7 @@
     PYTHONPATH=. python benchmarks/longer.py checkpoints/stylize/wave.safetensors wave.jpg states/*.pt
 
 As `trainer compare` measures it: the middle square of each of docs/images/photographs at 256 px, the running average
-of the weights, the loss network in bf16 (IMPASTO_VGG16, else torchvision's). Prints one line of Markdown for each state.
+of the weights, the loss network in bf16 (IMPASTO_VGG16, else torchvision's). Prints a line of Markdown for each state.
 """
 
 import sys

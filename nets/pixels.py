@@ -2,16 +2,13 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from nets.picture import Picture as Picture  # noqa: PLC0414  # for who needs the conversions as well
+from nets.picture import PixelType as PixelType  # noqa: PLC0414
 
 PIXEL_RANGE = "0..1"
 """What a checkpoint's `pixel_range` says: RGB values are divided by the largest and nothing else is done to them."""
-
-Picture = NDArray[np.unsignedinteger]
-"""uint8 or uint16 (H, W, 3), RGB, sRGB transfer curve. The whole range is used: white is 255, or 65535."""
-
-PixelType = np.dtype[np.unsignedinteger]
 
 _DTYPES: tuple[PixelType, ...] = (np.dtype(np.uint8), np.dtype(np.uint16))
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nets.pixels import Picture
+from nets.picture import Picture
 from service.decoded import Plane
 from service.resizing import repeated
 

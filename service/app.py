@@ -14,10 +14,12 @@ from prometheus_client import CollectorRegistry
 from service.admission import Admission
 from service.cache import ResultCache
 from service.cors import add_cors
+from service.decoders import decoder_of
 from service.engine import Engine, warm_up_pictures
 from service.errors import install_handlers
 from service.exchange import Answer
 from service.keys import KeyRing
+from service.logs import lines_lost
 from service.memory import give_back
 from service.methods import AllMethods
 from service.metrics import Metrics
@@ -35,16 +37,20 @@ from service.settings import Settings
 from service.threads import helpers, permitted_threads
 from service.thumbnails import Thumbnails
 from service.tickets import Tickets
+from service.tracing import Tracer
 
 _FILE_THREADS = 8
 """What `asyncio.to_thread` has: for files, checkpoints, bodies."""
 
 
-def create_app(settings: Settings, registry: Registry, threads: int | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, registry: Registry, threads: int | None = None, tracer: Tracer | None = None
+) -> FastAPI:
     """A service over the models of `registry`; it takes pictures once its lifespan has begun.
 
-    threads: CPU threads of the devices together; None for as many as there may be. Raises StartupError where the
-    settings ask for a device that is not there, or for keys or a store of quotas that cannot be read.
+    threads: CPU threads of the devices together; None for as many as there may be. tracer: where spans go; None:
+    nowhere. Raises StartupError where the settings ask for a device that is not there, or for keys or a store of quotas
+    that cannot be read.
     """
     warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow goes on after a warning
     metrics = Metrics(CollectorRegistry())
@@ -58,11 +64,13 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
         share=settings.max_key_share if keys.asked_for else 1.0,
     )
     renderer = Renderer(engine, settings.codec_threads)
+    decoder = decoder_of(settings, metrics)
     cache: ResultCache[Answer] = ResultCache(settings.cache_bytes, metrics)
     pipeline = Pipeline(
         settings,
         registry,
         admission,
+        decoder,
         renderer,
         engine.costs,
         cache,
@@ -73,6 +81,7 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
     pages = read_pages()
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
     tickets = Tickets(settings, engine.scheduler.ahead, metrics)
+    metrics.log_lines_lost.set_function(lines_lost)
     metrics.ready.set_function(lambda: float(admission.open and engine.alive and bool(registry.offers)))
 
     def close() -> None:
@@ -80,6 +89,7 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        decoder.start()
         asyncio.get_running_loop().set_default_executor(helpers(_FILE_THREADS, "files"))
         await engine.start(on_fatal=close)
         _describe(metrics, engine)
@@ -97,6 +107,9 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
         renderer.close()
         pipeline.close()
         await quotas.close()
+        decoder.close()
+        if tracer is not None:
+            await asyncio.to_thread(tracer.close)
 
     app = FastAPI(
         title="Impasto",
@@ -116,13 +129,18 @@ def create_app(settings: Settings, registry: Registry, threads: int | None = Non
     inner = [admin.router, operations.inside] if settings.probe_port is None else []
     for router in (*outer, *inner):
         app.include_router(router)
+    _surround(app, settings, metrics, tracer)
+    return app
+
+
+def _surround(app: FastAPI, settings: Settings, metrics: Metrics, tracer: Tracer | None) -> None:
+    """What is around the routes, the innermost first."""
     app.add_middleware(BodyPace, seconds=settings.body_seconds, bytes_per_second=settings.body_bytes_per_second)
     app.add_middleware(AllMethods, router=app.router)
     add_cors(app, settings.cors_origins)
-    app.add_middleware(RequestContext, metrics=metrics)
+    app.add_middleware(RequestContext, metrics=metrics, tracer=tracer)
     install_handlers(app)
     describe(app)
-    return app
 
 
 def _describe(metrics: Metrics, engine: Engine) -> None:

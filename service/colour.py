@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nets.pixels import Picture
+from nets.picture import Picture
 from service.alpha import filled
 from service.decoded import Frame, Reading
 from service.formats import GREY, PROFILED

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from nets.pixels import Picture
+from nets.picture import Picture
 from service.resizing import resized
 
 _BAND_PIXELS = 2**18

@@ -102,8 +102,9 @@ def _opened(data: bytes, max_pixels: int | None = None) -> Iterator[tuple[Image.
         expected = "a smaller picture" if max_pixels is None else f"at most {max_pixels} pixels"
         raise TooManyPixelsError(f"{error}; expected {expected}", expected=expected) from error
     except _DAMAGE as error:
+        why = str(error).partition(" <_io.")[0]  # Pillow names the file that it was given: an address in memory
         raise BrokenImageError(
-            f"the {kind.upper()} cannot be decoded: {error}", value=kind, expected="a whole, undamaged image"
+            f"the {kind.upper()} cannot be decoded: {why}", value=kind, expected="a whole, undamaged image"
         ) from error
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nets.pixels import Picture
+from nets.picture import Picture
 from service.formats import Format, Source
 from service.metadata import Metadata
 from service.profile import Profile

@@ -12,6 +12,7 @@ from nets.pixels import Picture
 from nets.tiling import Window, windows
 from service.errors import InferenceError
 from service.model import Model
+from service.tracing import RequestSpan
 
 OVERTAKING = 4.0
 """A job may be overtaken by shorter ones until it has waited this many times its own cost."""
@@ -77,6 +78,7 @@ class Job:
 
     settle: called once, from any thread, with the answer or the error. expires: on the clock of time.monotonic.
     owner: whose it is; owners share the device evenly.
+    request_id, span: of whose request it is, for logs and traces.
     """
 
     model: Model
@@ -86,6 +88,8 @@ class Job:
     settle: Callable[[Picture | Exception], None]
     expires: float | None = None
     owner: str = ""
+    request_id: str | None = None
+    span: RequestSpan | None = None
     entered: float = field(default_factory=time.monotonic)
     begun: float | None = None
     forward_seconds: float = 0.0

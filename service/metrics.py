@@ -93,6 +93,12 @@ class Metrics:
             "impasto_async_jobs_finished", "Such jobs that are over.", ["outcome"], registry=registry
         )
         self.async_job_bytes = Gauge("impasto_async_job_bytes", "Bytes of their bodies and answers.", registry=registry)
+        self.decoder_restarts = Counter(
+            "impasto_decoder_restarts", "Decoder processes that were replaced.", ["reason"], registry=registry
+        )
+        self.log_lines_lost = Gauge(
+            "impasto_log_lines_lost", "Log lines since the start that could not be written.", registry=registry
+        )
         self.keys = Gauge("impasto_keys", "API keys in force, expired ones included.", registry=registry)
         self.key_reloads = Counter(
             "impasto_key_reloads", "Changed key files that were read.", ["outcome"], registry=registry

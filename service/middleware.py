@@ -12,33 +12,42 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.caller import Caller
 from service.errors import given_up, unforeseen
-from service.logs import request_id
+from service.logs import facts, request_id, trace_id
 from service.metrics import Metrics
 from service.quotas import policy_headers
 from service.safety_headers import SAFETY_HEADERS
+from service.tracing import RequestSpan, Tracer, working_for
 
 log = logging.getLogger(__name__)
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 
 
 class RequestContext:
-    """Takes the client's X-Request-ID where it is well formed, else makes one; measures; logs."""
+    """Takes the client's X-Request-ID where it is well formed, else makes one; measures; logs; traces."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app, self.metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer | None = None) -> None:
+        self.app, self.metrics, self.tracer = app, metrics, tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's scope."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        claimed = Headers(scope=scope).get("x-request-id", "")
+        given = Headers(scope=scope)
+        claimed = given.get("x-request-id", "")
         identity = claimed if _WELL_FORMED_ID.fullmatch(claimed) else uuid.uuid4().hex
         scope.setdefault("state", {}).update(request_id=identity, received=time.monotonic())
-        token = request_id.set(identity)
+        span = self.tracer.request(given) if self.tracer is not None and scope["path"] not in _QUIET else None
+        noted: dict[str, object] = {}
+        tokens = (
+            request_id.set(identity),
+            trace_id.set(span.trace_id if span else _claimed_trace(given)),
+            facts.set(noted),
+        )
         status, started, start = 500, False, time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
@@ -55,7 +64,8 @@ class RequestContext:
             await send(message)
 
         try:
-            await self.app(scope, receive, send_with_id)
+            with working_for(span):
+                await self.app(scope, receive, send_with_id)
         except asyncio.CancelledError:  # by the server, when the time to drain has run out
             if started:
                 raise
@@ -66,10 +76,14 @@ class RequestContext:
                 raise
             await unforeseen(Request(scope))(scope, receive, send_with_id)
         finally:
-            self._note(scope, status, time.perf_counter() - start)
-            request_id.reset(token)
+            self._note(scope, status, time.perf_counter() - start, span, noted)
+            request_id.reset(tokens[0])
+            trace_id.reset(tokens[1])
+            facts.reset(tokens[2])
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _note(
+        self, scope: Scope, status: int, seconds: float, span: RequestSpan | None, noted: dict[str, object]
+    ) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self.metrics.http_requests.labels(route, method, str(status)).inc()
@@ -79,7 +93,7 @@ class RequestContext:
             self.metrics.rejected.labels(refused).inc()
         level = logging.DEBUG if route in _QUIET else logging.INFO
         caller: Caller | None = scope["state"].get("caller")
-        facts = {
+        told = {
             "route": route,
             "method": method,
             "status": status,
@@ -87,4 +101,15 @@ class RequestContext:
             "refused": refused,
             "caller": caller.name if caller is not None else None,
         }
-        log.log(level, "request", extra=facts)
+        log.log(level, "request", extra=told | noted)
+        if span is not None:
+            attributes = {"http.request.method": method, "http.route": route}
+            attributes |= {"impasto.request_id": scope["state"]["request_id"]}
+            attributes |= {"impasto.refused": refused} if refused else {}
+            span.finish(f"{method} {route}", status, attributes)
+
+
+def _claimed_trace(headers: Headers) -> str | None:
+    """The trace that the client is in, for the log."""
+    found = _TRACE_PARENT.fullmatch(headers.get("traceparent", ""))
+    return found[1] if found else None

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -13,13 +14,14 @@ from service.admission import Admission, refuse_if_late
 from service.bounds import refuse_long_side, refuse_pixels, refuse_whole
 from service.cache import ResultCache
 from service.cost import CostModel
-from service.decode import decode, measure
 from service.decoded import Decoded, Header, Reading
+from service.decoders import Decoder
 from service.encode import Wrapping, choose_format, encode
 from service.etag import entity_tag, is_named
 from service.exchange import Answer, Asked, Charge, NotModified, free
 from service.formats import ANIMATING, Format
 from service.knobs import Enlarging, Knobs
+from service.logs import note
 from service.metrics import Metrics
 from service.progress import Progress
 from service.recipe import Recipe, resolve
@@ -27,6 +29,7 @@ from service.registry import Registry
 from service.rendering import Rendered, Renderer
 from service.restore import restore
 from service.settings import Settings
+from service.tracing import stage
 
 Value = TypeVar("Value")
 
@@ -74,6 +77,7 @@ class Pipeline:
         settings: Settings,
         registry: Registry,
         admission: Admission,
+        decoder: Decoder,
         renderer: Renderer,
         costs: CostModel,
         cache: ResultCache[Answer],
@@ -82,7 +86,13 @@ class Pipeline:
     ) -> None:
         """made_by: what an answer depends on besides the picture, the knobs and the networks."""
         self._settings, self._registry, self._admission, self._metrics = settings, registry, admission, metrics
-        self._renderer, self._costs, self._cache, self._made_by = renderer, costs, cache, made_by
+        self._decoder, self._renderer, self._costs, self._cache, self._made_by = (
+            decoder,
+            renderer,
+            costs,
+            cache,
+            made_by,
+        )
         self._quality = {
             "jpeg": settings.jpeg_quality,
             "webp": settings.webp_quality,
@@ -130,12 +140,12 @@ class Pipeline:
         """Find the networks, read the header, choose the format: all that the answer depends on, and its tag."""
         recipe = resolve(asked.knobs, self._registry)
         most = self._settings.max_pixels, self._settings.max_frames
-        header = await self._on_codec(milliseconds, "decode", 0, partial(measure, data, *most))
+        header = await self._on_codec(milliseconds, "decode", 0, partial(self._decoder.measure, data, *most), "header")
         kind = choose_format(asked.format, asked.accept, header.format, header.animated)
         quality = asked.quality or self._quality.get(kind)
         wanted = asked.knobs, kind, quality, asked.profile, asked.metadata
         tagging = partial(entity_tag, data, wanted, recipe.identities, self._made_by())
-        tag = await self._on_codec(milliseconds, "decode", 0, tagging)
+        tag = await self._on_codec(milliseconds, "decode", 0, tagging, "tag")
         return _Order(asked, recipe, header, kind, quality, tag)
 
     async def _make(
@@ -148,6 +158,7 @@ class Pipeline:
         refuse_whole(sizes.working, self._renderer.most_pixels(recipe))
         refuse_long_side(max(sizes.answer), order.kind)
         there, back = header.height * header.width * order.frames, math.prod(sizes.answer) * order.frames
+        note(pixels_in=there, pixels_out=back)
         ready = await self._renderer.load(recipe, sizes, self._registry)
         pixels = (there + back) * order.memory + sizes.extra_pixels(recipe)
         if asked.patient:
@@ -163,7 +174,7 @@ class Pipeline:
                 await charge(back)
             progress.expect(pictures * self._renderer.tiles(ready), seconds)
             reading = Reading(order.kind, order.frames, order.enlarging, asked.profile, asked.metadata)
-            decoded = await codec("decode", there, partial(decode, data, header, reading))
+            decoded = await codec("decode", there, partial(self._decoder.decode, data, header, reading))
             height, width = decoded.frames[0].pixels.shape[:2]
             if (height, width) != sizes.picture:  # it lay on its side
                 ready = replace(ready, sizes=recipe.sizes(height, width, self._settings.max_output_pixels))
@@ -177,18 +188,20 @@ class Pipeline:
         return Answer(body, order.kind, exact, ready.sources, decoded.declared, tag, milliseconds)
 
     def _count(self, label: str, there: int, back: int, milliseconds: dict[str, float]) -> None:
-        for stage, value in milliseconds.items():
-            self._metrics.stage_duration.labels(stage).observe(value / 1000)
+        for name, value in milliseconds.items():
+            self._metrics.stage_duration.labels(name).observe(value / 1000)
         self._metrics.pixels.labels(label, "in").inc(there)
         self._metrics.pixels.labels(label, "out").inc(back)
 
     async def _on_codec(
-        self, milliseconds: dict[str, float], stage: str, pixels: int, work: Callable[[], Value]
+        self, milliseconds: dict[str, float], name: str, pixels: int, work: Callable[[], Value], part: str = ""
     ) -> Value:
+        """Run a stage, or a part of one, on a codec thread, which logs with the ids of the request."""
         start = time.perf_counter()
         threads = self._large_codec if pixels > _LARGE_PIXELS else self._codecs
-        value = await asyncio.get_running_loop().run_in_executor(threads, work)
-        milliseconds[stage] = milliseconds.get(stage, 0.0) + (time.perf_counter() - start) * 1000
+        with stage(part or name, pixels=pixels):
+            value = await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, work)
+        milliseconds[name] = milliseconds.get(name, 0.0) + (time.perf_counter() - start) * 1000
         return value
 
 
@@ -199,7 +212,7 @@ def _stages(rendered: list[Rendered]) -> dict[str, float]:
         "forward": sum(each.forward_seconds for each in rendered),
         "compose": sum(each.compose_seconds for each in rendered),
     }
-    return {stage: value * 1000 for stage, value in seconds.items() if value or stage != "compose"}
+    return {name: value * 1000 for name, value in seconds.items() if value or name != "compose"}
 
 
 def _finish(decoded: Decoded, rendered: list[Rendered], kind: Format, quality: int | None) -> bytes:

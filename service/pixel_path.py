@@ -10,6 +10,7 @@ from service.admission import Admission, refuse_if_late
 from service.bounds import refuse_pixels, refuse_whole
 from service.decoded import Header
 from service.exchange import Asked, Charge, free
+from service.logs import note
 from service.metrics import Metrics
 from service.progress import Progress
 from service.recipe import resolve
@@ -50,6 +51,7 @@ class PixelPath:
             sizes = recipe.sizes(height, width, self._settings.max_output_pixels)
             refuse_whole(sizes.working, self._renderer.most_pixels(recipe))
             there, back = height * width * count, math.prod(sizes.answer) * count
+            note(pixels_in=there, pixels_out=back)
             ready = await self._renderer.load(recipe, sizes, self._registry)
             with self._admission.picture(there + back + count * sizes.extra_pixels(recipe), asked.owner):
                 refuse_if_late(asked.expires, self._renderer.predicted_seconds(ready, count))

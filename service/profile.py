@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from nets.pixels import Picture
+from nets.picture import Picture
 from service import deep
 
 Space = Literal["RGB", "GRAY", "CMYK"]
@@ -53,6 +53,9 @@ class Profile:
         self.is_srgb = space == "RGB" and self._moves(_GRID.reshape(9, -1, 3)) <= 1
         self.is_even = space == "RGB" and self._moves(_GREYS) <= _EVEN_LEVELS
         self.reversible = space == "RGB" and self._can_go_back()
+
+    def __reduce__(self) -> tuple[type["Profile"], tuple[bytes, Space]]:
+        return Profile, (self.icc, self.space)
 
     @classmethod
     def parse(cls, icc: bytes, space: Space) -> "Profile | None":

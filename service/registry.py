@@ -9,6 +9,7 @@ from typing import Any, Literal
 from nets.architecture import Task
 from nets.checkpoint import CheckpointError
 from service.blends import Mixture, blend, blend_key
+from service.digests import Digests, digests_of
 from service.errors import StartupError, UnavailableError, UnknownModelError, shown
 from service.loaded import LoadedModels
 from service.metrics import Metrics
@@ -28,11 +29,15 @@ class Registry:
     bad one is refused, and the old one stays.
     """
 
-    def __init__(self, folder: Path, loading: Loading = "eager", max_bytes: int = 0) -> None:
+    def __init__(
+        self, folder: Path, loading: Loading = "eager", max_bytes: int = 0, digests: Digests | None = None
+    ) -> None:
+        """digests: which files may be served; None: all."""
         self.offers: dict[str, Offer] = {}
         self.refused: dict[str, str] = {}
         self.loaded = LoadedModels(max_bytes, keep=lambda key: f"{key}.safetensors" in self.refused)
-        self._folder, self._loading = folder, loading
+        self._folder, self._loading, self._digests = folder, loading, digests
+        self._digests_stamp = digests.stamp if digests is not None else ()
         self._seen: dict[str, Stamp] = {}
         self._loads: dict[str, asyncio.Task[Model]] = {}
         self._reloading = asyncio.Lock()
@@ -54,10 +59,10 @@ class Registry:
             self._seen[file.name] = file.stamp
             try:
                 if self._loading == "eager":
-                    self.offers[file.key], model = read_model(file)
+                    self.offers[file.key], model = self._read_model(file)
                     self.loaded.put(model)
                 else:
-                    self.offers[file.key] = read_offer(file)
+                    self.offers[file.key] = self._read_offer(file)
             except CheckpointError as error:
                 self._refuse(file, error)
         self.refuse_to_start_without_any()
@@ -129,6 +134,7 @@ class Registry:
             except OSError:  # an unmounted volume is no reason to stop serving
                 log.exception("checkpoints cannot be looked at; what is served stays")
                 return changes
+            self._look_again_at_refused_ones()
             for name in [name for name in self._seen if name not in files]:
                 del self._seen[name]
                 self.refused.pop(name, None)
@@ -181,7 +187,7 @@ class Registry:
             if self._loading == "eager" or file.key in self.loaded:
                 await self._load(file)
             else:
-                self.offers[file.key] = await asyncio.to_thread(read_offer, file)
+                self.offers[file.key] = await asyncio.to_thread(self._read_offer, file)
         except CheckpointError:
             return False
         except UnavailableError:  # the service stops, or has lost its device: no fault of the file's
@@ -190,9 +196,32 @@ class Registry:
         self.refused.pop(file.name, None)
         return True
 
+    def _read_offer(self, file: File) -> Offer:
+        expected = self._expected(file)
+        offer = read_offer(file)
+        Digests.refuse_version(file.path, offer.version, expected)
+        return offer
+
+    def _read_model(self, file: File) -> tuple[Offer, Model]:
+        expected = self._expected(file)
+        offer, model = read_model(file)
+        Digests.refuse_version(file.path, offer.version, expected)
+        return offer, model
+
+    def _expected(self, file: File) -> str | None:
+        """The version that a file must have; None: any. Raises CheckpointError before anything of it is parsed."""
+        return None if self._digests is None else self._digests.refuse(file.path, file.name)
+
+    def _look_again_at_refused_ones(self) -> None:
+        """Where the list of digests has changed."""
+        if self._digests is not None and self._digests.stamp != self._digests_stamp:
+            self._digests_stamp = self._digests.stamp
+            for name in self.refused:
+                self._seen.pop(name, None)
+
     async def _load(self, file: File) -> Model:
         try:
-            offer, model = await asyncio.to_thread(read_model, file)
+            offer, model = await asyncio.to_thread(self._read_model, file)
             await self._warmed(file, model)
         except CheckpointError as error:
             self._refuse(file, error)
@@ -249,16 +278,18 @@ class Registry:
             )
 
 
-def load_registry(folder: Path, loading: Loading = "eager", max_bytes: int = 0) -> Registry:
+def load_registry(
+    folder: Path, loading: Loading = "eager", max_bytes: int = 0, digests: Digests | None = None
+) -> Registry:
     """A registry over `folder`/{stylize,upscale}/*.safetensors. Raises StartupError where none of them can be used."""
-    registry = Registry(folder, loading, max_bytes)
+    registry = Registry(folder, loading, max_bytes, digests)
     registry.read()
     return registry
 
 
 def registry_of(settings: Settings) -> Registry:
     """The registry that the settings ask for. Raises StartupError."""
-    return load_registry(settings.checkpoints, settings.loading, settings.max_model_bytes)
+    return load_registry(settings.checkpoints, settings.loading, settings.max_model_bytes, digests_of(settings))
 
 
 def _read_exception(load: "asyncio.Task[Model]") -> None:

@@ -17,11 +17,13 @@ from service.compose import keep_colors, overlay, resize
 from service.engine import Engine
 from service.exchange import Asked
 from service.jobs import OVERTAKING, Job
+from service.logs import request_id
 from service.model import Model
 from service.progress import Progress
 from service.recipe import Recipe, Sizes
 from service.registry import Registry
 from service.threads import helpers
+from service.tracing import current, record, stage
 
 _COMPOSE = "compose"
 
@@ -145,7 +147,8 @@ class Renderer:
 
     async def _compose(self, done: Rendered, work: Callable[[], Picture]) -> Picture:
         start = time.perf_counter()
-        picture = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        with stage(_COMPOSE):
+            picture = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         done.compose_seconds += time.perf_counter() - start
         return picture
 
@@ -168,7 +171,8 @@ class Renderer:
         def settle(outcome: Picture | Exception) -> None:
             loop.call_soon_threadsafe(_settle, future, outcome)
 
-        job = Job(model, picture, self._limits.plan(model.facts, *picture.shape[:2]), cost, settle, expires, owner)
+        plan = self._limits.plan(model.facts, *picture.shape[:2])
+        job = Job(model, picture, plan, cost, settle, expires, owner, request_id.get(), current())
         self._scheduler.submit(job)
         progress.compute(job)
         try:
@@ -176,6 +180,9 @@ class Renderer:
         finally:
             if not future.done() or future.cancelled():
                 self._scheduler.cancel(job)
+            record("queue", job.entered, job.begun)
+            if job.begun is not None:
+                record("forward", job.begun, model=model.label, pixels=job.plan.pixels, windows=job.count)
 
 
 def _finish(recipe: Recipe, sizes: Sizes, painted: Picture, base: Picture) -> Picture:

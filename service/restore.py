@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nets.pixels import Picture
+from nets.picture import Picture
 from service.alpha import bounded
 from service.decoded import Decoded, Frame, Plane
 from service.profile import Profile

@@ -1,6 +1,7 @@
 """A service as a process: settings and logs at its start, signals and exit codes at its end."""
 
 import asyncio
+import faulthandler
 import ipaddress
 import logging
 import math
@@ -25,6 +26,7 @@ from service.probe_app import create_probe_app
 from service.registry import Registry, registry_of
 from service.settings import PREFIX, Settings, read_settings
 from service.threads import reserve_threads
+from service.tracing import tracer_of_environment
 from service.wire import protocol_of
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,8 @@ def serve_or_exit(**overrides: object) -> None:
     """Serve until SIGTERM or SIGINT; a wrong setting or no usable checkpoint is one line and exit code 2."""
     try:
         settings = read_settings(**overrides)
-        configure_logs(settings.log_level)
+        faulthandler.enable()  # a crash says where it was, in every thread
+        configure_logs(settings.log_level, settings.log_format)
         log.info("settings", extra={"settings": settings.model_dump(mode="json")})
         threads = reserve_threads()
         run(settings, registry_of(settings), threads)
@@ -48,7 +51,7 @@ def serve_or_exit(**overrides: object) -> None:
 def run(settings: Settings, registry: Registry, threads: int | None = None) -> None:
     """Serve `registry` until a signal; exit codes as docs/operations.md has them. Raises StartupError."""
     refuse_open_door(settings)
-    application = create_app(settings, registry, threads)
+    application = create_app(settings, registry, threads, tracer_of_environment())
     server = Server(application, settings, registry)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn drains, then raises the signal again for whoever listened before: nobody, so that the exit code is 0.

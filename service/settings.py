@@ -22,6 +22,12 @@ class Settings(BaseSettings):
     checkpoints: Path = Field(
         Path("checkpoints"), description="Folder with stylize/*.safetensors and upscale/*.safetensors."
     )
+    checkpoint_digests: Literal["off", "require"] = Field(
+        "off", description="require: serve only files that SHA256SUMS, in that folder, names with their digest."
+    )
+    checkpoint_public_key: Path | None = Field(
+        None, description="An Ed25519 key (PEM) that must have signed SHA256SUMS; then digests are required."
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|(cpu|cuda|cuda:(0|[1-9]\d?))(,(cpu|cuda|cuda:(0|[1-9]\d?)))*)$",
@@ -76,6 +82,13 @@ class Settings(BaseSettings):
         0, ge=0, description="Windows of one size in one pass; 0: as many as are measured to be worth it, up to 8."
     )
     codec_threads: int = Field(2, ge=1, description="Threads that decode and encode pictures.")
+    decoder: Literal["process", "thread"] = Field(
+        "process", description="Decode in processes of their own, which may crash; or in threads of the service."
+    )
+    decoder_seconds: float = Field(60.0, gt=0, description="How long a decoder process may take over a picture.")
+    decoder_memory_bytes: int = Field(
+        0, ge=0, description="Address space of a decoder process; 0: 1.5 GiB, and 200 bytes for each of max_pixels."
+    )
     jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of JPEG answers.")
     webp_quality: int = Field(85, ge=1, le=100, description="Quality of WebP answers.")
     cache_bytes: int = Field(0, ge=0, description="Most bytes of answers kept to be given again; 0: none.")
@@ -101,6 +114,7 @@ class Settings(BaseSettings):
     )
     drain_seconds: int = Field(30, ge=1, description="After SIGTERM, how long accepted requests may take to finish.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
+    log_format: Literal["json", "text"] = Field("json", description="A JSON object a line, or text for a terminal.")
 
 
 def read_admin_key(settings: Settings) -> str | None:

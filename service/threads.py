@@ -43,7 +43,7 @@ class SharedThreads:
 
 
 def helpers(count: int, name: str) -> ThreadPoolExecutor:
-    """Threads beside the devices' that may meet torch; it computes with one in them, because they ask at once."""
+    """Threads beside the devices' that may meet torch, which then computes with one: they ask before all else."""
     return ThreadPoolExecutor(count, thread_name_prefix=name, initializer=leave_threads)
 
 

@@ -218,6 +218,8 @@ class Tickets:
             self._keep(ticket, task.result())
         ticket.over.set()
         self._metrics.async_jobs_finished.labels(ticket.state).inc()
+        refused = ticket.error.code if ticket.error else None
+        log.info("job", extra={"state": ticket.state, "refused": refused, "bytes": ticket.size_bytes})
         if self._tickets.get(ticket.identity) is ticket:
             delay = self._settings.job_seconds
             ticket.expiry = asyncio.get_running_loop().call_later(delay, self._drop, ticket)

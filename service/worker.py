@@ -25,6 +25,7 @@ from service.jobs import Limits
 from service.memory import give_back
 from service.scheduler import Batch, Piece, Scheduler
 from service.threads import SharedThreads, claim_threads
+from service.tracing import batch as batch_span
 
 log = logging.getLogger(__name__)
 
@@ -115,9 +116,9 @@ class Worker:
                 ]
                 answers, seconds, device_seconds = self._run(batch, self._steps(batch, pictures))
                 self._costs.observe(batch.model.label, batch.pixels, device_seconds)
-                for answer in answers:
+                for piece, answer in zip(batch.pieces, answers, strict=True):
                     if isinstance(answer, Exception):
-                        log.error("the network failed on a picture", exc_info=answer)
+                        log.error("the network failed on a picture", exc_info=answer, extra=_whose(piece))
                 self._scheduler.done(batch, answers, seconds)
         except _Unwanted:
             return
@@ -136,7 +137,7 @@ class Worker:
             return
         piece, facts = batch.pieces[0], batch.model.facts
         if not _is_out_of_memory(error):
-            log.error("the network failed on a picture", exc_info=error)
+            log.error("the network failed on a picture", exc_info=error, extra=_whose(piece))
             self._scheduler.done(batch, [error], 0.0) if piece.window else self._scheduler.again(piece, error)
             return
         if self.device.type == "cuda":
@@ -169,6 +170,13 @@ class Worker:
         self._scheduler.reduced(piece, painted.statistics, seconds)
 
     def _run(self, batch: Batch, steps: Steps[Answer]) -> tuple[Answer, float, float]:
+        """Run to the end as `_stepped` does, as a span of its own."""
+        spans = [piece.job.span for piece in batch.pieces]
+        size = {"items": len(batch.pieces), "pixels": batch.pixels}
+        with batch_span(spans, model=batch.model.label, device=str(self.device), **size):
+            return self._stepped(batch, steps)
+
+    def _stepped(self, batch: Batch, steps: Steps[Answer]) -> tuple[Answer, float, float]:
         """Run to the end; between two steps let pass who is much smaller, and stop where nobody waits any more.
 
         Returns the answer, its seconds, and how many they would have been with all of the device's threads.
@@ -224,6 +232,11 @@ def _tile(net: nn.Module, piece: Piece, picture: Picture, device: torch.device) 
         net, picture, device, suitable_band_pixels(device), statistics, (window.top, window.left)
     )
     return [painted.picture]
+
+
+def _whose(piece: Piece) -> dict[str, object]:
+    span = piece.job.span
+    return {"request_id": piece.job.request_id, "trace_id": span.trace_id if span else None}
 
 
 def _is_out_of_memory(error: Exception) -> bool:

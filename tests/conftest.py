@@ -1,6 +1,7 @@
 """Small real parts: tiny networks with seeded weights, images made in code, a real service on a real port."""
 
 import io
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ from service.app import create_app
 from service.registry import load_registry
 from service.settings import Settings
 from service.wire import protocol_of
+
+# For services within the tests' own process. Processes that decode have tests of their own (test_decoders.py), and
+# whatever the tests start as a process decodes as it does for users.
+os.environ.setdefault("IMPASTO_DECODER", "thread")
 
 
 def seeded(net: nn.Module, seed: int) -> nn.Module:

@@ -51,6 +51,17 @@ def test_every_error_is_documented_with_its_status():
             assert documented.get(error.code) == error.status, error.code
 
 
+def test_every_defence_of_the_threat_model_names_a_test_that_exists():
+    text = (DOCS / "threat-model.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 40
+    for file, test in named:
+        assert re.search(rf"^def {test}\(", (DOCS.parent / file).read_text(), re.MULTILINE), f"{file}::{test}"
+    for line in re.findall(r"^\| (.*) \|$", re.split(r"^## Who may attack", text, flags=re.MULTILINE)[1], re.MULTILINE):
+        attack, _, tests = line.split(" | ")
+        assert tests in {"test", "---|---|---"} or tests.startswith(("`tests/", "none: ")), attack
+
+
 def kinds(error):
     for kind in error.__subclasses__():
         yield kind

@@ -25,6 +25,7 @@ _OWN_PICTURES: dict[str, Any] = {
     "max_pixels": 89_000_000,
     "max_output_pixels": 400_000_000,
     "max_pixels_in_flight": 500_000_000,
+    "decoder": "thread",
 }
 """Limits where nobody has set others: the pictures are the user's own, not a stranger's."""
 

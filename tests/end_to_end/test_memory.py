@@ -17,8 +17,12 @@ MOST_GROWTH_MB = 100
 
 
 def peak_mb(process) -> int:
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) // 1024
+    """Of the service and its decoders together."""
+    pids = [process.pid]
+    for thread in Path(f"/proc/{process.pid}/task").iterdir():
+        pids += [int(pid) for pid in (thread / "children").read_text().split()]
+    found = [re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text()) for pid in pids]
+    return sum(int(each[1]) for each in found if each) // 1024
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")

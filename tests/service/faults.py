@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from service.app import create_app
 from service.errors import StartupError
+from service.logs import configure_logs
 from service.registry import load_registry, registry_of
 from service.serving import run
 from service.settings import Settings, read_settings
@@ -81,6 +82,7 @@ def main() -> None:
     """The command line's service with a FaultyNet: `python -m tests.service.faults`, IMPASTO_* as usual."""
     try:
         settings = read_settings()
+        configure_logs(settings.log_level, settings.log_format)
         registry = registry_of(settings)
     except StartupError as error:
         sys.exit(str(error))
