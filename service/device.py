@@ -15,7 +15,9 @@ from service.worker import Precision
 
 log = logging.getLogger(__name__)
 
-_PROBE_SIDE = 192
+_PROBE_SIDE = {"cpu": 96, "cuda": 192}
+"""A CPU gains by a batch, if at all, where pictures are tiny; and whoever starts waits for these passes."""
+
 _PROBE_RUNS = 3
 _WORTH_BATCHING = 0.9
 _MOST_BATCH_PIXELS = 2**21
@@ -50,14 +52,14 @@ def refuse_precision(asked: str, device: torch.device) -> None:
 
 
 def choose_precision(
-    asked: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device, nets: list[nn.Module]
+    asked: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device, net: nn.Module
 ) -> Precision:
-    """What was asked for; "auto" is measured on a CPU, over `nets`."""
+    """What was asked for; "auto" is measured on a CPU, over `net`."""
     if asked != "auto":
         return asked
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    fp32, bf16 = (sum(_seconds(net, device, precision, 1) for net in nets) for precision in ("fp32", "bf16"))
+    fp32, bf16 = (_seconds(net, device, precision, 1) for precision in ("fp32", "bf16"))
     log.info("precision measured", extra={"fp32_seconds": round(fp32, 4), "bf16_seconds": round(bf16, 4)})
     return "bf16" if bf16 < fp32 else "fp32"
 
@@ -67,18 +69,19 @@ def worthwhile_batch_pixels(net: nn.Module, device: torch.device, precision: Pre
 
     0 where not even two small pictures gain, as on most CPUs.
     """
-    items, best = 1, _seconds(net, device, precision, 1)
-    while 2 * items <= most_items and 2 * items * _PROBE_SIDE**2 <= _MOST_BATCH_PIXELS:
+    items, best, each_pixels = 1, _seconds(net, device, precision, 1), _PROBE_SIDE[device.type] ** 2
+    while 2 * items <= most_items and 2 * items * each_pixels <= _MOST_BATCH_PIXELS:
         each = _seconds(net, device, precision, 2 * items) / (2 * items)
         if each > _WORTH_BATCHING * best:
             break
         items, best = 2 * items, each
-    return items * _PROBE_SIDE**2 if items > 1 else 0
+    return items * each_pixels if items > 1 else 0
 
 
 def _seconds(net: nn.Module, device: torch.device, precision: Precision, items: int) -> float:
     """The best of three passes over small pictures, after one to warm up; none is infinitely slow."""
-    pictures: list[Picture] = [seeded_picture(_PROBE_SIDE, _PROBE_SIDE)] * items
+    side = _PROBE_SIDE[device.type]
+    pictures: list[Picture] = [seeded_picture(side, side)] * items
     best = float("inf")
     placed = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with torch.inference_mode(), torch.autocast(device.type, _DTYPES[precision], enabled=precision != "fp32"):

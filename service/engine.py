@@ -30,7 +30,7 @@ from service.worker import Precision, Worker
 _MOST_ITEMS = 8
 _MOST_AT_ONCE = 8
 _ANY_PIXELS = 2**21
-WARM_UP_SIDES_PX = (64, 192)
+WARM_UP_SIDES_PX = (64, 128)
 """Two sizes tell what a pass costs at least, and what a pixel adds."""
 
 
@@ -107,7 +107,7 @@ class Engine:
             "upscale": SuperResolutionNet(SuperResolutionConfig(width=48, residual_blocks=6)).eval(),
         }
         device, most = self.devices[0], self._settings.max_batch_items
-        self.precision = choose_precision(self._settings.precision, device, list(nets.values()))
+        self.precision = choose_precision(self._settings.precision, device, nets["stylize"])
         for task, net in nets.items():
             if most or (task == "stylize" and device.type == "cpu"):  # instance norm in a batch gains nothing there
                 self._batch_pixels[task] = _ANY_PIXELS if most > 1 else 0
