@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 import pytest
+import uvicorn
 from arms import Arm
 from fastapi import FastAPI, Request, Response
 from load import Clients, Sample, closed, in_time, opened, poisson, quantile
 from load import Request as Sent
 
-from tests.conftest import running
+from tests.conftest import listening
 
 
 def sample(seconds: float, status: int = 200, megapixels: float = 1.0) -> Sample:
@@ -58,7 +59,7 @@ def echo():
     async def never() -> None:
         await asyncio.sleep(0.5)
 
-    with running(app) as address:
+    with listening(uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))) as address:
         yield address
 
 

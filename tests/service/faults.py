@@ -66,8 +66,11 @@ def put_faulty(registry, net: FaultyNet) -> None:
 
 @contextmanager
 def faulty_service(checkpoints: Path, most_pixels: int = 0, **settings: object):
-    """(address, network, app) of a running service whose upscale/x2 is a FaultyNet."""
-    given = {"device": "cpu", "precision": "fp32", "max_batch_items": 4} | settings
+    """(address, network, app) of a running service whose upscale/x2 is a FaultyNet.
+
+    One pass at a time: while the network waits in one, all else is in the queue.
+    """
+    given = {"device": "cpu", "precision": "fp32", "max_batch_items": 4, "pictures_at_once": 1} | settings
     app = create_app(Settings(checkpoints=checkpoints, **given), load_registry(checkpoints))
     net = FaultyNet(most_pixels)
     with running(app) as address:

@@ -31,7 +31,9 @@ def service(checkpoints):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(ENDPOINTS[0], endpoint)
             tracer = tracer_of_environment()
-        settings = Settings(checkpoints=checkpoints, device="cpu", precision="fp32", max_batch_items=4)
+        settings = Settings(
+            checkpoints=checkpoints, device="cpu", precision="fp32", max_batch_items=4, pictures_at_once=1
+        )
         app = create_app(settings, load_registry(checkpoints), tracer=tracer)
         net = FaultyNet()
         with running(app) as address, httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
