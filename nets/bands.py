@@ -7,7 +7,6 @@ its own. Between two bands the computation may pause, or never go on.
 """
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
@@ -15,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nets.layers import NORM_EPSILON, InstanceNorm
+from nets.layers import NORM_EPSILON, InstanceNorm, one_thread
 
 Answer = TypeVar("Answer")
 
@@ -121,7 +120,7 @@ class Moments:
         """Take in (1, C, h, W), of any precision; sums are float32."""
         count = band.shape[-2] * band.shape[-1]
         mean, variance = (torch.zeros(band.shape[1], device=band.device) for _ in range(2))
-        with _one_thread():
+        with one_thread():
             torch.batch_norm_update_stats(band, mean, variance, 1.0)  # momentum 1: what it had before is forgotten
         squares = variance * (count - 1)  # its variance is that of a sample
         if self._mean is None or self._squares is None:
@@ -138,18 +137,6 @@ class Moments:
         assert self._mean is not None
         assert self._squares is not None
         return Statistics(self._mean, self._squares / self._count)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    if threads > 1:
-        torch.set_num_threads(1)  # 0.2 microseconds
-    try:
-        yield
-    finally:
-        if threads > 1:
-            torch.set_num_threads(threads)
 
 
 Border = Literal["mirrored", "zero"]

@@ -30,7 +30,7 @@ from service.worker import Precision, Worker
 _MOST_ITEMS = 8
 _MOST_AT_ONCE = 8
 _ANY_PIXELS = 2**21
-WARM_UP_SIDES_PX = (64, 128)
+WARM_UP_SIDES_PX = (64, 192)
 """Two sizes tell what a pass costs at least, and what a pixel adds."""
 
 

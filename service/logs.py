@@ -154,6 +154,12 @@ def configure_logs(level: str, kind: LogFormat = "json") -> None:
     )
 
 
+def flush_logs() -> None:
+    """Write what is queued, before something else is written to the same stream."""
+    for handler in logging.root.handlers:
+        handler.flush()
+
+
 def lines_lost() -> int:
     """Lines that could not be written since the start."""
     return sum(handler.lost for handler in logging.root.handlers if isinstance(handler, Lines))

@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 
 from service.app import create_app
 from service.errors import StartupError
-from service.logs import configure_logs
+from service.logs import configure_logs, flush_logs
 from service.probe_app import create_probe_app
 from service.registry import Registry, registry_of
 from service.settings import PREFIX, Settings, read_settings
@@ -44,6 +44,7 @@ def serve_or_exit(**overrides: object) -> None:
         threads = reserve_threads()
         run(settings, registry_of(settings), threads)
     except StartupError as error:
+        flush_logs()  # the reason is the last line
         typer.echo(f"impasto: {error}", err=True)
         sys.exit(2)
 

@@ -169,11 +169,12 @@ def test_the_seeded_picture_is_always_the_same():
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (97, 131), (150, 260)])
+@pytest.mark.parametrize(("height", "width"), [(9, 40), (40, 60), (64, 64), (97, 131), (150, 260)])
 def test_the_number_of_threads_does_not_change_a_bit(height, width, precision):
     pixels, before = picture(height, width), torch.get_num_threads()
     style = seeded(StyleTransferNet(StyleTransferConfig(width=16, residual_blocks=2, grain=0.05)), 0)
-    for net in (style.to(memory_format=torch.channels_last), upscaler(4, width=48)):
+    nets = [style, tiny_style_net(), upscaler(4, width=48), tiny_upscaler(2)]
+    for net in [net.to(memory_format=torch.channels_last) for net in nets]:
         answers = []
         try:
             for threads in (1, 2, 3):
