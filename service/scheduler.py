@@ -20,10 +20,10 @@ from service.model import Model
 from service.shares import Shares
 
 _MUCH_SMALLER = 4
-"""Who interrupts a pass has at most a quarter of its pixels, so that all that is begun is 4/3 of the largest."""
+"""Who interrupts a pass of its own owner has at most a quarter of its pixels: what is begun is 4/3 of the largest."""
 
 _BESIDE_PIXELS = 2_000_000
-"""What a companion computes on its one thread has at most so many: it is done before long, and takes 350 MB."""
+"""What a companion computes, or what interrupts another owner's pass, has at most so many: it takes 350 MB."""
 
 
 @dataclass(frozen=True)
@@ -215,9 +215,11 @@ class Scheduler:
     def _may_interrupt(self, job: Job, batch: Batch) -> bool:
         """Whether a job is much smaller than a pass, and goes before all that is in it.
 
-        Of another owner it goes before it until it has added a quarter to the pass.
+        Of another owner it goes before it until it has added a quarter to the pass, and need not be smaller, but small.
         """
-        if _MUCH_SMALLER * _pixels(job, job.waiting[0]) > batch.pixels:
+        pixels = _pixels(job, job.waiting[0])
+        strange = all(job.owner != piece.job.owner for piece in batch.pieces)
+        if pixels > (min(batch.pixels, _BESIDE_PIXELS) if strange else batch.pixels // _MUCH_SMALLER):
             return False
         share = self._shares.of(job.owner)
         return all(

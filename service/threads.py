@@ -22,7 +22,8 @@ class SharedThreads:
     def __init__(self, count: int, on_lent: Callable[[], None]) -> None:
         self.count, self._on_lent = count, on_lent
         self._lent = 0
-        self._changed = threading.Lock()
+        self._urgent = False
+        self._changed = threading.Condition()
 
     @property
     def left(self) -> int:
@@ -32,14 +33,38 @@ class SharedThreads:
     @contextmanager
     def lend_one(self) -> Iterator[None]:
         """One less for the worker, while a companion computes."""
-        with self._changed:
-            self._lent += 1
         self._on_lent()
+        self._lend(1)
         try:
             yield
         finally:
+            self._lend(-1)
+
+    @contextmanager
+    def all_for(self) -> Iterator[None]:
+        """For something urgent the worker has all threads: companions give theirs back at their next pause."""
+        self._hurry(True)
+        try:
+            yield
+        finally:
+            self._hurry(False)
+
+    def let_pass(self) -> None:
+        """A companion's pause: wait, without a thread, while the worker has something urgent."""
+        if self._urgent:
+            self._lend(-1)
             with self._changed:
-                self._lent -= 1
+                self._changed.wait_for(lambda: not self._urgent)
+            self._lend(1)
+
+    def _lend(self, more: int) -> None:
+        with self._changed:
+            self._lent += more
+
+    def _hurry(self, urgent: bool) -> None:
+        with self._changed:
+            self._urgent = urgent
+            self._changed.notify_all()
 
 
 def helpers(count: int, name: str) -> ThreadPoolExecutor:

@@ -34,6 +34,8 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _LARGE_PIXELS = 4_000_000
+_MOST_BEGUN = 4
+"""Passes that one interrupts the other; each of them holds its maps."""
 _GIVE_BACK_SECONDS = 10.0
 """Pictures of ever new sizes leave holes: without this, 600 of them cost 200 MB more than 300."""
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
@@ -47,7 +49,8 @@ class Worker:
     """Takes batches from the scheduler and computes them on one device, in one precision, on one thread of Python's.
 
     Its convolutions have all of the device's `threads` that no companion has; a companion has one, and computes only
-    while more than one piece waits: side by side, pictures wait for no barrier, and one alone has the whole CPU.
+    while more than one piece waits: side by side, pictures wait for no barrier, and one alone has the whole CPU, as
+    has who interrupts.
 
     An error is its batch's alone, and a batch that fails is computed again one by one, so that it is one item's alone.
     Where the memory was not enough, less is computed at once from then on. What kills the device kills the worker:
@@ -67,6 +70,7 @@ class Worker:
     ) -> None:
         self.device, self.precision, self._threads, self._companion = device, precision, threads, companion
         self._claimed = 1 if companion else threads.count
+        self._depth = 0
         self._ready = threading.Event()
         self._scheduler, self._costs, self._limits, self._on_fatal = scheduler, costs, limits, on_fatal
         self._nets: weakref.WeakKeyDictionary[nn.Module, nn.Module] = weakref.WeakKeyDictionary()
@@ -200,8 +204,18 @@ class Worker:
                 return answer, seconds, device_seconds
             if not batch.wanted:
                 raise _Unwanted
-            if (smaller := self._scheduler.take(instead_of=batch)) is not None:
-                self._compute(smaller)
+            if self._companion:
+                self._threads.let_pass()
+            elif self._depth < _MOST_BEGUN and (smaller := self._scheduler.take(instead_of=batch)) is not None:
+                self._interrupt(smaller)
+
+    def _interrupt(self, batch: Batch) -> None:
+        self._depth += 1
+        try:
+            with self._threads.all_for() if self._depth == 1 else nullcontext():
+                self._compute(batch)
+        finally:
+            self._depth -= 1
 
     def _share_threads(self) -> None:
         """Compute with what the companions have left. The picture's bits do not depend on it (`nets.bands.Moments`)."""

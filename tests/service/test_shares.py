@@ -9,7 +9,7 @@ from service.admission import Admission
 from service.errors import OverloadedError, QuotaError
 from service.metrics import Metrics
 from service.shares import Shares
-from tests.service.test_scheduler import Desk
+from tests.service.test_scheduler import STYLE, Desk
 
 
 def order(desk):
@@ -67,6 +67,25 @@ def test_a_small_picture_of_another_interrupts_and_a_flood_of_them_adds_a_quarte
         desk.compute(batch)
         interruptions += 1
     assert interruptions == 5, "a quarter of 4 s, and the one that crosses it"
+
+
+def test_a_quiet_owners_picture_interrupts_one_of_a_flood_and_is_not_interrupted_by_the_next():
+    desk = Desk(batch_pixels=0)
+    desk.submit("first", cost=1.0, owner="F")
+    first = desk.scheduler.take()
+    desk.submit("second", cost=1.0, owner="F")
+    quiet = desk.submit("quiet", cost=1.0, owner="q")
+    batch = desk.scheduler.take(instead_of=first)
+    assert [piece.job for piece in batch.pieces] == [quiet]
+    assert desk.scheduler.take(instead_of=batch) is None
+
+
+def test_a_large_picture_of_another_waits_for_the_pass_to_end():
+    desk = Desk(batch_pixels=0)
+    desk.submit("first", height=2000, width=1100, cost=1.0, owner="F", model=STYLE)
+    first = desk.scheduler.take()
+    desk.submit("quiet", height=2000, width=1100, cost=1.0, owner="q", model=STYLE)
+    assert desk.scheduler.take(instead_of=first) is None
 
 
 def test_who_was_away_neither_saved_up_nor_pays():

@@ -1,5 +1,6 @@
 """Pictures side by side on a CPU: the bits of one computed alone, and all threads for who is alone."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -57,3 +58,20 @@ def test_what_a_companion_has_is_lent():
             assert threads.left == 1
     assert threads.left == 3
     assert len(lent) == 3
+
+
+def test_companions_pause_while_the_worker_has_something_urgent():
+    threads, went_on = SharedThreads(2, lambda: None), threading.Event()
+
+    def companion():
+        with threads.lend_one():
+            threads.let_pass()
+            went_on.set()
+
+    with threads.all_for():
+        thread = threading.Thread(target=companion)
+        thread.start()
+        assert not went_on.wait(0.05)
+        assert threads.left == 2
+    thread.join(5)
+    assert went_on.is_set()
