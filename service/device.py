@@ -51,9 +51,7 @@ def refuse_precision(asked: str, device: torch.device) -> None:
         raise StartupError("IMPASTO_PRECISION=fp16: a CPU has no fast fp16; expected auto, fp32 or bf16")
 
 
-def choose_precision(
-    asked: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device, net: nn.Module
-) -> Precision:
+def choose_precision(asked: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device, net: nn.Module) -> Precision:
     """What was asked for; "auto" is measured on a CPU, over `net`."""
     if asked != "auto":
         return asked
