@@ -22,7 +22,7 @@ from simulation import Costs, Kind, Limits, Simulation, arrivals
 LOADS = (0.4, 0.7)
 """Shares of what the two work off at most."""
 
-_QUERIES = {"stylize": "stylize?style=mosaic", "upscale": "upscale?factor=4"}
+_QUERIES = {"stylize": "stylize?style=mosaic&stroke=off", "upscale": "upscale?factor=4"}  # one network each: a line
 _REPEATS = 5
 
 
