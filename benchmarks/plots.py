@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from trainer.plots import bare_axes
 
 _INK = "#808080"
 _OURS = "#c2410c"
@@ -17,7 +18,7 @@ Line = tuple[Sequence[float], Sequence[float]]
 
 def lines(path: Path, x: str, y: str, given: Mapping[tuple[str, str], Line], notes: Sequence[str] = ()) -> None:
     """One line for each (name, setting): names have colours, settings have dashes. notes: written at the points."""
-    figure, axes = _figure(x, y)
+    figure, axes = bare_axes(x, y, _INK, (8, 4))
     names = list(dict.fromkeys(name for name, _ in given))
     settings = list(dict.fromkeys(setting for name, setting in given if "Impasto" not in name))
     for (name, setting), (xs, ys) in given.items():
@@ -36,7 +37,7 @@ def lines(path: Path, x: str, y: str, given: Mapping[tuple[str, str], Line], not
 
 def points(path: Path, x: str, y: str, given: Mapping[str, tuple[float, float]]) -> None:
     """One point for each name, over a logarithmic x."""
-    figure, axes = _figure(x, y)
+    figure, axes = bare_axes(x, y, _INK, (8, 4))
     for i, (name, (at_x, at_y)) in enumerate(given.items()):
         colour = _OURS if "Impasto" in name else _INK
         axes.plot([at_x], [at_y], "o", color=colour)
@@ -46,19 +47,6 @@ def points(path: Path, x: str, y: str, given: Mapping[str, tuple[float, float]])
     axes.set_xscale("log")
     axes.margins(0.3, 0.15)
     _save(figure, path)
-
-
-def _figure(x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    figure.patch.set_alpha(0)
-    axes = figure.add_subplot()
-    axes.patch.set_alpha(0)
-    axes.set_xlabel(x, color=_INK)
-    axes.set_ylabel(y, color=_INK)
-    axes.tick_params(colors=_INK, which="both")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_INK)
-    return figure, axes
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -19,7 +19,7 @@ _INK, _ACCENT = "#666666", "#c2410c"  # stand for the page's own colours, which 
 
 def objectives(duels: list[Duel]) -> str:
     """Gatys' objective by iteration and the network's as a line, both averaged over the photographs of one style."""
-    figure, axes = _figure("iterations of Gatys et al. (L-BFGS)", "objective")
+    figure, axes = bare_axes("iterations of Gatys et al. (L-BFGS)", "objective")
     shortest = min(len(duel.gatys) for duel in duels)
     curve = [mean(duel.gatys[i] for duel in duels) for i in range(shortest)]
     network = mean(duel.network for duel in duels)
@@ -39,7 +39,7 @@ def objectives(duels: list[Duel]) -> str:
 
 def seconds(rows: list[SpeedRow]) -> str:
     """Seconds of one pass and of 500 iterations, by size."""
-    figure, axes = _figure("side of the picture, px", "seconds")
+    figure, axes = bare_axes("side of the picture, px", "seconds")
     sides = [str(row.side_px) for row in rows]
     gatys = [500 * row.gatys_seconds_per_iteration for row in rows]
     axes.plot(sides, gatys, "o-", color=_INK, label="Gatys et al., 500 iterations")
@@ -55,7 +55,7 @@ def distortion_and_perception(rows: list[UpscalingRow]) -> str:
     points = [(row.method, row.psnr, row.lpips) for row in rows if row.lpips is not None]
     if not points:
         return ""
-    figure, axes = _figure("PSNR, dB (to the right is more faithful)", "LPIPS (downwards is more alike)")
+    figure, axes = bare_axes("PSNR, dB (to the right is more faithful)", "LPIPS (downwards is more alike)")
     for method, psnr, lpips in points:
         axes.plot([psnr], [lpips], "o", color=_ACCENT)
         axes.annotate(method, (psnr, lpips), (6, 4), textcoords="offset points", color=_INK)
@@ -64,18 +64,19 @@ def distortion_and_perception(rows: list[UpscalingRow]) -> str:
     return _svg(figure, "scatter", f"PSNR and LPIPS of each method: {said}.")
 
 
-def _figure(x: str, y: str) -> tuple["Figure", "Axes"]:
+def bare_axes(x: str, y: str, ink: str = _INK, size_inches: tuple[float, float] = (7, 3.6)) -> tuple["Figure", "Axes"]:
+    """Two axes with their labels in `ink`, and nothing behind them."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    figure = Figure(figsize=size_inches, layout="constrained")
     figure.patch.set_alpha(0)
     axes = figure.add_subplot()
     axes.patch.set_alpha(0)
-    axes.set_xlabel(x, color=_INK)
-    axes.set_ylabel(y, color=_INK)
-    axes.tick_params(colors=_INK, which="both")
+    axes.set_xlabel(x, color=ink)
+    axes.set_ylabel(y, color=ink)
+    axes.tick_params(colors=ink, which="both")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_INK)
+    axes.spines[["left", "bottom"]].set_color(ink)
     return figure, axes
 
 
