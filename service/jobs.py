@@ -122,6 +122,24 @@ class Job:
         return self.cost_seconds * self.left / self.count
 
     @property
+    def computing(self) -> bool:
+        """Whether a device has something of it."""
+        return self.left > len(self.waiting)
+
+    @property
+    def waiting_pixels(self) -> int:
+        """Input pixels that no device has taken yet."""
+        return sum(self.pixels_of(window) for window in self.waiting)
+
+    def pixels_of(self, window: Window | None) -> int:
+        """Input pixels of one of its windows; None: of its reduced pass."""
+        return self.plan.pixels // 4 if window is None else window.pixels
+
+    def seconds_of(self, window: Window | None) -> float:
+        """Predicted seconds of one of its windows."""
+        return self.cost_seconds * self.pixels_of(window) / max(1, self.plan.pixels)
+
+    @property
     def startable(self) -> bool:
         """Whether its next window can be computed now."""
         if not self.waiting or self.over:

@@ -8,12 +8,14 @@ several owners, the one whose jobs have had least of the device (see `Shares`): 
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from nets.pixels import Picture
 from nets.tiling import Window, paste
+from service.batch import Batch, Piece
 from service.errors import DeadlineError, ImpastoError, InferenceError, UnavailableError
 from service.jobs import Job, Plan
 from service.model import Model
@@ -25,48 +27,11 @@ _MUCH_SMALLER = 4
 _BESIDE_PIXELS = 2_000_000
 """What a companion computes, or what interrupts another owner's pass, has at most so many: it takes 350 MB."""
 
+_ADDED = 1 / 8
+"""By how much others may prolong a pass."""
 
-@dataclass(frozen=True)
-class Piece:
-    """A window of a job's plan. None: the reduced pass. share: what its owner had had of the device before."""
-
-    job: Job
-    plan: Plan
-    window: Window | None
-    share: float = 0.0
-
-    @property
-    def pixels(self) -> int:
-        """Input pixels that are computed."""
-        return _pixels(self.job, self.window)
-
-    @property
-    def seconds(self) -> float:
-        """Predicted, of the device."""
-        return _seconds(self.job, self.window)
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody waits for it, and by this plan."""
-        return not self.job.over and self.job.plan is self.plan
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pieces for one pass: of one model and one size."""
-
-    model: Model
-    pieces: list[Piece]
-
-    @property
-    def pixels(self) -> int:
-        """Input pixels of the pass."""
-        return sum(piece.pixels for piece in self.pieces)
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody still waits for any of it."""
-        return any(piece.wanted for piece in self.pieces)
+_ALIKE = 2
+"""Owners of whom one has up to so many times the other's jobs are served side by side."""
 
 
 class QueueObserver(Protocol):
@@ -101,7 +66,7 @@ class Scheduler:
             if self._closed:
                 raise stopped()
             self._jobs.append(job)
-            self._observer.queued(job.model.label, 1, _waiting_pixels(job))
+            self._observer.queued(job.model.label, 1, job.waiting_pixels)
             self._changed.notify_all()
 
     def cancel(self, job: Job) -> None:
@@ -111,11 +76,11 @@ class Scheduler:
                 self._observer.dropped("client_left")
                 self._end(job)
 
-    def take(self, instead_of: Batch | None = None, beside: bool = False) -> Batch | None:
+    def take(self, instead_of: Batch | None = None, beside: int = 0) -> Batch | None:
         """What to compute next: waits until there is something; None: there will be nothing more.
 
-        instead_of: do not wait; only what may interrupt that batch. beside: as a companion of another worker, only
-        what is small, and only where something is left for that one.
+        instead_of: do not wait; only what may interrupt that batch. beside: as a companion of another worker, with one
+        of so many threads: only what is small and would be in time, and only where something is left for that one.
         """
         with self._changed:
             while True:
@@ -125,6 +90,14 @@ class Scheduler:
                 if self._closed and not self._jobs:
                     return None
                 self._changed.wait()
+
+    def give_way(self, batch: Batch, paused: AbstractContextManager[None]) -> None:
+        """A companion's pause in a batch: wait, `paused`, while the device has something of who asks for much less."""
+        owner = batch.pieces[0].job.owner
+        with self._changed:
+            if batch.wanted and not self._alike(owner):
+                with paused:
+                    self._changed.wait_for(lambda: not batch.wanted or self._alike(owner))
 
     def done(self, batch: Batch, answers: Sequence[Picture | Exception], seconds: float) -> None:
         """Take in a pass's answers, one per piece."""
@@ -153,7 +126,7 @@ class Scheduler:
             if isinstance(plan, Exception):
                 self._end(piece.job, plan)
             else:
-                self._observer.queued(piece.job.model.label, 0, plan.pixels - _waiting_pixels(piece.job))
+                self._observer.queued(piece.job.model.label, 0, plan.pixels - piece.job.waiting_pixels)
                 piece.job.restart(plan)
             self._changed.notify_all()
 
@@ -187,7 +160,7 @@ class Scheduler:
         with self._changed:
             return sum(other is not job and (other.begun is not None or other.rank < job.rank) for other in self._jobs)
 
-    def _next(self, instead_of: Batch | None, beside: bool) -> Batch | None:
+    def _next(self, instead_of: Batch | None, beside: int) -> Batch | None:
         now = time.monotonic()
         for job in [job for job in self._jobs if job.expired(now)]:
             self._observer.dropped("deadline")
@@ -198,7 +171,7 @@ class Scheduler:
         elif beside:
             if sum(len(job.waiting) for job in startable) < 2:
                 return None
-            startable = [job for job in startable if _pixels(job, job.waiting[0]) <= _BESIDE_PIXELS]
+            startable = [job for job in startable if self._may_join(job, now, beside)]
         if not startable:
             return None
         lead = self._start(startable[0], now)
@@ -212,12 +185,26 @@ class Scheduler:
         """Who goes first: the lowest."""
         return self._shares.of(job.owner), job.rank
 
+    def _may_join(self, job: Job, now: float, threads: int) -> bool:
+        """Whether a companion with one of so many threads may compute a job's next window."""
+        late = job.expires is not None and now + threads * job.remaining_seconds > job.expires
+        return not late and job.pixels_of(job.waiting[0]) <= _BESIDE_PIXELS and self._alike(job.owner)
+
+    def _alike(self, owner: str) -> bool:
+        """Whether an owner has about as many jobs as each other one of whom something is computed.
+
+        Side by side both would be slower, which costs a crowd nothing, and who asks for one picture half his time.
+        """
+        count = Counter(job.owner for job in self._jobs)
+        others = {job.owner for job in self._jobs if job.computing}
+        return all(count[owner] <= _ALIKE * count[other] <= _ALIKE**2 * count[owner] for other in others)
+
     def _may_interrupt(self, job: Job, batch: Batch) -> bool:
         """Whether a job is much smaller than a pass, and goes before all that is in it.
 
-        Of another owner it goes before it until it has added a quarter to the pass, and need not be smaller, but small.
+        Of another owner it goes before it until it has added an eighth to the pass, and need not be smaller, but small.
         """
-        pixels = _pixels(job, job.waiting[0])
+        pixels = job.pixels_of(job.waiting[0])
         strange = all(job.owner != piece.job.owner for piece in batch.pieces)
         if pixels > (min(batch.pixels, _BESIDE_PIXELS) if strange else batch.pixels // _MUCH_SMALLER):
             return False
@@ -225,7 +212,7 @@ class Scheduler:
         return all(
             job.rank < piece.job.rank
             if job.owner == piece.job.owner
-            else share <= piece.share + piece.seconds / _MUCH_SMALLER
+            else share <= self._shares.of(piece.job.owner) - piece.seconds * (1 - _ADDED)
             for piece in batch.pieces
         )
 
@@ -241,12 +228,13 @@ class Scheduler:
 
     def _start(self, job: Job, now: float) -> Piece:
         window = job.waiting.popleft()
-        self._observer.queued(job.model.label, -1 if job.begun is None else 0, -_pixels(job, window))
+        self._observer.queued(job.model.label, -1 if job.begun is None else 0, -job.pixels_of(window))
         if job.begun is None:
             job.begun = now
             if len(job.plan.windows) > 1:
                 job.canvas()
-        return Piece(job, job.plan, window, self._shares.begin(job.owner, _seconds(job, window)))
+        self._shares.begin(job.owner, job.seconds_of(window))
+        return Piece(job, job.plan, window)
 
     def _count_down(self, job: Job, error: Exception | None, seconds: float) -> None:
         job.left -= 1
@@ -260,7 +248,8 @@ class Scheduler:
     def _end(self, job: Job, outcome: Picture | Exception | None = None) -> None:
         job.over = True
         self._jobs.remove(job)
-        self._observer.queued(job.model.label, -1 if job.begun is None else 0, -_waiting_pixels(job))
+        self._changed.notify_all()
+        self._observer.queued(job.model.label, -1 if job.begun is None else 0, -job.waiting_pixels)
         job.waiting.clear()
         if isinstance(outcome, Exception) and not isinstance(outcome, ImpastoError):
             outcome = InferenceError("the network failed on this picture")
@@ -278,18 +267,6 @@ def _put(job: Job, window: Window, answer: Picture) -> None:
         job.answer = answer
     else:
         paste(answer, window, job.model.facts.scale, job.canvas())
-
-
-def _pixels(job: Job, window: Window | None) -> int:
-    return job.plan.pixels // 4 if window is None else window.pixels
-
-
-def _seconds(job: Job, window: Window | None) -> float:
-    return job.cost_seconds * _pixels(job, window) / max(1, job.plan.pixels)
-
-
-def _waiting_pixels(job: Job) -> int:
-    return sum(_pixels(job, window) for window in job.waiting)
 
 
 def _size(window: Window | None) -> tuple[int, int] | None:

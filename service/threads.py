@@ -52,9 +52,16 @@ class SharedThreads:
     def let_pass(self) -> None:
         """A companion's pause: wait, without a thread, while the worker has something urgent."""
         if self._urgent:
-            self._lend(-1)
-            with self._changed:
+            with self.given_back(), self._changed:
                 self._changed.wait_for(lambda: not self._urgent)
+
+    @contextmanager
+    def given_back(self) -> Iterator[None]:
+        """Of what is lent to a companion, while it pauses."""
+        self._lend(-1)
+        try:
+            yield
+        finally:
             self._lend(1)
 
     def _lend(self, more: int) -> None:

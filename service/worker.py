@@ -19,11 +19,12 @@ from nets.painting import can_paint, paint
 from nets.pixels import Picture
 from nets.stepwise import compute, suitable_band_pixels
 from nets.tiling import cut
+from service.batch import Batch, Piece
 from service.cost import CostModel
 from service.errors import InferenceError, UnavailableError
 from service.jobs import Limits
 from service.memory import give_back
-from service.scheduler import Batch, Piece, Scheduler
+from service.scheduler import Scheduler
 from service.threads import SharedThreads, claim_threads
 from service.tracing import batch as batch_span
 
@@ -94,10 +95,11 @@ class Worker:
 
     def _serve(self) -> None:
         given_back = time.monotonic()
+        beside = self._threads.count if self._companion else 0
         claim_threads(self._claimed)
         self._ready.set()
         try:
-            while (batch := self._scheduler.take(beside=self._companion)) is not None:
+            while (batch := self._scheduler.take(beside=beside)) is not None:
                 with self._threads.lend_one() if self._companion else nullcontext():
                     self._compute(batch)
                 large = batch.pixels > _LARGE_PIXELS
@@ -206,6 +208,7 @@ class Worker:
                 raise _Unwanted
             if self._companion:
                 self._threads.let_pass()
+                self._scheduler.give_way(batch, self._threads.given_back())
             elif self._depth < _MOST_BEGUN and (smaller := self._scheduler.take(instead_of=batch)) is not None:
                 self._interrupt(smaller)
 

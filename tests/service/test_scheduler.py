@@ -143,7 +143,7 @@ def test_a_small_picture_interrupts_a_large_one_but_not_one_like_itself():
 def companion(desk):
     """Takes one batch on a thread of its own, as a companion does; what it took, once it has."""
     taken = []
-    thread = threading.Thread(target=lambda: taken.append(desk.scheduler.take(beside=True)), daemon=True)
+    thread = threading.Thread(target=lambda: taken.append(desk.scheduler.take(beside=2)), daemon=True)
     thread.start()
     return thread, taken
 
