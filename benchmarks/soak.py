@@ -15,7 +15,9 @@ def document(runs: dict[str, Figures]) -> str:
         "(`tests/soak/test_chaos.py`)."
     )
     writers = {"mixed": _mixed, "bad_requests": _bad_requests, "mutations": _mutations, "killed_worker": _killed_worker}
-    return "\n\n".join([head, *(write(runs[name]) for name, write in writers.items() if name in runs)])
+    floods = {name: run for name, run in runs.items() if name.startswith("flood of ")}
+    told = [write(runs[name]) for name, write in writers.items() if name in runs]
+    return "\n\n".join([head, *told, *([_floods(floods)] if floods else [])])
 
 
 def _mixed(run: Figures) -> str:
@@ -52,6 +54,28 @@ def _killed_worker(run: Figures) -> str:
     return (
         f"A worker thread killed under load: {_outcomes(run['outcomes'])}; exit code {run['exit_code']};\n"
         f"the next process answers {run['next_process']}."
+    )
+
+
+def _floods(runs: dict[str, Figures]) -> str:
+    kinds = {"": "rests", "_restless": "never rests"}
+    rows: list[engine.Row] = [
+        {
+            "beside a": name,
+            "the quiet one": said,
+            "p95 alone, s": round(run[f"p95{kind}_alone"], 2),
+            "p95 beside, s": round(run[f"p95{kind}_beside"], 2),
+            "times": round(run[f"p95{kind}_beside"] / run[f"p95{kind}_alone"], 2),
+            "the flood heard": _outcomes(run["heard"]) if not kind else "",
+        }
+        for name, run in runs.items()
+        for kind, said in kinds.items()
+    ]
+    rest = next(iter(runs.values()))["rest_seconds"]
+    return (
+        "A flood of 24 clients with one key, and a client with another who asks for 800 x 600 pixels and rests for\n"
+        f"{rest:g} s, or never, which is asking for all of the device (`tests/soak/test_flood.py` asserts less than\n"
+        f"twice for who rests):\n\n{engine.table(rows)}"
     )
 
 

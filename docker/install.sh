@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes the Python environment of an image, /opt/impasto. Used by the Dockerfiles, not by hand.
 #
-#   install.sh torch [torchvision]   torch of $VARIANT, then what pyproject.toml asks for, at requirements.lock's versions
+#   install.sh torch [torchvision]   torch of $VARIANT, then what pyproject.toml asks for, at requirements.lock's
+#                                    versions: the trainer's, or the service's with all of its extras
 #   install.sh slim STATEMENT        removes what nothing needs at run time, compiles what STATEMENT imports
 set -eu
 
@@ -27,8 +28,8 @@ install() {
 import sys, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 print(*project["dependencies"], sep="\n")
-if "torchvision" in sys.argv:
-    print(*project["optional-dependencies"]["train"], sep="\n")
+for extra in ["train"] if "torchvision" in sys.argv else ["otel", "redis", "signed"]:
+    print(*project["optional-dependencies"][extra], sep="\n")
 PYTHON
     "$environment/bin/pip" install --quiet --no-compile --constraint /tmp/constraints.txt --requirement /tmp/requirements.txt
 }

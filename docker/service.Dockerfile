@@ -28,7 +28,13 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 WORKDIR /
 RUN sh /src/docker/install.sh slim 'import service.cli, service.serving'
 
-FROM ${BASE}
+# What is left of the base when its shell, its package managers and all other programs are gone.
+FROM ${BASE} AS bare
+RUN groupadd --gid 10001 impasto && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp impasto
+COPY docker/strip.py /
+RUN ["python3", "-I", "/strip.py"]
+
+FROM scratch
 ARG VERSION=0.1.0
 ARG REVISION=
 LABEL org.opencontainers.image.title="impasto-service" \
@@ -36,12 +42,13 @@ LABEL org.opencontainers.image.title="impasto-service" \
       org.opencontainers.image.licenses="Apache-2.0 AND CC0-1.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-RUN groupadd --gid 10001 impasto && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp impasto
+COPY --from=bare / /
 COPY --from=build /opt/impasto /opt/impasto
 COPY docker/healthcheck.py /opt/impasto/
 # Owned by the user, so that a named volume over it can be written by the trainer, who is the same user.
 COPY --chown=10001:10001 checkpoints/ /checkpoints/
-ENV PATH=/opt/impasto/bin:$PATH \
+ENV PATH=/opt/impasto/bin:/usr/local/bin:/usr/bin \
+    LANG=C.UTF-8 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     IMPASTO_HOST=0.0.0.0 \

@@ -20,7 +20,14 @@ COPY trainer/ /app/trainer/
 WORKDIR /app
 RUN sh /src/docker/install.sh slim 'import trainer.cli'
 
-FROM ${BASE} AS trainer
+# What is left of the base when its shell, its package managers and all other programs are gone.
+FROM ${BASE} AS bare
+RUN groupadd --gid 10001 impasto && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp impasto \
+    && install --directory --owner 10001 --group 10001 /app/runs /checkpoints /vgg16
+COPY docker/strip.py /
+RUN ["python3", "-I", "/strip.py"]
+
+FROM scratch AS trainer
 ARG VERSION=0.1.0
 ARG REVISION=
 LABEL org.opencontainers.image.title="impasto-trainer" \
@@ -28,12 +35,12 @@ LABEL org.opencontainers.image.title="impasto-trainer" \
       org.opencontainers.image.licenses="Apache-2.0 AND CC0-1.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-RUN groupadd --gid 10001 impasto && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp impasto \
-    && install --directory --owner 10001 --group 10001 /app/runs /checkpoints /vgg16
+COPY --from=bare / /
 COPY --from=build /opt/impasto /opt/impasto
 COPY --from=build /app /app
 COPY checkpoints/ /app/checkpoints/
-ENV PATH=/opt/impasto/bin:$PATH \
+ENV PATH=/opt/impasto/bin:/usr/local/bin:/usr/bin \
+    LANG=C.UTF-8 \
     PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -44,14 +51,16 @@ USER 10001:10001
 ENTRYPOINT ["python", "-m", "trainer"]
 CMD ["--help"]
 
-FROM trainer AS vgg16
+FROM ${BASE} AS fetched
 ARG VGG16_URL=https://download.pytorch.org/models
 ARG VGG16_FILE=vgg16-397923af.pth
 ARG VGG16_SHA256_PREFIX=397923af
 COPY docker/fetch.py /src/
-USER 0:0
-RUN python -I /src/fetch.py "${VGG16_URL}/${VGG16_FILE}" "${VGG16_SHA256_PREFIX}" "/opt/vgg16/${VGG16_FILE}"
-USER 10001:10001
+RUN python3 -I /src/fetch.py "${VGG16_URL}/${VGG16_FILE}" "${VGG16_SHA256_PREFIX}" "/opt/vgg16/${VGG16_FILE}"
+
+FROM trainer AS vgg16
+ARG VGG16_FILE=vgg16-397923af.pth
+COPY --from=fetched /opt/vgg16 /opt/vgg16
 ENV IMPASTO_VGG16=/opt/vgg16/${VGG16_FILE}
 
 # Without --target: nothing baked in.

@@ -6,26 +6,49 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import save_net, tiny_style_net
-from tests.containers.engine import docker
+from tests.containers.engine import BASE, docker
 
 
-def inside(image: str, command: str) -> "tuple[int, str]":
-    result = docker("run", "--rm", "--entrypoint", "sh", image, "-c", command, check=False)
+def inside(image: str, statements: str) -> "tuple[int, str]":
+    """What Python says there; it is the only program."""
+    command = ("--workdir", "/", "--entrypoint", "python", image, "-c", statements)
+    result = docker("run", "--rm", *command, check=False)
     return result.returncode, result.stdout.strip()
 
 
 def test_the_service_has_what_serves_and_nothing_else(service_image):
-    for module in ("service", "nets", "torch"):
-        assert inside(service_image, f"cd / && python -c 'import {module}'")[0] == 0, module
+    for module in ("service", "nets", "torch", "redis", "opentelemetry.sdk", "cryptography"):
+        assert inside(service_image, f"import {module}")[0] == 0, module
     for module in ("trainer", "torchvision", "pip", "pytest"):
-        assert "No module named" in inside(service_image, f"cd / && python -c 'import {module}'")[1], module
-    assert inside(service_image, "command -v cc gcc c++ make")[1] == ""
+        assert "No module named" in inside(service_image, f"import {module}")[1], module
+
+
+@pytest.mark.parametrize("image", ["service_image", "trainer_image"])
+def test_python_is_the_only_program(image, request):
+    """No shell, no package manager, nothing setuid, and none of them in a layer below."""
+    name = request.getfixturevalue(image)
+    programs = (
+        "import glob; print(*{p.split('/')[-1] for d in ('', 'usr/', 'usr/local/') for p in glob.glob(f'/{d}*bin/*')})"
+    )
+    assert {each.rstrip("0123456789.") for each in inside(name, programs)[1].split()} == {"python"}
+    special = (
+        "import os, stat; paths = [os.path.join(d, f) for t in ('/usr', '/opt', '/etc', '/var', '/app') "
+        "for d, _, files in os.walk(t) for f in files];"
+        "print([p for p in paths if os.lstat(p).st_mode & (stat.S_ISUID | stat.S_ISGID)])"
+    )
+    assert inside(name, special)[1] == "[]"
+    for manager in ("/usr/bin/python3", "/usr/local/bin/python3"):
+        said = docker("run", "--rm", "--entrypoint", manager, name, "-m", "pip", check=False)
+        assert said.returncode != 0
+    layers = json.loads(docker("image", "inspect", name).stdout)[0]["RootFS"]["Layers"]
+    base = json.loads(docker("image", "inspect", BASE).stdout)[0]["RootFS"]["Layers"]
+    assert not set(layers) & set(base)
 
 
 @pytest.mark.parametrize("image", ["service_image", "trainer_image"])
 def test_nobody_is_root(image, request):
     name = request.getfixturevalue(image)
-    assert inside(name, "id -u")[1] == "10001"
+    assert inside(name, "import os; print(os.getuid(), os.getgid())")[1] == "10001 10001"
     config = json.loads(docker("image", "inspect", name).stdout)[0]["Config"]
     assert config["User"] == "10001:10001"
     labels = {key.removeprefix("org.opencontainers.image."): value for key, value in config["Labels"].items()}

@@ -173,6 +173,15 @@ def test_a_companion_takes_what_is_small_and_leaves_the_worker_the_rest():
     assert names(taken[0], small=small, large=large) == ["small"]
 
 
+def test_a_companion_leaves_what_one_thread_would_finish_too_late():
+    desk = Desk(batch_pixels=0)
+    expires = time.monotonic() + 30
+    tight = desk.submit("tight", cost=20.0, expires=expires, entered=0)
+    loose = desk.submit("loose", cost=10.0, expires=expires)
+    assert names(desk.scheduler.take(beside=2), tight=tight, loose=loose) == ["loose"]
+    assert names(desk.scheduler.take(), tight=tight, loose=loose) == ["tight"]
+
+
 def test_a_lone_picture_of_many_windows_is_shared_with_a_companion():
     desk = Desk(batch_pixels=0)
     desk.submit("wide", 32, 300)

@@ -1,6 +1,9 @@
 """A flood of one key beside a quiet one: who is served when, and who is let in."""
 
 import asyncio
+import threading
+import time
+from contextlib import contextmanager, nullcontext
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -56,7 +59,7 @@ def test_many_owners_are_served_in_turn():
     assert [set(turns[i : i + 3]) for i in (0, 3, 6)] == [set("abc")] * 3
 
 
-def test_a_small_picture_of_another_interrupts_and_a_flood_of_them_adds_a_quarter_at_most():
+def test_a_small_picture_of_another_interrupts_and_a_flood_of_them_adds_an_eighth_at_most():
     desk = Desk(batch_pixels=0)
     desk.submit("poster", height=30, width=30, cost=4.0, owner="q")
     poster = desk.scheduler.take()
@@ -66,7 +69,7 @@ def test_a_small_picture_of_another_interrupts_and_a_flood_of_them_adds_a_quarte
     while (batch := desk.scheduler.take(instead_of=poster)) is not None:
         desk.compute(batch)
         interruptions += 1
-    assert interruptions == 5, "a quarter of 4 s, and the one that crosses it"
+    assert interruptions == 3, "an eighth of 4 s, and the one that crosses it"
 
 
 def test_a_quiet_owners_picture_interrupts_one_of_a_flood_and_is_not_interrupted_by_the_next():
@@ -78,6 +81,81 @@ def test_a_quiet_owners_picture_interrupts_one_of_a_flood_and_is_not_interrupted
     batch = desk.scheduler.take(instead_of=first)
     assert [piece.job for piece in batch.pieces] == [quiet]
     assert desk.scheduler.take(instead_of=batch) is None
+
+
+def flooded(jobs=6):
+    """A flood's jobs, of which the worker and its companion have one each."""
+    desk = Desk(batch_pixels=0)
+    for i in range(jobs):
+        desk.submit(f"flood {i}", cost=1.0, owner="F")
+    return desk, desk.scheduler.take(), desk.scheduler.take(beside=2)
+
+
+def test_a_quiet_owners_picture_interrupts_whatever_a_companion_has_begun_since():
+    desk, pass_of_flood, _ = flooded()
+    quiet = desk.submit("quiet", cost=1.0, owner="q")
+    assert [piece.job for piece in desk.scheduler.take(instead_of=pass_of_flood).pieces] == [quiet]
+
+
+def test_a_companion_leaves_a_quiet_owners_picture_to_the_worker_and_waits_while_that_has_it():
+    desk, pass_of_flood, pass_beside = flooded()
+    assert pass_beside.pieces[0].job.owner == "F"
+    desk.submit("quiet", cost=1.0, owner="q")
+    paused, began, went_on = [], threading.Event(), threading.Event()
+
+    @contextmanager
+    def pausing():
+        paused.append(1)
+        began.set()
+        yield
+        paused.pop()
+
+    def companion():
+        desk.scheduler.give_way(pass_beside, pausing())
+        went_on.set()
+        desk.compute(pass_beside)
+        while (batch := desk.scheduler.take(beside=2)) is not None:
+            taken.append(batch.pieces[0].job.owner)
+            desk.compute(batch)
+
+    taken = []
+    quiet = desk.scheduler.take(instead_of=pass_of_flood)
+    thread = threading.Thread(target=companion, daemon=True)
+    thread.start()
+    assert began.wait(5)
+    assert not went_on.wait(0.05)
+    assert paused
+    desk.compute(quiet)
+    assert went_on.wait(5)
+    assert not paused
+    desk.compute(pass_of_flood)
+    while set(taken) != {"F"}:
+        time.sleep(0.01)
+    desk.finish()
+    thread.join(5)
+    assert set(taken) == {"F"}
+
+
+def test_a_companion_that_nobody_waits_for_any_more_does_not_wait_either():
+    desk, pass_of_flood, pass_beside = flooded()
+    desk.submit("quiet", cost=1.0, owner="q")
+    desk.scheduler.take(instead_of=pass_of_flood)
+    thread = threading.Thread(target=desk.scheduler.give_way, args=(pass_beside, nullcontext()), daemon=True)
+    thread.start()
+    thread.join(0.05)
+    assert thread.is_alive()
+    desk.scheduler.cancel(pass_beside.pieces[0].job)
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_owners_who_ask_for_about_as_much_are_served_side_by_side():
+    desk = Desk(batch_pixels=0)
+    for owner in "aab":
+        desk.submit(f"{owner} {len(desk.ledger.passes)}", cost=1.0, owner=owner)
+    first, beside = desk.scheduler.take(), desk.scheduler.take(beside=2)
+    assert {first.pieces[0].job.owner, beside.pieces[0].job.owner} == {"a", "b"}
+    desk.scheduler.give_way(beside, nullcontext())
 
 
 def test_a_large_picture_of_another_waits_for_the_pass_to_end():

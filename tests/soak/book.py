@@ -1,10 +1,13 @@
 """What clients did and were told, to be held against what the service counted."""
 
+import json
 import re
 import threading
 from collections import Counter
 
 import httpx
+
+from tests.end_to_end.test_serve import ROOT
 
 ROUTES = ("/stylize", "/upscale")
 
@@ -70,3 +73,12 @@ def account(book: Book, told: dict[str, float]) -> dict[str, int]:
         if name.startswith(("impasto_queue_jobs{", "impasto_queue_pixels{")) or name == "impasto_requests_in_flight":
             assert value == 0, name
     return {"requests": book.requests, "hung_up": sum(left.values()), "counted": sum(counted.values())}
+
+
+def record(name: str, figures: dict[str, object]) -> None:
+    """Into out/soak.json, beside the other tests'."""
+    path = ROOT / "out" / "soak.json"
+    path.parent.mkdir(exist_ok=True)
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(known | {name: figures}, indent=1))
+    print(name, figures)

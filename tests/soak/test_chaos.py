@@ -4,7 +4,6 @@ IMPASTO_SOAK_MINUTES: of the mixed run (8). IMPASTO_SOAK_REQUESTS: bad ones (10,
 Figures go to out/soak.json, and with `python benchmarks/document.py` into docs/results.md.
 """
 
-import json
 import os
 import random
 import shutil
@@ -23,7 +22,7 @@ from tests.conftest import encoded, picture, save_net, tiny_style_net, tiny_upsc
 from tests.end_to_end.test_serve import ROOT
 from tests.service.faults import LOST, faulty_picture
 from tests.service.test_hostile_files import mutated, sources
-from tests.soak.book import Book, account, metrics, settle
+from tests.soak.book import Book, account, metrics, record, settle
 from tests.soak.clients import Client
 from tests.soak.process import Watched, watched
 
@@ -34,15 +33,6 @@ BAD_REQUESTS = int(os.environ.get("IMPASTO_SOAK_REQUESTS", "10000"))
 MUTATIONS = int(os.environ.get("IMPASTO_MUTATIONS", "5000"))
 KEY = "a key of the soak, long enough"
 MOST_GROWTH = 1.05
-
-
-def record(name: str, figures: dict[str, object]) -> None:
-    """Into out/soak.json, beside the other tests'."""
-    path = ROOT / "out" / "soak.json"
-    path.parent.mkdir(exist_ok=True)
-    known = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps(known | {name: figures}, indent=1))
-    print(name, figures)
 
 
 @pytest.fixture
