@@ -1,4 +1,4 @@
-# make install | serve | demo | test | test-browser | soak | check | format | docs | pictures | openapi | lock | hashes | audit | sbom
+# make install | serve | demo | test | test-long | test-browser | soak | check | format | docs | pictures | openapi | lock | hashes | audit | sbom
 # make bench | deploy-tools | test-containers
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make install      CPU-only torch wheels
@@ -16,8 +16,8 @@ ifdef PORT
 export IMPASTO_PORT := $(PORT)
 endif
 
-.PHONY: install serve demo test test-browser soak check format docs pictures openapi lock hashes audit sbom bench deploy-tools \
-	test-containers
+.PHONY: install serve demo test test-long test-browser soak check format docs pictures openapi lock hashes audit sbom bench \
+	deploy-tools test-containers
 
 install: $(VENV)/installed
 
@@ -38,6 +38,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+test-long: install
+	$(BIN)/python -m pytest -m long
 
 # Part of `make test` too, where there is a Chromium (Debian: apt install chromium chromium-driver).
 test-browser: install

@@ -56,6 +56,7 @@ def test_what_is_done_is_skipped(invoked, photographs, address, tmp_path):
     assert (tmp_path / "out" / "photo_01.jpg").stat().st_mtime_ns == kept
 
 
+@pytest.mark.long
 def test_here_and_a_server_make_the_same(impasto, address, tmp_path):
     (tmp_path / "a.png").write_bytes(encoded(picture()))
     knobs = ["--style", "mosaic:2,starry_night", "--strength", "0.6", "--preserve-color", "--stroke", "2"]

@@ -26,6 +26,7 @@ def peak_mb(process) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+@pytest.mark.long
 def test_no_file_takes_more_memory_than_the_limits_allow(tmp_path):
     save_net(tmp_path, "mosaic", tiny_style_net())
     save_net(tmp_path, "x2", seeded(SuperResolutionNet(SuperResolutionConfig(factor=2, width=4, residual_blocks=1)), 0))

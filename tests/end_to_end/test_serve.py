@@ -93,6 +93,7 @@ def test_sigterm_answers_everything_accepted_and_exits_with_zero(large_upscaler)
         assert process.wait(60) == 0
 
 
+@pytest.mark.long
 def test_who_still_waits_when_the_drain_runs_out_hears_503(large_upscaler):
     with (
         service(checkpoints=large_upscaler, drain_seconds=1) as (process, lines),
@@ -149,6 +150,7 @@ def test_what_stops_the_start_is_one_line_and_exit_code_two(settings, message):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.long
 def test_a_port_that_is_taken_is_an_error(large_upscaler):
     with service(checkpoints=large_upscaler) as (_, lines):
         port = address_in(lines[0]).rsplit(":", 1)[1]
@@ -164,6 +166,7 @@ def test_a_port_that_is_taken_is_an_error(large_upscaler):
         assert "address already in use" in result.stderr
 
 
+@pytest.mark.long
 def test_a_lost_device_ends_the_process_with_an_exit_code_of_its_own(tmp_path):
     """What is in flight is answered first, and whoever runs the process starts another."""
     save_net(tmp_path, "x2", tiny_upscaler(2))
@@ -176,6 +179,7 @@ def test_a_lost_device_ends_the_process_with_an_exit_code_of_its_own(tmp_path):
         assert process.wait(30) == 70
 
 
+@pytest.mark.long
 def test_sigterm_finishes_accepted_jobs_and_their_answers_can_still_be_fetched(large_upscaler):
     with service(checkpoints=large_upscaler) as (process, lines):
         address = address_in(lines[0])

@@ -10,7 +10,7 @@ from nets.tiling import cut, paste, windows
 SIZES = st.integers(1, 300)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(SIZES, SIZES, st.integers(0, 20), st.integers(1, 20_000), st.sampled_from([1, 4]))
 def test_cores_cover_the_picture_once_and_have_their_halo(height, width, halo, most_pixels, multiple_of):
     covered = np.zeros((height, width), int)

@@ -5,6 +5,7 @@ import re
 import socket
 import time
 from contextlib import contextmanager
+from http.client import HTTPResponse
 
 import httpx
 import numpy as np
@@ -225,12 +226,13 @@ def test_one_connection_too_many_is_answered_503_and_the_others_go_on(edge):
 
 def test_a_connection_is_closed_after_so_many_requests_and_the_client_is_told(edge):
     with connection(edge) as kept:
-        for number in range(3):
+        for said in (None, None, "close"):
             kept.sendall(GET)
-            if number < 2:
-                assert b"connection: close" not in kept.recv(65536).lower()
-        status, headers, _ = answer(kept)
-        assert (status, headers["connection"]) == (200, "close")
+            response = HTTPResponse(kept)
+            response.begin()
+            response.read()
+            assert (response.status, response.getheader("connection")) == (200, said)
+        assert kept.recv(1) == b""
 
 
 def test_requests_in_one_piece_are_answered_one_by_one(edge):

@@ -54,6 +54,7 @@ def asked_and_stopped(process: "subprocess.Popen[str]", address: str) -> list[ht
     return answers
 
 
+@pytest.mark.long
 def test_a_line_a_request_with_its_ids_and_nothing_of_its_content(checkpoints):
     with started(checkpoints, subprocess.PIPE) as (process, address):
         answers = asked_and_stopped(process, address)

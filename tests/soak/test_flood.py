@@ -20,7 +20,7 @@ pytestmark = pytest.mark.soak
 ROOT = Path(__file__).parent.parent.parent
 QUIET = encoded(picture(600, 800), "jpeg")
 FLOODS = {"thumbnails": encoded(picture(128, 128), "jpeg"), "the same size": QUIET}
-ASKED = 60
+ASKED = 40
 REST_SECONDS = 0.7
 """Between two pictures of the quiet one, who needs 0.3 s of the device for each. One who never rests asks for all of
 it and gets a half, so that his answers take twice as long: measured too, without a promise."""

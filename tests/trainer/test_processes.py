@@ -38,6 +38,7 @@ def config(tmp_path, style_image):
     return path
 
 
+@pytest.mark.long
 def test_two_processes_walk_as_one_and_one_goes_on_where_they_stopped(config, photographs, vgg16_file, tmp_path):
     alone, together = tmp_path / "alone", tmp_path / "together"
     train(ALONE, config, photographs, vgg16_file, alone, 20)

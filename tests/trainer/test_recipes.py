@@ -128,6 +128,7 @@ def test_a_style_is_trained_resumed_and_served(
     assert list(load_registry(tmp_path / "served").models) == ["stylize/checks"]
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     style_config, photographs, vgg16_file, style_image, tmp_path, monkeypatch
 ):
@@ -200,6 +201,7 @@ def test_what_the_user_can_mend_is_one_line(
     assert message in process.stderr.splitlines()[-1]
 
 
+@pytest.mark.long
 def test_an_upscaler_is_trained_for_features_and_lpips_and_resumed(photographs, vgg16_file, tmp_path):
     config = tmp_path / "x2_perceptual.toml"
     loss = "[loss]\nfeature_weight = 0.1\nlpips_weight = 1.0\n"
