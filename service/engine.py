@@ -53,9 +53,9 @@ class Engine:
         self.costs = CostModel()
         self.limits = Limits(settings.max_whole_pixels, settings.tile_pixels, metrics.out_of_memory.inc)
         self._batch_pixels: dict[Task, int] = {}
-        self.scheduler = Scheduler(
-            _QueueMetrics(metrics), self._worthwhile, settings.max_batch_items or _MOST_ITEMS, len(self.devices)
-        )
+        items = settings.max_batch_items or _MOST_ITEMS
+        observer, lanes = _QueueMetrics(metrics), 1 + self._companions
+        self.scheduler = Scheduler(observer, self._worthwhile, items, len(self.devices), lanes)
         metrics.queue_seconds.set_function(self.scheduler.seconds_before)
         for device in self.devices:
             if device.type == "cuda":

@@ -146,9 +146,9 @@ class Job:
             return False
         return not (self.plan.reduced and self.statistics is None and self.waiting[0] is not None)
 
-    def expired(self, now: float) -> bool:
-        """Whether it cannot be done in time, if nothing of it was begun."""
-        return self.begun is None and self.expires is not None and now + self.cost_seconds > self.expires
+    def expired(self, now: float, slower: int = 1) -> bool:
+        """Whether it cannot be done in time, so many times slower than alone, if nothing of it was begun."""
+        return self.begun is None and self.expires is not None and now + slower * self.cost_seconds > self.expires
 
     def canvas(self) -> Picture:
         """Where the windows' answers are put together."""

@@ -51,11 +51,19 @@ class Scheduler:
     """One queue before one or more devices. Every method may be called from any thread."""
 
     def __init__(
-        self, observer: QueueObserver, batch_pixels: Callable[[Model], int], most_items: int, devices: int
+        self,
+        observer: QueueObserver,
+        batch_pixels: Callable[[Model], int],
+        most_items: int,
+        devices: int,
+        lanes: int = 1,
     ) -> None:
-        """batch_pixels: up to how many pixels a pass of a model gains by more windows; 0: never."""
+        """batch_pixels: up to how many pixels a pass of a model gains by more windows; 0: never.
+
+        lanes: workers of one device, companions among them, each of whom is so many times slower when all compute.
+        """
         self._observer, self._batch_pixels, self._most_items = observer, batch_pixels, most_items
-        self._devices, self._shares = devices, Shares()
+        self._devices, self._lanes, self._shares = devices, lanes, Shares()
         self._jobs: list[Job] = []
         self._changed = threading.Condition()
         self._closed = False
@@ -76,11 +84,11 @@ class Scheduler:
                 self._observer.dropped("client_left")
                 self._end(job)
 
-    def take(self, instead_of: Batch | None = None, beside: int = 0) -> Batch | None:
+    def take(self, instead_of: Batch | None = None, beside: bool = False) -> Batch | None:
         """What to compute next: waits until there is something; None: there will be nothing more.
 
-        instead_of: do not wait; only what may interrupt that batch. beside: as a companion of another worker, with one
-        of so many threads: only what is small and would be in time, and only where something is left for that one.
+        instead_of: do not wait; only what may interrupt that batch. beside: as a companion of another worker, only
+        what is small, and only where something is left for that one.
         """
         with self._changed:
             while True:
@@ -160,9 +168,10 @@ class Scheduler:
         with self._changed:
             return sum(other is not job and (other.begun is not None or other.rank < job.rank) for other in self._jobs)
 
-    def _next(self, instead_of: Batch | None, beside: int) -> Batch | None:
+    def _next(self, instead_of: Batch | None, beside: bool) -> Batch | None:
         now = time.monotonic()
-        for job in [job for job in self._jobs if job.expired(now)]:
+        crowd = sum(len(job.waiting) for job in self._jobs) > 1
+        for job in [job for job in self._jobs if job.expired(now, self._lanes if crowd else 1)]:
             self._observer.dropped("deadline")
             self._end(job, DeadlineError("the deadline passed before the device was free"))
         startable = sorted((job for job in self._jobs if job.startable), key=self._turn)
@@ -171,7 +180,7 @@ class Scheduler:
         elif beside:
             if sum(len(job.waiting) for job in startable) < 2:
                 return None
-            startable = [job for job in startable if self._may_join(job, now, beside)]
+            startable = [job for job in startable if self._may_join(job)]
         if not startable:
             return None
         lead = self._start(startable[0], now)
@@ -185,10 +194,9 @@ class Scheduler:
         """Who goes first: the lowest."""
         return self._shares.of(job.owner), job.rank
 
-    def _may_join(self, job: Job, now: float, threads: int) -> bool:
-        """Whether a companion with one of so many threads may compute a job's next window."""
-        late = job.expires is not None and now + threads * job.remaining_seconds > job.expires
-        return not late and job.pixels_of(job.waiting[0]) <= _BESIDE_PIXELS and self._alike(job.owner)
+    def _may_join(self, job: Job) -> bool:
+        """Whether a companion may compute a job's next window."""
+        return job.pixels_of(job.waiting[0]) <= _BESIDE_PIXELS and self._alike(job.owner)
 
     def _alike(self, owner: str) -> bool:
         """Whether an owner has about as many jobs as each other one of whom something is computed.

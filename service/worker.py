@@ -95,11 +95,10 @@ class Worker:
 
     def _serve(self) -> None:
         given_back = time.monotonic()
-        beside = self._threads.count if self._companion else 0
         claim_threads(self._claimed)
         self._ready.set()
         try:
-            while (batch := self._scheduler.take(beside=beside)) is not None:
+            while (batch := self._scheduler.take(beside=self._companion)) is not None:
                 with self._threads.lend_one() if self._companion else nullcontext():
                     self._compute(batch)
                 large = batch.pixels > _LARGE_PIXELS

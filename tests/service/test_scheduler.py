@@ -45,9 +45,9 @@ class Ledger:
 class Desk:
     """A scheduler, what its jobs were told, and passes computed by hand: every pixel becomes 7."""
 
-    def __init__(self, batch_pixels=10**6, devices=1):
+    def __init__(self, batch_pixels=10**6, devices=1, lanes=1):
         self.ledger, self.told = Ledger(), {}
-        self.scheduler = Scheduler(self.ledger, lambda _model: batch_pixels, 4, devices)
+        self.scheduler = Scheduler(self.ledger, lambda _model: batch_pixels, 4, devices, lanes)
 
     def submit(self, name, height=10, width=10, model=UPSCALER, cost=0.001, **more):
         plan = Limits(2000, TILE).plan(model.facts, height, width)
@@ -143,7 +143,7 @@ def test_a_small_picture_interrupts_a_large_one_but_not_one_like_itself():
 def companion(desk):
     """Takes one batch on a thread of its own, as a companion does; what it took, once it has."""
     taken = []
-    thread = threading.Thread(target=lambda: taken.append(desk.scheduler.take(beside=2)), daemon=True)
+    thread = threading.Thread(target=lambda: taken.append(desk.scheduler.take(beside=True)), daemon=True)
     thread.start()
     return thread, taken
 
@@ -173,13 +173,14 @@ def test_a_companion_takes_what_is_small_and_leaves_the_worker_the_rest():
     assert names(taken[0], small=small, large=large) == ["small"]
 
 
-def test_a_companion_leaves_what_one_thread_would_finish_too_late():
-    desk = Desk(batch_pixels=0)
-    expires = time.monotonic() + 30
-    tight = desk.submit("tight", cost=20.0, expires=expires, entered=0)
-    loose = desk.submit("loose", cost=10.0, expires=expires)
-    assert names(desk.scheduler.take(beside=2), tight=tight, loose=loose) == ["loose"]
-    assert names(desk.scheduler.take(), tight=tight, loose=loose) == ["tight"]
+def test_in_a_crowd_a_job_is_late_by_what_it_takes_side_by_side():
+    desk = Desk(batch_pixels=0, lanes=2)
+    tight = desk.submit("tight", cost=20.0, expires=time.monotonic() + 30)
+    assert names(desk.scheduler.take(), tight=tight) == ["tight"]  # alone it has all threads
+    desk.submit("tight, too", cost=20.0, expires=time.monotonic() + 30)
+    loose = desk.submit("loose", cost=10.0, expires=time.monotonic() + 30)
+    assert names(desk.scheduler.take(), loose=loose) == ["loose"]
+    assert isinstance(desk.told["tight, too"], DeadlineError)
 
 
 def test_a_lone_picture_of_many_windows_is_shared_with_a_companion():

@@ -88,7 +88,7 @@ def flooded(jobs=6):
     desk = Desk(batch_pixels=0)
     for i in range(jobs):
         desk.submit(f"flood {i}", cost=1.0, owner="F")
-    return desk, desk.scheduler.take(), desk.scheduler.take(beside=2)
+    return desk, desk.scheduler.take(), desk.scheduler.take(beside=True)
 
 
 def test_a_quiet_owners_picture_interrupts_whatever_a_companion_has_begun_since():
@@ -114,7 +114,7 @@ def test_a_companion_leaves_a_quiet_owners_picture_to_the_worker_and_waits_while
         desk.scheduler.give_way(pass_beside, pausing())
         went_on.set()
         desk.compute(pass_beside)
-        while (batch := desk.scheduler.take(beside=2)) is not None:
+        while (batch := desk.scheduler.take(beside=True)) is not None:
             taken.append(batch.pieces[0].job.owner)
             desk.compute(batch)
 
@@ -153,7 +153,7 @@ def test_owners_who_ask_for_about_as_much_are_served_side_by_side():
     desk = Desk(batch_pixels=0)
     for owner in "aab":
         desk.submit(f"{owner} {len(desk.ledger.passes)}", cost=1.0, owner=owner)
-    first, beside = desk.scheduler.take(), desk.scheduler.take(beside=2)
+    first, beside = desk.scheduler.take(), desk.scheduler.take(beside=True)
     assert {first.pieces[0].job.owner, beside.pieces[0].job.owner} == {"a", "b"}
     desk.scheduler.give_way(beside, nullcontext())
 
