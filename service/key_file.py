@@ -11,6 +11,7 @@ A plain hash is enough: a key has 256 random bits, which nobody guesses from its
 """
 
 import hashlib
+import os
 import re
 import secrets
 import stat
@@ -62,7 +63,7 @@ def read_key_file(path: Path) -> tuple[Key, ...]:
     """Every key of the file. Raises KeyFileError for one that is broken, empty, or open to others."""
     try:
         with path.open("rb") as file:
-            mode = stat.S_IMODE(path.stat().st_mode)
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & (stat.S_IROTH | stat.S_IWOTH):
                 raise KeyFileError(f"others may read or write it (mode {mode:04o}); expected 0640, 0600 or less")
             data = file.read(_LARGEST_FILE_BYTES + 1)

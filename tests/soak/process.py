@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -33,7 +33,8 @@ class Watched:
         """Processes that decode, those that are alive."""
         found = []
         for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
-            found += [int(each) for each in (thread / "children").read_text().split()]
+            with suppress(OSError):  # it has ended meanwhile
+                found += [int(each) for each in (thread / "children").read_text().split()]
         return [pid for pid in found if self._is_decoder(pid)]
 
     def memory_mib(self, pid: int | None = None) -> float:
