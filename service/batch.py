@@ -44,6 +44,11 @@ class Batch:
         return sum(piece.pixels for piece in self.pieces)
 
     @property
+    def seconds(self) -> float:
+        """Predicted, of the device."""
+        return sum(piece.seconds for piece in self.pieces)
+
+    @property
     def wanted(self) -> bool:
         """Whether anybody still waits for any of it."""
         return any(piece.wanted for piece in self.pieces)

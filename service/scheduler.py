@@ -30,6 +30,9 @@ _BESIDE_PIXELS = 2_000_000
 _ADDED = 1 / 8
 """By how much others may prolong a pass."""
 
+_SHORT_SECONDS = 1.0
+"""What a crowd waits for."""
+
 _ALIKE = 2
 """Owners of whom one has up to so many times the other's jobs are served side by side."""
 
@@ -203,18 +206,25 @@ class Scheduler:
 
         Side by side both would be slower, which costs a crowd nothing, and who asks for one picture half his time.
         """
-        count = Counter(job.owner for job in self._jobs)
         others = {job.owner for job in self._jobs if job.computing}
-        return all(count[owner] <= _ALIKE * count[other] <= _ALIKE**2 * count[owner] for other in others)
+        return not any(self._crowds(owner, other) or self._crowds(other, owner) for other in others)
+
+    def _crowds(self, owner: str, other: str) -> bool:
+        """Whether an owner has many more jobs than another."""
+        count = Counter(job.owner for job in self._jobs)
+        return count[owner] > _ALIKE * count[other]
 
     def _may_interrupt(self, job: Job, batch: Batch) -> bool:
         """Whether a job is much smaller than a pass, and goes before all that is in it.
 
-        Of another owner it goes before it until it has added an eighth to the pass, and need not be smaller, but small.
+        Of another owner it goes before it until it has added an eighth to the pass, and need not be smaller, but small;
+        one of a crowd waits for a pass that is short.
         """
         pixels = job.pixels_of(job.waiting[0])
         strange = all(job.owner != piece.job.owner for piece in batch.pieces)
         if pixels > (min(batch.pixels, _BESIDE_PIXELS) if strange else batch.pixels // _MUCH_SMALLER):
+            return False
+        if batch.seconds < _SHORT_SECONDS and any(self._crowds(job.owner, piece.job.owner) for piece in batch.pieces):
             return False
         share = self._shares.of(job.owner)
         return all(
@@ -256,6 +266,8 @@ class Scheduler:
     def _end(self, job: Job, outcome: Picture | Exception | None = None) -> None:
         job.over = True
         self._jobs.remove(job)
+        if not self._jobs:
+            self._shares.rest()
         self._changed.notify_all()
         self._observer.queued(job.model.label, -1 if job.begun is None else 0, -job.waiting_pixels)
         job.waiting.clear()

@@ -72,6 +72,16 @@ def test_a_small_picture_of_another_interrupts_and_a_flood_of_them_adds_an_eight
     assert interruptions == 3, "an eighth of 4 s, and the one that crosses it"
 
 
+def test_a_short_pass_is_interrupted_by_one_of_another_and_not_by_a_flood():
+    for many, interrupts in ((1, True), (20, False)):
+        desk = Desk(batch_pixels=0)
+        desk.submit("photograph", height=30, width=30, cost=0.5, owner="q")
+        photograph = desk.scheduler.take()
+        for i in range(many):
+            desk.submit(f"thumbnail {i}", cost=0.01, owner="F")
+        assert (desk.scheduler.take(instead_of=photograph) is not None) is interrupts
+
+
 def test_a_quiet_owners_picture_interrupts_one_of_a_flood_and_is_not_interrupted_by_the_next():
     desk = Desk(batch_pixels=0)
     desk.submit("first", cost=1.0, owner="F")
@@ -173,6 +183,19 @@ def test_who_was_away_neither_saved_up_nor_pays():
     assert shares.of("new") == 99.0
     assert shares.begin("new", 5.0) == 99.0
     assert shares.of("new") == 104.0
+
+
+def test_who_took_more_while_nobody_else_wanted_it_does_not_pay():
+    desk = Desk(batch_pixels=0)
+    desk.submit("long", cost=9.0, owner="q")
+    desk.submit("thumbnail", cost=0.1, owner="F")
+    for _ in range(2):
+        desk.compute(desk.scheduler.take())
+    running = [desk.submit(f"flood {i}", cost=0.1, owner="F") for i in range(3)]
+    flood = desk.scheduler.take()
+    quiet = desk.submit("quiet", cost=9.0, owner="q")
+    assert flood.pieces[0].job in running
+    assert [piece.job for piece in desk.scheduler.take().pieces] == [quiet]
 
 
 def test_owners_that_are_gone_are_forgotten():
