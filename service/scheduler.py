@@ -68,6 +68,7 @@ class Scheduler:
         self._observer, self._batch_pixels, self._most_items = observer, batch_pixels, most_items
         self._devices, self._lanes, self._shares = devices, lanes, Shares()
         self._jobs: list[Job] = []
+        self._owned: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._closed = False
 
@@ -77,6 +78,7 @@ class Scheduler:
             if self._closed:
                 raise stopped()
             self._jobs.append(job)
+            self._owned[job.owner] += 1
             self._observer.queued(job.model.label, 1, job.waiting_pixels)
             self._changed.notify_all()
 
@@ -173,7 +175,7 @@ class Scheduler:
 
     def _next(self, instead_of: Batch | None, beside: bool) -> Batch | None:
         now = time.monotonic()
-        crowd = sum(len(job.waiting) for job in self._jobs) > 1
+        crowd = sum(bool(job.waiting) for job in self._jobs) > 1
         for job in [job for job in self._jobs if job.expired(now, self._lanes if crowd else 1)]:
             self._observer.dropped("deadline")
             self._end(job, DeadlineError("the deadline passed before the device was free"))
@@ -183,7 +185,8 @@ class Scheduler:
         elif beside:
             if sum(len(job.waiting) for job in startable) < 2:
                 return None
-            startable = [job for job in startable if self._may_join(job)]
+            alike = {owner for owner in self._owned if self._alike(owner)}
+            startable = [job for job in startable if job.owner in alike and _next_pixels(job) <= _BESIDE_PIXELS]
         if not startable:
             return None
         lead = self._start(startable[0], now)
@@ -197,10 +200,6 @@ class Scheduler:
         """Who goes first: the lowest."""
         return self._shares.of(job.owner), job.rank
 
-    def _may_join(self, job: Job) -> bool:
-        """Whether a companion may compute a job's next window."""
-        return job.pixels_of(job.waiting[0]) <= _BESIDE_PIXELS and self._alike(job.owner)
-
     def _alike(self, owner: str) -> bool:
         """Whether an owner has about as many jobs as each other one of whom something is computed.
 
@@ -211,8 +210,7 @@ class Scheduler:
 
     def _crowds(self, owner: str, other: str) -> bool:
         """Whether an owner has many more jobs than another."""
-        count = Counter(job.owner for job in self._jobs)
-        return count[owner] > _ALIKE * count[other]
+        return self._owned[owner] > _ALIKE * self._owned[other]
 
     def _may_interrupt(self, job: Job, batch: Batch) -> bool:
         """Whether a job is much smaller than a pass, and goes before all that is in it.
@@ -220,7 +218,7 @@ class Scheduler:
         Of another owner it goes before it until it has added an eighth to the pass, and need not be smaller, but small;
         one of a crowd waits for a pass that is short.
         """
-        pixels = job.pixels_of(job.waiting[0])
+        pixels = _next_pixels(job)
         strange = all(job.owner != piece.job.owner for piece in batch.pieces)
         if pixels > (min(batch.pixels, _BESIDE_PIXELS) if strange else batch.pixels // _MUCH_SMALLER):
             return False
@@ -266,6 +264,9 @@ class Scheduler:
     def _end(self, job: Job, outcome: Picture | Exception | None = None) -> None:
         job.over = True
         self._jobs.remove(job)
+        self._owned[job.owner] -= 1
+        if not self._owned[job.owner]:
+            del self._owned[job.owner]
         if not self._jobs:
             self._shares.rest()
         self._changed.notify_all()
@@ -280,6 +281,10 @@ class Scheduler:
 def stopped() -> UnavailableError:
     """What is said to those who come too late."""
     return UnavailableError("the service is shutting down", {"Retry-After": "5"})
+
+
+def _next_pixels(job: Job) -> int:
+    return job.pixels_of(job.waiting[0])
 
 
 def _put(job: Job, window: Window, answer: Picture) -> None:

@@ -183,6 +183,13 @@ def test_in_a_crowd_a_job_is_late_by_what_it_takes_side_by_side():
     assert isinstance(desk.told["tight, too"], DeadlineError)
 
 
+def test_a_lone_picture_of_many_windows_has_all_threads_until_its_deadline():
+    desk = Desk(batch_pixels=0, lanes=2)
+    desk.submit("wide", 32, 300, cost=20.0, expires=time.monotonic() + 30)
+    assert desk.scheduler.take() is not None
+    assert not desk.told
+
+
 def test_a_lone_picture_of_many_windows_is_shared_with_a_companion():
     desk = Desk(batch_pixels=0)
     desk.submit("wide", 32, 300)
