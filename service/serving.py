@@ -22,6 +22,7 @@ from uvicorn.server import ServerState
 from service.app import create_app
 from service.errors import StartupError
 from service.logs import configure_logs, flush_logs
+from service.memory import few_arenas
 from service.probe_app import create_probe_app
 from service.registry import Registry, registry_of
 from service.settings import PREFIX, Settings, read_settings
@@ -37,6 +38,7 @@ _DEVICE_LOST = 70
 def serve_or_exit(**overrides: object) -> None:
     """Serve until SIGTERM or SIGINT; a wrong setting or no usable checkpoint is one line and exit code 2."""
     try:
+        few_arenas()
         settings = read_settings(**overrides)
         faulthandler.enable()  # a crash says where it was, in every thread
         configure_logs(settings.log_level, settings.log_format)

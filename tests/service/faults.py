@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from service.app import create_app
 from service.errors import StartupError
 from service.logs import configure_logs
+from service.memory import few_arenas
 from service.registry import load_registry, registry_of
 from service.serving import run
 from service.settings import Settings, read_settings
@@ -83,6 +84,7 @@ def faulty_service(checkpoints: Path, most_pixels: int = 0, **settings: object):
 
 def main() -> None:
     """The command line's service with a FaultyNet: `python -m tests.service.faults`, IMPASTO_* as usual."""
+    few_arenas()
     try:
         settings = read_settings()
         configure_logs(settings.log_level, settings.log_format)
