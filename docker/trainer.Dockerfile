@@ -35,6 +35,8 @@ LABEL org.opencontainers.image.title="impasto-trainer" \
       org.opencontainers.image.licenses="Apache-2.0 AND CC0-1.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+# It is what the stage is for.
+# hadolint ignore=DL3067
 COPY --from=bare / /
 COPY --from=build /opt/impasto /opt/impasto
 COPY --from=build /app /app
