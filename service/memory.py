@@ -12,7 +12,7 @@ def few_arenas() -> None:
     """Let threads share two arenas of glibc's, unless MALLOC_ARENA_MAX says otherwise. Called before there are threads.
 
     Each thread would have one of its own, up to eight for a CPU, with holes of its own: memory at rest went up and down
-    by 50 MB from minute to minute.
+    by 35 MB from minute to minute.
     """
     if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -13,6 +13,16 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self._of_requests(registry)
+        self._of_the_queue(registry)
+        self._of_the_models(registry)
+        self._of_answers(registry)
+        self._of_the_edges(registry)
+        ProcessCollector(namespace="impasto", registry=registry)  # memory, CPU seconds, start time
+        self.build_info = Info("impasto_build", "Version, device and precision of this process.", registry=registry)
+        self._versions: dict[str, str] = {}
+
+    def _of_requests(self, registry: CollectorRegistry) -> None:
         self.http_requests = Counter(
             "impasto_http_requests", "Answered requests.", ["route", "method", "code"], registry=registry
         )
@@ -30,6 +40,8 @@ class Metrics:
             buckets=_STAGE_BUCKETS,
             registry=registry,
         )
+
+    def _of_the_queue(self, registry: CollectorRegistry) -> None:
         self.ready = Gauge("impasto_ready", "1 while /readyz answers 200, else 0.", registry=registry)
         self.requests_in_flight = Gauge("impasto_requests_in_flight", "Requests that hold a permit.", registry=registry)
         self.queue_jobs = Gauge("impasto_queue_jobs", "Jobs that wait for the device.", ["model"], registry=registry)
@@ -59,6 +71,8 @@ class Metrics:
         self.pixels = Counter(
             "impasto_pixels", "Pixels of answered requests.", ["model", "direction"], registry=registry
         )
+
+    def _of_the_models(self, registry: CollectorRegistry) -> None:
         self.model_info = Info("impasto_model", "The served checkpoints.", ["model"], registry=registry)
         self.model_load_duration = Gauge(
             "impasto_model_load_duration_seconds", "Time to read and verify.", ["model"], registry=registry
@@ -79,6 +93,8 @@ class Metrics:
         self.models_refused = Gauge(
             "impasto_models_refused", "Checkpoint files that could not be used.", registry=registry
         )
+
+    def _of_answers(self, registry: CollectorRegistry) -> None:
         self.cache_requests = Counter(
             "impasto_cache_requests", "Pictures looked for in the cache of answers.", ["outcome"], registry=registry
         )
@@ -99,6 +115,8 @@ class Metrics:
         self.log_lines_lost = Gauge(
             "impasto_log_lines_lost", "Log lines since the start that could not be written.", registry=registry
         )
+
+    def _of_the_edges(self, registry: CollectorRegistry) -> None:
         self.keys = Gauge("impasto_keys", "API keys in force, expired ones included.", registry=registry)
         self.key_reloads = Counter(
             "impasto_key_reloads", "Changed key files that were read.", ["outcome"], registry=registry
@@ -113,9 +131,6 @@ class Metrics:
         self.device_memory = Gauge(
             "impasto_device_memory_bytes", "Memory that a GPU's tensors take.", ["device"], registry=registry
         )
-        ProcessCollector(namespace="impasto", registry=registry)  # memory, CPU seconds, start time
-        self.build_info = Info("impasto_build", "Version, device and precision of this process.", registry=registry)
-        self._versions: dict[str, str] = {}
 
     def describe_models(
         self,
