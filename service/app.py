@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from service.admission import Admission
 from service.cache import ResultCache
 from service.cors import add_cors
-from service.decoders import decoder_of
+from service.decoders import Decoder, decoder_of
 from service.engine import Engine, warm_up_pictures
 from service.errors import install_handlers
 from service.exchange import Answer
@@ -84,38 +84,11 @@ def create_app(
     metrics.log_lines_lost.set_function(lines_lost)
     metrics.ready.set_function(lambda: float(admission.open and engine.alive and bool(registry.offers)))
 
-    def close() -> None:
-        admission.open = False
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        decoder.start()
-        asyncio.get_running_loop().set_default_executor(helpers(_FILE_THREADS, "files"))
-        await engine.start(on_fatal=close)
-        _describe(metrics, engine)
-        await registry.start(partial(renderer.warm, pictures=warm_up_pictures()), metrics)
-        give_back()  # the warm-up's
-        watching = asyncio.create_task(registry.watch(settings.watch_seconds)) if settings.watch_seconds else None
-        app.state.warm = admission.open = True
-        yield
-        close()
-        if watching is not None:
-            watching.cancel()
-        await tickets.stop()
-        thumbnails.close()
-        await engine.stop()
-        renderer.close()
-        pipeline.close()
-        await quotas.close()
-        decoder.close()
-        if tracer is not None:
-            await asyncio.to_thread(tracer.close)
-
     app = FastAPI(
         title="Impasto",
         version=version("impasto"),
         summary="Real-time style transfer and super-resolution.",
-        lifespan=lifespan,
+        lifespan=partial(_lifespan, decoder=decoder, renderer=renderer, tracer=tracer),
         docs_url=None,  # the page's router has it, with a content security policy
         redoc_url=None,
     )
@@ -131,6 +104,37 @@ def create_app(
         app.include_router(router)
     _surround(app, settings, metrics, tracer)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI, decoder: Decoder, renderer: Renderer, tracer: Tracer | None) -> AsyncIterator[None]:
+    """Start the parts, one after the other, let pictures in, and at the end stop them."""
+    state, settings = app.state, app.state.settings
+
+    def close() -> None:
+        state.admission.open = False
+
+    decoder.start()
+    asyncio.get_running_loop().set_default_executor(helpers(_FILE_THREADS, "files"))
+    await state.engine.start(on_fatal=close)
+    _describe(state.metrics, state.engine)
+    await state.registry.start(partial(renderer.warm, pictures=warm_up_pictures()), state.metrics)
+    give_back()  # the warm-up's
+    watching = asyncio.create_task(state.registry.watch(settings.watch_seconds)) if settings.watch_seconds else None
+    state.warm = state.admission.open = True
+    yield
+    close()
+    if watching is not None:
+        watching.cancel()
+    await state.tickets.stop()
+    state.thumbnails.close()
+    await state.engine.stop()
+    renderer.close()
+    state.pipeline.close()
+    await state.quotas.close()
+    decoder.close()
+    if tracer is not None:
+        await asyncio.to_thread(tracer.close)
 
 
 def _surround(app: FastAPI, settings: Settings, metrics: Metrics, tracer: Tracer | None) -> None:
