@@ -1,4 +1,4 @@
-# make install | serve | demo | test | test-long | test-browser | soak | check | format | docs | pictures | openapi | lock | hashes | audit | sbom
+# make install | serve | demo | test | test-long | test-browser | soak | check | format | docs | pictures | openapi | settings | lock | hashes | audit | sbom
 # make bench | deploy-tools | test-containers
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make install      CPU-only torch wheels
@@ -16,7 +16,7 @@ ifdef PORT
 export IMPASTO_PORT := $(PORT)
 endif
 
-.PHONY: install serve demo test test-long test-browser soak check format docs pictures openapi lock hashes audit sbom bench \
+.PHONY: install serve demo test test-long test-browser soak check format docs pictures openapi settings lock hashes audit sbom bench \
 	deploy-tools test-containers
 
 install: $(VENV)/installed
@@ -71,6 +71,10 @@ pictures: install
 
 openapi: install
 	$(BIN)/python scripts/openapi.py
+
+# docs/settings.md, from service/settings.py.
+settings: install
+	$(BIN)/python scripts/settings.py
 
 # The exact versions of everything but torch's own CUDA packages, which torch pins itself.
 lock: install
