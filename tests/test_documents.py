@@ -6,7 +6,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from service.errors import ClientLeftError, ImpastoError
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 from service.settings import PREFIX, Settings
 
 DOCS = Path(__file__).parent.parent / "docs"
