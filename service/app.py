@@ -15,13 +15,13 @@ from service.auth.keys import KeyRing
 from service.auth.quotas import Quotas
 from service.engine.engine import Engine, warm_up_pictures
 from service.engine.threads import helpers, permitted_threads
-from service.errors import install_handlers
 from service.http.body_timeout import BodyPace
 from service.http.cors import add_cors
 from service.http.head_options import AllMethods
 from service.http.middleware import RequestContext
 from service.http.open_inference import routes as open_inference
 from service.http.openapi import describe
+from service.http.problems import install_handlers
 from service.http.routes import admin, jobs, operations, page, transform
 from service.http.static import EXAMPLE, read_pages
 from service.images.sandbox.pool import Decoder, decoder_of

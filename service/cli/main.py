@@ -1,4 +1,4 @@
-"""The command line: `impasto COMMAND`; see `service.cli`."""
+"""The command line: `impasto COMMAND`; see `service/cli/__init__.py`."""
 
 import typer
 

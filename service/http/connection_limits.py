@@ -2,9 +2,9 @@
 
     connection --one too many--> 503      head --too slow--> 408      --too large--> 431      --not HTTP--> 400
 
-Slow bodies are `pace`'s. After an answer that was given before the whole body came, there is as much time for the rest
-of it as for a head; then the connection is closed. Who reads an answer more slowly than a body may come is hung up on:
-the answer would stay in memory.
+Slow bodies are `body_timeout`'s. After an answer that was given before the whole body came, there is as much time for
+the rest of it as for a head; then the connection is closed. Who reads an answer more slowly than a body may come is
+hung up on: the answer would stay in memory.
 """
 
 import asyncio
@@ -18,15 +18,8 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service.errors import (
-    PROBLEM_JSON,
-    HeadersTooLargeError,
-    ImpastoError,
-    NotHttpError,
-    OverloadedError,
-    SlowRequestError,
-    problem_content,
-)
+from service.errors import HeadersTooLargeError, ImpastoError, NotHttpError, OverloadedError, SlowRequestError
+from service.http.problems import PROBLEM_JSON, problem_content
 from service.http.safety_headers import SAFETY_HEADERS
 from service.observability.metrics import Metrics
 from service.settings import Settings

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.auth.caller import Caller
 from service.auth.quotas import policy_headers
-from service.errors import given_up, unforeseen
+from service.http.problems import given_up, unforeseen
 from service.http.safety_headers import SAFETY_HEADERS
 from service.observability.logs import facts, request_id, trace_id
 from service.observability.metrics import Metrics

@@ -6,7 +6,6 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.errors import (
-    PROBLEM_JSON,
     AnswerTooLargeError,
     BodyError,
     BodyTooLargeError,
@@ -31,8 +30,8 @@ from service.errors import (
     UnknownJobError,
     UnknownModelError,
     UnsupportedImageError,
-    problem_content,
 )
+from service.http.problems import PROBLEM_JSON, problem_content
 
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}

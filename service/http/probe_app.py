@@ -2,9 +2,9 @@
 
 from fastapi import FastAPI
 
-from service.errors import install_handlers
 from service.http.head_options import AllMethods
 from service.http.middleware import RequestContext
+from service.http.problems import install_handlers
 from service.http.routes import admin, operations
 
 

@@ -9,13 +9,14 @@ import numpy as np
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from service.errors import INFERENCE_PROTOCOL, BodyError
+from service.errors import BodyError
 from service.http.body import read_body
 from service.http.disconnect import while_connected
 from service.http.open_inference import codec
 from service.http.open_inference.codec import Inference, Tensor
 from service.http.open_inference.models import Entry, asked_of, entries, find
 from service.http.open_inference.openapi import FOUND, INDEXED, INFER_REQUEST, INFERRED, LIVE, READY, SERVER
+from service.http.problems import INFERENCE_PROTOCOL
 from service.http.routes.auth import asks, charge_of, owner_of
 from service.models.registry import Registry
 from service.pipeline.pipeline import Pipeline

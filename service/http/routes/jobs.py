@@ -9,8 +9,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
-from service.errors import ForbiddenError, NoResultError, UnauthorizedError, UnknownJobError, problem_content
+from service.errors import ForbiddenError, NoResultError, UnauthorizedError, UnknownJobError
 from service.http.openapi import BINARY, OTHERWISE, problems
+from service.http.problems import problem_content
 from service.http.routes.auth import owner_of, transforms
 from service.http.routes.responses import picture_response
 from service.images.formats import MEDIA_TYPES

@@ -1,4 +1,4 @@
-"""A process that only decodes: what a stranger's file does to it, it does to nothing else. Started by `decoders`."""
+"""A process that only decodes: what a stranger's file does to it, it does to nothing else. Started by `pool`."""
 
 import faulthandler
 import os

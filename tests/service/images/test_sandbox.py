@@ -17,7 +17,7 @@ import pytest
 
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
 from service.app import create_app
-from service.errors import PROBLEM_JSON
+from service.http.problems import PROBLEM_JSON
 from service.images.sandbox import ipc
 from service.images.types import Decoded, Frame, Header
 from service.models.registry import load_registry
