@@ -18,7 +18,7 @@ from answers import Pixels
 from load import Request
 from PIL import Image
 
-from service.encode import Wrapping, encode
+from service.images.encode import Wrapping, encode
 from service.settings import Settings
 
 if TYPE_CHECKING:

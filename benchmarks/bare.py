@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from pictures import mixed
 
-from nets.bands import finish
+from nets.banded.bands import finish
+from nets.banded.run import compute
 from nets.checkpoint import load
 from nets.pixels import from_network, to_network
-from nets.stepwise import compute
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNT = 24

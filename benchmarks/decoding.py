@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 from prometheus_client import CollectorRegistry
 
-from service.decoded import Reading
-from service.decoders import Decoder, ProcessDecoder, ThreadDecoder
-from service.metrics import Metrics
+from service.images.sandbox.pool import Decoder, ProcessDecoder, ThreadDecoder
+from service.images.types import Reading
+from service.observability.metrics import Metrics
 from service.settings import Settings
 
 _TURNS = 9
@@ -34,7 +34,7 @@ def main() -> None:
                 more = (here - there) / megapixels
                 print(f"| {kind.upper()}, {side} x {side} | {megapixels:.2f} | {there:.1f} | {here:.1f} | {more:.1f} |")
         for path in Path("/proc").glob("[0-9]*/cmdline"):
-            if b"decoding_process" in path.read_bytes():
+            if b"service.images.sandbox.child" in path.read_bytes():
                 status = (path.parent / "status").read_text()
                 found = {name: int(re.search(rf"{name}:\s+(\d+)", status)[1]) // 1024 for name in ("VmHWM", "VmPeak")}
                 print(f"process {path.parent.name}: MiB {found}")

@@ -8,12 +8,10 @@ import json
 from pathlib import Path
 
 import engine
-import sections
-import serving_section
-import soak
 from engine import machine, table
+from report import sections, serving, soak
 
-from trainer.sections import write_section
+from trainer.evaluation.sections import write_section
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,7 +29,7 @@ def main() -> None:
         write_section(results, "benchmarks/encoding.py", encoding(json.loads(path.read_text())))
     if (path := out / "soak.json").exists():
         write_section(results, "make soak", soak.document(json.loads(path.read_text())))
-    for part in (serving_section.serving, sections.networks, sections.paper, sections.upscaling, sections.startup):
+    for part in (serving.serving, sections.networks, sections.paper, sections.upscaling, sections.startup):
         if (path := out / f"{part.__name__}.json").exists():
             text = part(json.loads(path.read_text()), results.parent / "images")
             write_section(results, f"benchmarks/{part.__name__}.py", text)
@@ -60,7 +58,7 @@ def encoding(rows: list[dict[str, str | float | None]]) -> str:
     head = (
         "## Encoders\n\n`python benchmarks/encoding.py`, then `python benchmarks/document.py`, "
         f"{machine()}.\nTwo pictures of 2 megapixels: a photograph, and the same in `mosaic`; one thread. "
-        "[ADR 11](decisions/0011-pictures-in-and-out.md) says what follows.\n"
+        "[ADR 11](decisions/0011-images-in-and-out.md) says what follows.\n"
     )
     return "\n".join([head, table(lines), "", "Decoding the photograph:", "", table(decoders)])
 

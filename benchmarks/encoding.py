@@ -22,8 +22,8 @@ from PIL import Image
 
 from nets.checkpoint import load
 from nets.pixels import from_network, to_network
-from service.encode import Wrapping, encode
-from service.formats import Format
+from service.images.encode import Wrapping, encode
+from service.images.formats import Format
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -20,8 +20,8 @@ from load import Request, Sample, closed, opened, quantile, rate, statuses
 from pictures import jpeg, mixed, photograph
 from server import Service, running
 
-from trainer.findings import this_machine
-from trainer.sections import write_section
+from trainer.evaluation.results import this_machine
+from trainer.evaluation.sections import write_section
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNT, CLIENTS = 24, 8

@@ -20,13 +20,13 @@ from nets.checkpoint import Checkpoint, load
 from nets.interpolation import interpolate
 from nets.pixels import to_network
 from trainer.commands.options import style_image_of
-from trainer.comparison import square
 from trainer.data import list_photographs, read_rgb
-from trainer.evaluation import objective_of, score_upscaling
-from trainer.loss_network import LossNetwork, load_vgg16
-from trainer.perceptual_distance import PerceptualDistance
-from trainer.samples import apply
-from trainer.style_objective import StyleObjective
+from trainer.evaluation.comparison import square
+from trainer.evaluation.evaluate import objective_of, score_upscaling
+from trainer.loop.samples import apply
+from trainer.objective.loss_network import LossNetwork, load_vgg16
+from trainer.objective.perceptual_distance import PerceptualDistance
+from trainer.objective.style_objective import StyleObjective
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINTS = ROOT / "checkpoints"

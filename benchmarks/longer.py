@@ -15,10 +15,10 @@ from statistics import mean
 import torch
 
 from nets.checkpoint import load
-from trainer.comparison import square
 from trainer.data import read_rgb
-from trainer.evaluation import objective_of, style_terms
-from trainer.loss_network import load_loss_network
+from trainer.evaluation.comparison import square
+from trainer.evaluation.evaluate import objective_of, style_terms
+from trainer.objective.loss_network import load_loss_network
 
 PHOTOGRAPHS = Path(__file__).resolve().parent.parent / "docs/images/photographs"
 SIDE_PX = 256

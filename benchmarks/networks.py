@@ -30,7 +30,7 @@ from runtimes import CORES, RUNTIMES, Floats, convert, plain, prepare
 from torch.utils.flop_counter import FlopCounterMode
 
 from nets.checkpoint import load
-from trainer.findings import this_machine
+from trainer.evaluation.results import this_machine
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN, CALIBRATION = 1, (0, 2, 3)

@@ -17,19 +17,19 @@ from statistics import mean, median
 import numpy as np
 import torch
 
-from nets.bands import finish
+from nets.banded.bands import finish
+from nets.banded.run import compute
 from nets.checkpoint import Checkpoint, load
 from nets.pixels import Picture, to_network
-from nets.stepwise import compute
-from trainer.baselines import gatys
 from trainer.commands.options import style_image_of
-from trainer.comparison import square
 from trainer.data import list_photographs, read_rgb
-from trainer.evaluation import objective_of, style_terms
-from trainer.findings import this_machine
-from trainer.loss_network import load_loss_network
-from trainer.precision import choose_precision
-from trainer.style_objective import StyleObjective
+from trainer.evaluation import gatys
+from trainer.evaluation.comparison import square
+from trainer.evaluation.evaluate import objective_of, style_terms
+from trainer.evaluation.results import this_machine
+from trainer.loop.precision import choose_precision
+from trainer.objective.loss_network import load_loss_network
+from trainer.objective.style_objective import StyleObjective
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOGRAPHS = ROOT / "docs" / "images" / "photographs"

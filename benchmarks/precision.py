@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from nets.pixels import from_network, to_network
-from service.registry import load_registry
+from service.models.registry import load_registry
 from trainer.data import read_rgb
 
 ROOT = Path(__file__).resolve().parent.parent

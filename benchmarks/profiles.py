@@ -4,7 +4,7 @@
 
 The photographs of docs/images, as they would be in a wide profile (converted), and as if they had been taken in it
 (assigned), reduced by 4 and enlarged again by x4. PSNR in dB against the original, in the profile's numbers. By way of
-sRGB, what sRGB could not hold is enlarged apart and added, as `service.restore` does it.
+sRGB, what sRGB could not hold is enlarged apart and added, as `service.images.restore` does it.
 """
 
 import json
@@ -17,8 +17,8 @@ from PIL import Image
 
 from nets.checkpoint import load
 from nets.pixels import Picture, from_network, to_network
-from service.profile import Profile
-from service.resizing import resized
+from service.images.profile import Profile
+from service.images.resize import resized
 from tests.files import ADOBE_RGB, DISPLAY_P3, rgb_profile
 
 ROOT = Path(__file__).resolve().parent.parent

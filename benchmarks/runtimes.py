@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nets.bands import finish
+from nets.banded.bands import finish
+from nets.banded.run import compute
 from nets.layers import InstanceNorm, grain
-from nets.stepwise import compute
 from nets.style_transfer import StyleTransferNet
 
 Floats = NDArray[np.float32]

@@ -26,7 +26,7 @@ from PIL import Image
 from process_tree import ProcessTree, share_of_cores
 from workload import Pictures, bare, expectations
 
-from trainer.findings import this_machine
+from trainer.evaluation.results import this_machine
 
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE_SECONDS = 3.0

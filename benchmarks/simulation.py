@@ -1,7 +1,7 @@
 """A discrete-event simulation of Impasto's replicas behind a load balancer, with and without an autoscaler.
 
 A replica computes one job at a time, in the service's own order: a job's rank is its arrival plus four times its cost,
-the lowest goes first, and one of at most a quarter of the pixels interrupts (service/scheduler.py). A job costs
+the lowest goes first, and one of at most a quarter of the pixels interrupts (service/engine/scheduler.py). A job costs
 start + pixels x per pixel on the device, and codec x (pixels in + out), which on a CPU the same cores pay. Simpler than
 the real thing: no tiles, no batches, no network; a request is sent to any ready replica by chance, as kube-proxy does.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-OVERTAKING, MUCH_SMALLER = 4.0, 4  # service/jobs.py, service/scheduler.py
+OVERTAKING, MUCH_SMALLER = 4.0, 4  # service/engine/task.py, service/engine/scheduler.py
 SYNC_SECONDS = 15.0
 """How often Prometheus scrapes and the autoscaler looks."""
 

@@ -20,7 +20,7 @@ import httpx
 from arms import SERVICE_PYTHON
 from process_tree import ProcessTree
 
-from trainer.findings import this_machine
+from trainer.evaluation.results import this_machine
 
 ROOT = Path(__file__).resolve().parent.parent
 _IMPORT = "import torch"
@@ -83,7 +83,7 @@ def _ready(client: httpx.Client) -> bool:
 
 def imports() -> list[Row]:
     """The ten modules whose own code takes longest to import, of all that the service imports, and its whole."""
-    command = [SERVICE_PYTHON, "-X", "importtime", "-c", "import service.cli, service.serving, service.app"]
+    command = [SERVICE_PYTHON, "-X", "importtime", "-c", "import service.cli.main, service.cli.server, service.app"]
     done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=True)
     return largest_imports(done.stderr)
 

@@ -19,15 +19,15 @@ from torch import nn
 
 from nets.layers import InstanceNorm
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
-from trainer import losses
 from trainer.commands.options import DEFAULT_WORKERS
 from trainer.config import Optimiser, StyleLoss
 from trainer.data import ContentCrops, Photographs, batches, list_photographs, read_style_image, to_floats
-from trainer.findings import this_machine
-from trainer.loss_network import LAYERS, load_loss_network
-from trainer.optimisation import Optimisation
-from trainer.precision import choose_precision
-from trainer.style_objective import StyleObjective
+from trainer.evaluation.results import this_machine
+from trainer.loop.optimisation import Optimisation
+from trainer.loop.precision import choose_precision
+from trainer.objective import losses
+from trainer.objective.loss_network import LAYERS, load_loss_network
+from trainer.objective.style_objective import StyleObjective
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOGRAPHS = ROOT / "docs" / "images" / "photographs"

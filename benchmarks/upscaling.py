@@ -3,8 +3,9 @@
     make bench PART=upscaling                              (or: .venv-bench/bin/python benchmarks/upscaling.py)
 
 IMPASTO_BENCHMARKS names a folder with set5 and set14 in it (upper case will do). PSNR on Y, as everywhere here
-(trainer.measures); seconds per megapixel of output, over one whole set. Every network in torch, bf16 and channels_last,
-ours as the service computes it (bands); those of UpscalerJS also in fp32, and as JavaScript runs them (WebAssembly).
+(trainer.evaluation.metrics); seconds per megapixel of output, over one whole set. Every network in torch, bf16 and
+channels_last, ours as the service computes it (bands); those of UpscalerJS also in fp32, and as JavaScript runs them
+(WebAssembly).
 """
 
 import argparse
@@ -21,13 +22,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from nets.bands import finish
+from nets.banded.bands import finish
+from nets.banded.run import compute
+from nets.banded.upscaler import can_enlarge
 from nets.checkpoint import load
-from nets.enlarging import can_enlarge
 from nets.pixels import Picture, from_network, to_network
-from nets.stepwise import compute
-from trainer.findings import this_machine
-from trainer.measures import Enlarge, benchmark_pairs, bicubic, compared_luma, psnr, ssim
+from trainer.evaluation.metrics import Enlarge, benchmark_pairs, bicubic, compared_luma, psnr, ssim
+from trainer.evaluation.results import this_machine
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = ROOT / ".venv-bench" / "node" / "node_modules"

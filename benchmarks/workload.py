@@ -13,9 +13,9 @@ from answers import Pixels
 from pictures import jpeg, mixed_sides
 from PIL import Image
 
-from nets.bands import finish
+from nets.banded.bands import finish
+from nets.banded.run import compute
 from nets.pixels import from_network, to_network
-from nets.stepwise import compute
 
 ROOT = Path(__file__).resolve().parent.parent
 

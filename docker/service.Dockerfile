@@ -26,7 +26,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/impasto/bin/pip install --quiet --no-deps --no-compile . \
     && rm -r /opt/impasto/lib/python3*/site-packages/trainer /opt/impasto/bin/impasto-train
 WORKDIR /
-RUN sh /src/docker/install.sh slim 'import service.cli, service.serving'
+RUN sh /src/docker/install.sh slim 'import service.cli.main, service.cli.server'
 
 # What is left of the base when its shell, its package managers and all other programs are gone.
 FROM ${BASE} AS bare

@@ -8,7 +8,7 @@ from typing import Any
 from nets import checkpoint
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
 from service.app import create_app
-from service.registry import load_registry
+from service.models.registry import load_registry
 from service.settings import Settings
 
 PATH = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from nets.checkpoint import load
 from nets.super_resolution import FACTORS
 from trainer.data import reduce
-from trainer.samples import apply
+from trainer.loop.samples import apply
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"

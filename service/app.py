@@ -11,33 +11,34 @@ from fastapi import FastAPI
 from PIL import Image
 from prometheus_client import CollectorRegistry
 
-from service.admission import Admission
-from service.cache import ResultCache
-from service.cors import add_cors
-from service.decoders import Decoder, decoder_of
-from service.engine import Engine, warm_up_pictures
-from service.errors import install_handlers
-from service.exchange import Answer
-from service.keys import KeyRing
-from service.logs import lines_lost
+from service.auth.keys import KeyRing
+from service.auth.quotas import Quotas
+from service.engine.engine import Engine, warm_up_pictures
+from service.engine.threads import helpers, permitted_threads
+from service.http.body_timeout import BodyPace
+from service.http.cors import add_cors
+from service.http.head_options import AllMethods
+from service.http.middleware import RequestContext
+from service.http.open_inference import routes as open_inference
+from service.http.openapi import describe
+from service.http.problems import install_handlers
+from service.http.routes import admin, jobs, operations, page, transform
+from service.http.static import EXAMPLE, read_pages
+from service.images.sandbox.pool import Decoder, decoder_of
 from service.memory import give_back
-from service.methods import AllMethods
-from service.metrics import Metrics
-from service.middleware import RequestContext
-from service.openapi import describe
-from service.pace import BodyPace
-from service.pages import EXAMPLE, read_pages
-from service.pipeline import Pipeline
-from service.pixel_path import PixelPath
-from service.quotas import Quotas
-from service.registry import Registry
-from service.rendering import Renderer
-from service.routes import admin, inference, jobs, operations, page, transform
+from service.models.registry import Registry
+from service.observability.logs import lines_lost
+from service.observability.metrics import Metrics
+from service.observability.tracing import Tracer
+from service.pipeline.admission import Admission
+from service.pipeline.cache import ResultCache
+from service.pipeline.jobs import Tickets
+from service.pipeline.pipeline import Pipeline
+from service.pipeline.pixel_path import PixelPath
+from service.pipeline.rendering import Renderer
+from service.pipeline.request import Answer
+from service.pipeline.thumbnails import Thumbnails
 from service.settings import Settings
-from service.threads import helpers, permitted_threads
-from service.thumbnails import Thumbnails
-from service.tickets import Tickets
-from service.tracing import Tracer
 
 _FILE_THREADS = 8
 """What `asyncio.to_thread` has: for files, checkpoints, bodies."""
@@ -98,7 +99,7 @@ def create_app(
     app.state.tickets, app.state.pages = tickets, pages
     app.state.pixel_path = PixelPath(settings, registry, admission, renderer, metrics)
     app.state.thumbnails = thumbnails
-    outer = [transform.router, jobs.router, page.router, operations.probes, operations.router, inference.router]
+    outer = [transform.router, jobs.router, page.router, operations.probes, operations.router, open_inference.router]
     inner = [admin.router, operations.inside] if settings.probe_port is None else []
     for router in (*outer, *inner):
         app.include_router(router)

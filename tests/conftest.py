@@ -20,11 +20,11 @@ from nets import checkpoint
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
 from service.app import create_app
-from service.registry import load_registry
+from service.http.connection_limits import protocol_of
+from service.models.registry import load_registry
 from service.settings import Settings
-from service.wire import protocol_of
 
-# For services within the tests' own process. Processes that decode have tests of their own (test_decoders.py), and
+# For services within the tests' own process. Processes that decode have tests of their own (test_sandbox.py), and
 # whatever the tests start as a process decodes as it does for users.
 os.environ.setdefault("IMPASTO_DECODER", "thread")
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from service.key_file import digest_of
+from service.auth.key_file import digest_of
 
 ALICE, BOB, BOSS, GONE = (f"impasto_key-of-{name}-for-a-test" for name in ("alice", "bob", "boss", "gone"))
 EVERYBODY = {

@@ -33,7 +33,7 @@ def test_importing_a_package_does_nothing(package, tmp_path):
 
 
 def test_the_service_needs_nothing_of_the_trainer():
-    modules = "service.cli, service.serving, service.commands.local"
+    modules = "service.cli.main, service.cli.server, service.cli.local"
     probe = f"import {modules}, sys; print([m for m in sys.modules if m.split('.')[0] in ('torchvision', 'trainer')])"
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
     assert result.stdout.strip() == "[]"

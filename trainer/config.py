@@ -60,7 +60,8 @@ class StyleLoss(_Section):
     gram_scale: "relative" divides each layer's style term by the style's own energy, so that one weight serves every
     style; "absolute" is the paper's. style_grid: Gram matrices are compared in style_grid^2 patches of each crop, so
     that one unpainted patch cannot hide among painted ones; 1 is the paper's. light_weight: of keeping light parts of
-    the photograph light and dark ones dark, in whatever palette (losses.light). spike_weight: see trainer.spikes.
+    the photograph light and dark ones dark, in whatever palette (losses.light). spike_weight: see
+    trainer.objective.activation_penalty.
     """
 
     content_layer: LayerName = "relu3_3"

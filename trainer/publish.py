@@ -9,7 +9,7 @@ from nets import checkpoint
 from trainer.config import StyleRecipe, UpscaleRecipe
 from trainer.data import count_skipped
 from trainer.errors import TrainerError
-from trainer.runs import Run
+from trainer.loop.runs import Run
 
 
 def training_facts(

@@ -2,9 +2,9 @@
 
 import math
 
-import serving_section
 from engine import table
-from sections import startup
+from report import serving
+from report.sections import startup
 
 MACHINE = {"date": "2026-01-01", "processor": "P", "threads": 2, "torch_version": "2"}
 
@@ -38,7 +38,7 @@ def report(*arms: dict) -> dict:
 
 def test_targets_are_met_or_missed_by_the_figures(tmp_path):
     ours, peer = arm("Impasto", "as installed", 2.4, 3.0), arm("mosec", "as documented", 1.0, 1.5, wrong=2)
-    text = serving_section.serving(report(ours, peer), tmp_path)
+    text = serving.serving(report(ours, peer), tmp_path)
     assert "0.95 of the bare loop: met (0.96)" in text
     assert "3 times each peer as documented: missed (2.4, mosec)" in text
     assert "at twice the load: missed (3.00/s, mosec as documented 1.50/s)" in text
@@ -49,7 +49,7 @@ def test_targets_are_met_or_missed_by_the_figures(tmp_path):
 
 def test_a_peer_that_did_not_start_is_named(tmp_path):
     broken = {"name": "BentoML", "setting": "as documented", "network": "half", "failed": "no port"}
-    text = serving_section.serving(report(arm("Impasto", "as installed", 2.0, 1.0), broken), tmp_path)
+    text = serving.serving(report(arm("Impasto", "as installed", 2.0, 1.0), broken), tmp_path)
     assert "Failed: BentoML, as documented: no port" in text
 
 

@@ -4,7 +4,7 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from service.app import create_app
-from service.registry import load_registry
+from service.models.registry import load_registry
 from service.settings import Settings
 from tests.browser.page import Page
 from tests.conftest import decoded, encoded, picture, running

@@ -12,8 +12,8 @@ from PIL import Image
 from tests.browser.conftest import ADMIN_KEY
 from tests.conftest import decoded, encoded, picture, save_net, tiny_style_net
 from tests.end_to_end.test_serve import address_in, service
+from tests.service.engine.test_isolation import doubled, wait_until
 from tests.service.faults import PLAIN, WAIT, faulty_picture
-from tests.service.test_isolation import doubled, wait_until
 
 PAINTS = ("color", "backgroundColor")
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 import impasto
 from impasto.knobs import StylizeKnobs, UpscaleKnobs
-from service.routes import transform
+from service.http.routes import transform
 from tests.conftest import decoded, encoded, picture
 
 ROOT = Path(__file__).parent.parent.parent

@@ -12,14 +12,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
 from service import errors
-from service.metrics import Metrics
-from service.routes import operations, transform
+from service.http.routes import operations, transform
+from service.observability.metrics import Metrics
 from service.settings import PREFIX, Settings
 from tests.deploy.faults import containers, of_kind, pod_templates
 from tests.deploy.tools import ROOT, manifests, variants, with_component
 from trainer.commands.options import STYLES_VARIABLE
 from trainer.config import StyleRecipe, UpscaleRecipe, read_recipe
-from trainer.loss_network import ENVIRONMENT_VARIABLE
+from trainer.objective.loss_network import ENVIRONMENT_VARIABLE
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 GPU = yaml.safe_load((ROOT / "docker-compose.gpu.yml").read_text())

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 from tests.deploy.tools import ROOT, run, tool
 
 RULES = "docker/prometheus/rules.yml"

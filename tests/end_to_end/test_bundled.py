@@ -12,10 +12,10 @@ from PIL import Image
 from nets.checkpoint import load
 from nets.interpolation import interpolate
 from nets.pixels import from_network, to_network
-from service.registry import load_registry
+from service.models.registry import load_registry
 from trainer.data import read_rgb
-from trainer.evaluation import enlarger, score_upscaling
-from trainer.measures import bicubic
+from trainer.evaluation.evaluate import enlarger, score_upscaling
+from trainer.evaluation.metrics import bicubic
 
 STYLES = ["composition_vii", "engraving", "mosaic", "starry_night", "starry_night-full", "the_scream", "udnie", "wave"]
 FAMILY = ["neutral", *(style for style in STYLES if style != "starry_night-full")]

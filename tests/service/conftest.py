@@ -9,7 +9,7 @@ import torch
 
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
 from service.app import create_app
-from service.registry import load_registry
+from service.models.registry import load_registry
 from service.settings import Settings
 from tests.conftest import running, save_net, tiny_style_net
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from service.app import create_app
+from service.cli.server import run
 from service.errors import StartupError
-from service.logs import configure_logs
 from service.memory import few_arenas
-from service.registry import load_registry, registry_of
-from service.serving import run
+from service.models.registry import load_registry, registry_of
+from service.observability.logs import configure_logs
 from service.settings import Settings, read_settings
 from tests.conftest import running
 

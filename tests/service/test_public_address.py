@@ -3,13 +3,13 @@
 import httpx
 import pytest
 
+from service.cli.server import Server, refuse_open_door, run
 from service.errors import StartupError
-from service.registry import registry_of
-from service.serving import Server, refuse_open_door, run
+from service.models.registry import registry_of
 from service.settings import Settings
 from tests.conftest import listening
 from tests.keys import BOSS, bearer, write_keys
-from tests.service.test_edges import GET, connection, refused, small_service
+from tests.service.http.test_connection_limits import GET, connection, refused, small_service
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from nets import checkpoint
 from service.app import create_app
 from service.errors import StartupError
-from service.registry import load_registry
+from service.models.registry import load_registry
 from service.settings import Settings, read_settings
 from tests.conftest import encoded, picture, running, save_net, tiny_style_net, tiny_upscaler
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.conftest import encoded, picture
 from tests.service.faults import BUG, NOT_A_NUMBER, faulty_picture
-from tests.service.test_hostile_files import mutated, sources
+from tests.service.images.test_hostile_files import mutated, sources
 from tests.soak.book import Book
 
 BUSY = {503}

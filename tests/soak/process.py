@@ -52,7 +52,7 @@ class Watched:
     @staticmethod
     def _is_decoder(pid: int) -> bool:
         try:
-            return b"decoding_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            return b"service.images.sandbox.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             return False
 

@@ -21,7 +21,7 @@ import pytest
 from tests.conftest import encoded, picture, save_net, tiny_style_net, tiny_upscaler
 from tests.end_to_end.test_serve import ROOT
 from tests.service.faults import LOST, faulty_picture
-from tests.service.test_hostile_files import mutated, sources
+from tests.service.images.test_hostile_files import mutated, sources
 from tests.soak.book import Book, account, metrics, record, settle
 from tests.soak.clients import Client
 from tests.soak.process import Watched, watched
@@ -251,7 +251,7 @@ def test_five_thousand_mutated_files_leave_no_memory_behind(folder):
         originals, statuses, most = sources(), {}, 0.0
         measured = []
         for seed in range(MUTATIONS):
-            dice = random.Random(1_000_000 + seed)  # others than those of tests/service/test_hostile_files.py
+            dice = random.Random(1_000_000 + seed)  # others than those of tests/service/images/test_hostile_files.py
             data = mutated(originals[seed % len(originals)], dice)
             response = client.post(dice.choice(("/upscale?factor=4", "/stylize?style=swapped")), content=data)
             assert response.status_code in {200, 413, 415, 422}, (seed, response.text)

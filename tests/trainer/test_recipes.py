@@ -12,11 +12,11 @@ import torch
 from typer.testing import CliRunner
 
 from nets.checkpoint import load
-from service.registry import load_registry
+from service.models.registry import load_registry
 from tests.conftest import save_net, tiny_style_net
 from trainer import cli
 from trainer.commands.options import STYLES_VARIABLE
-from trainer.runs import Run
+from trainer.loop.runs import Run
 
 STYLE = """
 name = "checks"

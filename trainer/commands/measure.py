@@ -11,18 +11,19 @@ from PIL import Image
 from nets.checkpoint import Checkpoint, load
 from nets.pixels import from_network
 from nets.super_resolution import SuperResolutionConfig
-from trainer import comparison, findings
-from trainer.baselines import gatys as baseline
 from trainer.commands.options import Json, Vgg16, say_json, style_image_of
 from trainer.config import StyleRecipe, read_recipe
 from trainer.data import list_photographs, read_style_image
 from trainer.errors import TrainerError
-from trainer.evaluation import enlarger, objective_of, score_style, score_upscaling
-from trainer.loss_network import LossNetwork, load_loss_network, load_vgg16
-from trainer.measures import bicubic
-from trainer.perceptual_distance import PerceptualDistance
-from trainer.report import write_report
-from trainer.style_objective import StyleObjective
+from trainer.evaluation import comparison
+from trainer.evaluation import gatys as baseline
+from trainer.evaluation.evaluate import enlarger, objective_of, score_style, score_upscaling
+from trainer.evaluation.metrics import bicubic
+from trainer.evaluation.report import write_report
+from trainer.evaluation.results import Speed, Styles, Upscaling, write_part
+from trainer.objective.loss_network import LossNetwork, load_loss_network, load_vgg16
+from trainer.objective.perceptual_distance import PerceptualDistance
+from trainer.objective.style_objective import StyleObjective
 
 _CONFIGS = Path(__file__).parents[1] / "configs"
 _HELD_OUT = Path("docs/images/photographs")
@@ -165,8 +166,8 @@ def report(
     typer.echo(f"report {write_report(folder, results)}")
 
 
-def _keep(out: Path, part: findings.Upscaling | findings.Styles | findings.Speed) -> None:
-    typer.echo(f"figures {findings.write_part(out, part)}")
+def _keep(out: Path, part: Upscaling | Styles | Speed) -> None:
+    typer.echo(f"figures {write_part(out, part)}")
 
 
 def _evaluate_upscaler(

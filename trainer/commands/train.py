@@ -21,11 +21,11 @@ from trainer.commands.options import (
 )
 from trainer.config import Recipe, StyleRecipe, UpscaleRecipe, read_recipe
 from trainer.data import count_skipped
-from trainer.loss_network import load_loss_network, load_vgg16
-from trainer.processes import Processes, joined
+from trainer.loop.distributed import Processes, joined
+from trainer.loop.runs import Run
+from trainer.objective.loss_network import load_loss_network, load_vgg16
 from trainer.publish import publish as publish_checkpoints
 from trainer.recipes import style_transfer, super_resolution
-from trainer.runs import Run
 
 
 def style(

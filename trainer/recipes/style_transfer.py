@@ -8,20 +8,21 @@ import torch
 
 from nets.checkpoint import load
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
-from trainer import losses, samples
 from trainer.config import StyleRecipe
 from trainer.data import ContentCrops, Photographs, batches, digest_of, list_photographs, read_style_image, to_floats
 from trainer.errors import TrainerError
-from trainer.loss_network import LossNetwork
-from trainer.optimisation import Optimisation
-from trainer.precision import choose_precision
-from trainer.processes import ONE_PROCESS, Processes
-from trainer.progress import Progress
+from trainer.loop import samples
+from trainer.loop.distributed import ONE_PROCESS, Processes
+from trainer.loop.net2net import widen
+from trainer.loop.optimisation import Optimisation
+from trainer.loop.precision import choose_precision
+from trainer.loop.progress import Progress
+from trainer.loop.runs import Run, git_revision
+from trainer.objective import losses
+from trainer.objective.activation_penalty import SpikeWatch
+from trainer.objective.loss_network import LossNetwork
+from trainer.objective.style_objective import StyleObjective
 from trainer.publish import publish_run, training_facts
-from trainer.runs import Run, git_revision
-from trainer.spikes import SpikeWatch
-from trainer.style_objective import StyleObjective
-from trainer.widening import widen
 
 _SAMPLES, _SAMPLE_PX = 4, 384
 _NEUTRAL_WEIGHT = 100.0  # as large as the terms that follow, or Adam's first steps among them would be a blow

@@ -10,19 +10,20 @@ from torch import Tensor, nn
 
 from nets.checkpoint import load
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
-from trainer import losses, samples
 from trainer.config import UpscaleLoss, UpscaleRecipe
 from trainer.data import Photographs, ResolutionPairs, batches, digest_of, list_photographs, to_floats
 from trainer.errors import TrainerError
-from trainer.loss_network import LossNetwork
-from trainer.measures import mean_psnr
-from trainer.optimisation import Optimisation
-from trainer.perceptual_distance import PerceptualDistance
-from trainer.precision import choose_precision
-from trainer.processes import ONE_PROCESS, Processes
-from trainer.progress import Progress
+from trainer.evaluation.metrics import mean_psnr
+from trainer.loop import samples
+from trainer.loop.distributed import ONE_PROCESS, Processes
+from trainer.loop.optimisation import Optimisation
+from trainer.loop.precision import choose_precision
+from trainer.loop.progress import Progress
+from trainer.loop.runs import Run, git_revision
+from trainer.objective import losses
+from trainer.objective.loss_network import LossNetwork
+from trainer.objective.perceptual_distance import PerceptualDistance
 from trainer.publish import publish_run, training_facts
-from trainer.runs import Run, git_revision
 
 _SAMPLES, _SAMPLE_PX = 3, 320
 

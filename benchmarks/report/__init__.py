@@ -1,0 +1,1 @@
+"""Markdown and plots for docs/results.md."""

@@ -1,0 +1,192 @@
+"""The sections of docs/results.md that `make bench` writes: Markdown from the JSON of each part."""
+
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from engine import Row, table
+
+from report import plots
+
+IMAGES = Path(__file__).resolve().parent.parent.parent / "docs" / "images"
+Report = dict[str, Any]
+
+
+def startup(found: Report, _images: Path = IMAGES) -> str:
+    """Time to ready, and what the imports cost."""
+    ready = found["rows"][-1]["times torch and weights"]
+    return "\n".join(
+        [
+            "## Start",
+            "",
+            (
+                f"`make bench PART=startup`, {where(found)}. Fresh processes, files cached, the median of "
+                f"{found['repeats']}."
+            ),
+            "",
+            table(found["rows"]),
+            "",
+            f"Ready within 1.5 times the yardstick: {met(ready <= 1.5)} ({ready:.1f} times).",
+            "",
+            "Milliseconds of importing by package (`-X importtime`, its own modules' code):",
+            "",
+            table([{"": f"`{row['package']}`", "ms": row["own code, ms"]} for row in found["imports"]]),
+        ]
+    )
+
+
+def networks(found: Report, _images: Path = IMAGES) -> str:
+    """One table of all networks in all runtimes."""
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    peaks = ", ".join(f"{name} {value / 1e9:.0f} GFLOP/s" for name, value in found["peaks"].items())
+    names = {"half": "`mosaic`, half width", "full": "`starry_night-full`", "x4": "`x4`, faithful"}
+    rows: list[Row] = []
+    failures = []
+    for row in found["rows"]:
+        if "failed" in row:
+            failures.append(f"{names[row['network']]} in {row['runtime']}: {row['failed']}")
+            continue
+        rows.append(
+            {
+                "network": names[row["network"]],
+                "runtime": row["runtime"],
+                "s/MP": row["s/MP"],
+                "peak, GB": row["peak, GB"],
+                "share of peak": row["share of peak"],
+                "first pass, s": row["first, s"],
+                "levels: mean": row["mean"],
+                "99th": row["99th"],
+                "largest": row["largest"],
+            }
+        )
+    ours = {row["network"]: row for row in found["rows"] if row["runtime"].startswith("Impasto") and "s/MP" in row}
+    share = ours["half"]["share of peak"] if "half" in ours else float("nan")
+    sizes = ", ".join(f"{names[name]} {width} x {height}" for name, (width, height) in found["sizes"].items())
+    return "\n".join(
+        [
+            "## Networks in other runtimes",
+            "",
+            (
+                f"`make bench PART=networks`, {where(found)}; {versions}.\nPeaks in the same run: {peaks}. One "
+                f"picture "
+                f"({sizes}); seconds are per megapixel of input, the median of four, each row a fresh process. "
+                f"Levels: the "
+                "difference from torch eager fp32, of 255. The share is of the bf16 3x3 convolution's peak, by the "
+                "network's own operations. int8 is post-training, calibrated on three other photographs. ONNX "
+                "Runtime and "
+                "OpenVINO run a model of this one size."
+            ),
+            "",
+            table(rows),
+            "",
+            f"The half-width net at 65 % of the peak: {met(share >= 0.65)} ({share:.0%}).",
+            "",
+            "Where the time goes, as the service computes them (torch's profiler, shares of operations' own time):",
+            "",
+            *(
+                f"- {names[name]}: " + ", ".join(f"`{operation}` {share:.0%}" for operation, share in shares.items())
+                for name, shares in found["profiles"].items()
+            ),
+            *(f"\nFailed: {failure}" for failure in failures),
+        ]
+    )
+
+
+def paper(found: Report, _images: Path = IMAGES) -> str:
+    """The paper's table of speed; and the ratio at equal objective."""
+    rows: list[Row] = [
+        {key: value for key, value in row.items() if key != "timed iterations"} for row in found["speed"]
+    ]
+    equal: list[Row] = [
+        {key: "not reached" if value is None else value for key, value in row.items()} for row in found["equal"]
+    ]
+    reached = [row["equal after"] for row in found["equal"] if row["equal after"] is not None]
+    timed = found["speed"][0]["timed iterations"]
+    lines = [
+        "## The paper's speed",
+        "",
+        (
+            f"`make bench PART=paper`, {where(found)}. Style `{found['style']}`, both in {found['precision']}; the "
+            f"network as the service computes it. Gatys was timed for {timed} iterations at each size; the "
+            f"ratios to 100, 300 and "
+            "500 multiply one."
+        ),
+        "",
+        table(rows),
+        "",
+        f"The objective of the style's recipe at {found['speed'][0]['side, px']} px, not extrapolated:",
+        "",
+        table(equal),
+        "",
+    ]
+    if reached:
+        after = mean(reached)
+        ratios = ", ".join(
+            f"{after * row['Gatys, s an iteration'] / row['network, s']:.0f} at {row['side, px']} px"
+            for row in found["speed"]
+        )
+        lines.append(
+            f"At equal objective (after {after:.0f} iterations, the mean of the photographs where Gatys got "
+            f"there; for "
+            f"larger sizes the same count is taken) the network is so many times faster: {ratios}."
+        )
+    first = found["speed"][0]
+    doubled = all(first[f"ratio to {n}"] >= 2 * ratio for n, ratio in ((100, 212), (300, 636), (500, 1060)))
+    lines += ["", f"The paper's ratios at 256 px (212, 636, 1060, *unverified*) doubled: {met(doubled)}."]
+    return "\n".join(lines)
+
+
+def upscaling(found: Report, images: Path = IMAGES) -> str:
+    """Quality against speed for x4."""
+    sets = list(dict.fromkeys(row["set"] for row in found["rows"]))
+    lines = [
+        "## Quality against speed, x4",
+        "",
+        (
+            f"`make bench PART=upscaling`, {where(found)}. Whole sets; seconds per megapixel of output, without "
+            f"decoding. "
+            "UpscalerJS' models come from npm (@upscalerjs/esrgan-slim and -medium 1.0.0) and run in torch "
+            "here, so that "
+            "weights are compared and not runtimes; in JavaScript below."
+        ),
+    ]
+    for name in sets:
+        rows = [
+            {
+                "method": row["method"],
+                "parameters": f"{row['parameters']:,}",
+                "PSNR, dB": f"{row['PSNR, dB']:.2f}",
+                "SSIM": f"{row['SSIM']:.4f}",
+                "s/MP": row["s/MP"],
+            }
+            for row in found["rows"]
+            if row["set"] == name
+        ]
+        lines += ["", f"**{name.capitalize()}**", "", table(rows)]
+    if found["javascript"]:
+        lines += ["", "The same models in TensorFlow.js on WebAssembly (node; one picture, the better of its passes):"]
+        lines += ["", table(found["javascript"])]
+    last = {row["method"]: (row["s/MP"], row["PSNR, dB"]) for row in found["rows"] if row["set"] == sets[-1]}
+    plots.points(images / "bench_upscaling.svg", "seconds per megapixel of output", f"PSNR on Y, dB, {sets[-1]}", last)
+    lines += ["", f"![PSNR against seconds for each method on {sets[-1]}](images/bench_upscaling.svg)", ""]
+    ours, srcnn = (next(v for k, v in last.items() if word in k) for word in ("faithful", "SRCNN"))
+    lines.append(f"Better PSNR than SRCNN in less time: {met(ours[1] > srcnn[1] and ours[0] < srcnn[0])}.")
+    rivals = [value for key, value in last.items() if key.startswith("UpscalerJS")]
+    if rivals:
+        better = all(ours[1] >= decibels or ours[0] <= seconds for seconds, decibels in rivals)
+        ahead = all(ours[1] >= decibels and ours[0] <= seconds for seconds, decibels in rivals)
+        lines.append(
+            f"No packaged model is both better and faster: {met(better)}; each is worse and slower: {met(ahead)}."
+        )
+    return "\n".join(lines)
+
+
+def met(yes: bool) -> str:
+    """In a word."""
+    return "met" if yes else "missed"
+
+
+def where(found: Report) -> str:
+    """The machine, in words."""
+    machine = found["machine"]
+    return f"{machine['date']}: {machine['processor']}, {machine['threads']} threads, torch {machine['torch_version']}"

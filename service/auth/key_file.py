@@ -1,0 +1,168 @@
+"""The file of API keys: TOML, with the SHA-256 of each key and never the key itself.
+
+    [keys.alice]
+    sha256 = "..."                        64 hexadecimal digits
+    scopes = ["transform"]                and "admin"
+    requests_per_minute = 60              optional
+    pixels_per_minute = 50_000_000        optional, of answers
+    expires = 2027-01-01T00:00:00Z        optional
+
+A plain hash is enough: a key has 256 random bits, which nobody guesses from its hash.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+import stat
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from service.auth.caller import RESERVED_NAMES, SCOPES, Caller, Scope
+
+PREFIX = "impasto_"
+_RANDOM_BYTES = 32
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+_FIELDS = frozenset({"sha256", "scopes", "requests_per_minute", "pixels_per_minute", "expires"})
+_LARGEST_FILE_BYTES = 2**20
+
+
+class KeyFileError(Exception):
+    """The file cannot be used. The message names the key and the field; it shows no digest."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """digest: SHA-256 of the key. expires: with a time zone; None: never."""
+
+    caller: Caller
+    digest: bytes
+    expires: datetime | None = None
+
+    def expired(self) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and datetime.now(UTC) >= self.expires
+
+
+def new_key() -> str:
+    """A key that was never seen before, in characters that every header and shell takes."""
+    return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def digest_of(key: str) -> bytes:
+    """SHA-256 of a key as a header brought it (latin-1, as HTTP has it)."""
+    return hashlib.sha256(key.encode("latin-1", errors="replace")).digest()
+
+
+def read_key_file(path: Path) -> tuple[Key, ...]:
+    """Every key of the file. Raises KeyFileError for one that is broken, empty, or open to others."""
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & (stat.S_IROTH | stat.S_IWOTH):
+                raise KeyFileError(f"others may read or write it (mode {mode:04o}); expected 0640, 0600 or less")
+            data = file.read(_LARGEST_FILE_BYTES + 1)
+    except OSError as error:
+        raise KeyFileError(f"cannot be read: {error.strerror or error}") from error
+    if len(data) > _LARGEST_FILE_BYTES:
+        raise KeyFileError(f"has more than {_LARGEST_FILE_BYTES} bytes")
+    try:
+        content = tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise KeyFileError(f"is not TOML: {error}") from error
+    return _keys(content)
+
+
+def key_table(
+    name: str,
+    key: str,
+    scopes: Sequence[Scope],
+    requests_per_minute: int | None = None,
+    pixels_per_minute: int | None = None,
+    expires: datetime | None = None,
+) -> str:
+    """The lines of one key for the file. Raises KeyFileError for a name or scopes that the file cannot have."""
+    quoted = ", ".join(f'"{scope}"' for scope in scopes)
+    lines = [
+        f"[keys.{name}]",
+        f'sha256 = "{digest_of(key).hex()}"',
+        f"scopes = [{quoted}]",
+    ]
+    if requests_per_minute is not None:
+        lines.append(f"requests_per_minute = {requests_per_minute}")
+    if pixels_per_minute is not None:
+        lines.append(f"pixels_per_minute = {pixels_per_minute}")
+    if expires is not None:
+        lines.append(f"expires = {expires.isoformat()}")
+    text = "\n".join(lines) + "\n"
+    _refuse_name(name)
+    _keys(tomllib.loads(text))  # what is printed can be read
+    return text
+
+
+def _keys(content: dict[str, Any]) -> tuple[Key, ...]:
+    surplus = sorted(content.keys() - {"keys"})
+    if surplus:
+        raise KeyFileError(f"has {surplus[0]!r}; expected tables [keys.NAME] and nothing else")
+    tables = content.get("keys")
+    if not isinstance(tables, dict) or not tables:
+        raise KeyFileError("has no keys; expected tables [keys.NAME] (`impasto keys new NAME` makes one)")
+    keys = tuple(_key(name, table) for name, table in tables.items())
+    digests = [key.digest for key in keys]
+    for key in keys:
+        if digests.count(key.digest) > 1:
+            raise KeyFileError(f"keys.{key.caller.name}: another name has the same sha256")
+    return keys
+
+
+def _key(name: str, table: Any) -> Key:
+    _refuse_name(name)
+    where = f"keys.{name}"
+    if not isinstance(table, dict):
+        raise KeyFileError(f"{where}: expected a table")
+    surplus = sorted(table.keys() - _FIELDS)
+    if surplus:
+        raise KeyFileError(f"{where}: unknown field {surplus[0]!r}; known: {', '.join(sorted(_FIELDS))}")
+    digest = table.get("sha256")
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise KeyFileError(f"{where}.sha256: expected 64 hexadecimal digits, the SHA-256 of the key")
+    caller = Caller(name, _scopes(where, table.get("scopes")), *(_quota(where, table, unit) for unit in _QUOTAS))
+    return Key(caller, bytes.fromhex(digest), _expiry(where, table.get("expires")))
+
+
+_QUOTAS = ("requests_per_minute", "pixels_per_minute")
+
+
+def _refuse_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise KeyFileError(f"the name {name[:80]!r}: expected 1 to 64 of A-Z, a-z, 0-9, _ and -")
+    if name in RESERVED_NAMES:
+        raise KeyFileError(f"the name {name!r} is taken by the service itself")
+
+
+def _scopes(where: str, given: Any) -> frozenset[Scope]:
+    expected = f"expected a list of {' and '.join(SCOPES)}"
+    if not isinstance(given, list) or not given:
+        raise KeyFileError(f"{where}.scopes: {expected}")
+    for scope in given:
+        if scope not in SCOPES:
+            raise KeyFileError(f"{where}.scopes: {scope!r}; {expected}")
+    return frozenset(given)
+
+
+def _quota(where: str, table: dict[str, Any], name: str) -> int | None:
+    given = table.get(name)
+    if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < 1):
+        raise KeyFileError(f"{where}.{name}: {given!r}; expected a whole number from 1 on")
+    return given
+
+
+def _expiry(where: str, given: Any) -> datetime | None:
+    if given is not None and (not isinstance(given, datetime) or given.tzinfo is None):
+        raise KeyFileError(f"{where}.expires: expected a time with its zone, such as 2027-01-01T00:00:00Z")
+    return given

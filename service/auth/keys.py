@@ -1,0 +1,108 @@
+"""Which key is whose. The file is read again when it changes: keys are given and taken back while serving."""
+
+import hmac
+import logging
+from pathlib import Path
+
+from service.auth.caller import ADMIN, ANONYMOUS, Caller, Scope
+from service.auth.key_file import Key, KeyFileError, digest_of, read_key_file
+from service.errors import StartupError, UnauthorizedError
+from service.observability.metrics import Metrics
+from service.settings import PREFIX, Settings, read_admin_key
+
+log = logging.getLogger(__name__)
+
+_EXPECTED = "a header 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
+_Signature = tuple[int, int, int, int]
+
+
+class KeyRing:
+    """The keys of one service, on the event loop alone. Without a key file everybody may transform."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Raises StartupError for a file that is broken, or that others may read."""
+        self._path, self._metrics = settings.keys_file, metrics
+        self.asked_for = settings.keys_file is not None
+        self._anonymous_allowed = settings.allow_anonymous or not self.asked_for
+        self.anonymous = Caller(
+            ANONYMOUS,
+            frozenset({"transform"}) if self._anonymous_allowed else frozenset(),
+            settings.anonymous_requests_per_minute or None,
+            settings.anonymous_pixels_per_minute or None,
+        )
+        self._admin = _admin_key(read_admin_key(settings), self._anonymous_allowed)
+        self._keys: tuple[Key, ...] = ()
+        self._signature: _Signature | None = None
+        if self._path is not None:
+            self._signature = _signature(self._path)
+            try:
+                self._take(read_key_file(self._path))
+            except KeyFileError as error:
+                raise StartupError(f"{PREFIX}KEYS_FILE={self._path}: {error}") from error
+
+    @property
+    def administered(self) -> bool:
+        """Whether there may be anybody with the scope admin."""
+        return self.asked_for or self._admin is not None
+
+    def caller(self, given: str | None, scope: Scope) -> Caller:
+        """Who that key's holder is; None: no key was given. Raises UnauthorizedError.
+
+        Where no key is asked for, one that is unknown is taken for none, except where the scope needs one.
+        """
+        self._refresh()
+        known = None if given is None else self._find(digest_of(given))
+        if known is not None and not known.expired():
+            return known.caller
+        if scope in self.anonymous.scopes and (given is None or not self.asked_for):
+            return self.anonymous
+        if given is None:
+            raise _unauthorized(f"expected {_EXPECTED}", "")
+        why = "this key has expired" if known is not None else "this key is not known"
+        raise _unauthorized(f"{why}; expected another one, in {_EXPECTED}", ', error="invalid_token"')
+
+    def _find(self, digest: bytes) -> Key | None:
+        """All are compared, each in constant time: how long it takes tells nothing."""
+        found = None
+        for key in (*self._keys, *([self._admin] if self._admin else [])):
+            if hmac.compare_digest(key.digest, digest):
+                found = key
+        return found
+
+    def _refresh(self) -> None:
+        if self._path is None or (signature := _signature(self._path)) == self._signature:
+            return
+        self._signature = signature
+        try:
+            self._take(read_key_file(self._path))
+        except KeyFileError as error:
+            self._metrics.key_reloads.labels("refused").inc()
+            log.error("the changed key file is refused, the old keys stay: %s: %s", self._path, error)
+        else:
+            self._metrics.key_reloads.labels("taken").inc()
+            log.info("the key file was read again", extra={"keys": len(self._keys)})
+
+    def _take(self, keys: tuple[Key, ...]) -> None:
+        self._keys = keys
+        self._metrics.keys.set(len(keys))
+
+
+def _admin_key(key: str | None, transforms: bool) -> Key | None:
+    if key is None:
+        return None
+    scopes: frozenset[Scope] = frozenset({"admin", "transform"}) if transforms else frozenset({"admin"})
+    return Key(Caller(ADMIN, scopes), digest_of(key))
+
+
+def _signature(path: Path) -> _Signature | None:
+    """Changes when the file, or where a link leads, does; None: there is no such file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
+
+
+def _unauthorized(detail: str, error: str) -> UnauthorizedError:
+    headers = {"WWW-Authenticate": f'Bearer realm="impasto"{error}'}
+    return UnauthorizedError(detail, headers, parameter="Authorization", expected=_EXPECTED)

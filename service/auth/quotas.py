@@ -1,0 +1,167 @@
+"""What a caller may use of a minute: requests, and pixels of answers. Counted here, or in Redis for several replicas.
+
+A sliding window (of the library `limits`): what was used in the minute before counts less and less, so that nobody gets
+twice his quota by asking at the end of one minute and at the beginning of the next.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import ConfigurationError, StorageError
+
+from service.auth.caller import UNITS, Caller, Unit
+from service.errors import QuotaError, StartupError, TooManyPixelsError, UnavailableError
+from service.observability.metrics import Metrics
+from service.settings import PREFIX, Settings
+
+log = logging.getLogger(__name__)
+
+WINDOW_SECONDS = 60
+_ANSWER_SECONDS = 0.5
+_PAUSE_SECONDS = 1.0
+"""After a store that did not answer, how long it is not asked."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is left of a quota, and in how many seconds there will be more."""
+
+    remaining: int
+    seconds: int
+
+
+class Quotas:
+    """The quotas of one service, on the event loop alone."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Raises StartupError for a store that is none, or whose library is not installed."""
+        self._storage = _storage(settings.quota_store.get_secret_value() if settings.quota_store else "memory")
+        self._limiter = SlidingWindowCounterRateLimiter(self._storage)
+        self._closed, self._metrics = settings.quota_fail == "closed", metrics
+        self._down, self._ask_again = False, 0.0
+
+    async def take(self, caller: Caller, unit: Unit, cost: int) -> Standing | None:
+        """Use `cost` of a quota: what is left of it then; None where there is no limit, or nobody to count.
+
+        Raises QuotaError, TooManyPixelsError where a whole minute would not be enough, and UnavailableError where the
+        store is away and IMPASTO_QUOTA_FAIL is closed.
+        """
+        most = caller.quota(unit)
+        if most is None or cost == 0:
+            return None
+        if cost > most:
+            expected = f"at most {most} pixels, which is this key's quota of a minute"
+            raise TooManyPixelsError(
+                f"the answer has {cost} pixels; expected {expected}", value=cost, expected=expected
+            )
+        item = RateLimitItemPerMinute(most, namespace="impasto")
+        if time.monotonic() < self._ask_again:
+            self._uncounted()
+            return None
+        try:
+            async with asyncio.timeout(2 * _ANSWER_SECONDS):
+                taken = await self._limiter.hit(item, unit, caller.name, cost=cost)
+                window = await self._storage.get_sliding_window(item.key_for(unit, caller.name), WINDOW_SECONDS)
+        except (StorageError, OSError, TimeoutError) as error:
+            self._note_down(error)
+            self._uncounted()
+            return None
+        self._note_up()
+        standing = _standing(most, 1 if taken else cost, *window)
+        if not taken:
+            raise _exceeded(unit, most, cost, standing)
+        return standing
+
+    async def close(self) -> None:
+        """Let the store's connections go."""
+        if isinstance(self._storage, RedisStorage):
+            client: Any = self._storage.bridge
+            await client.storage.aclose()
+
+    def _uncounted(self) -> None:
+        self._metrics.quota_store_errors.inc()
+        if self._closed:
+            seconds = math.ceil(_PAUSE_SECONDS)
+            detail = "the store of quotas does not answer, and nobody with a quota is let in without it"
+            raise UnavailableError(detail, {"Retry-After": str(seconds)})
+
+    def _note_down(self, error: Exception) -> None:
+        self._ask_again = time.monotonic() + _PAUSE_SECONDS
+        if not self._down:
+            kind = type(error.__cause__ or error).__name__  # its words may hold the store's address and password
+            log.error("the store of quotas does not answer", extra={"error": kind, "closed": self._closed})
+        self._down = True
+
+    def _note_up(self) -> None:
+        if self._down:
+            log.warning("the store of quotas answers again")
+        self._down = False
+
+
+def policy_headers(caller: Caller, standings: dict[Unit, Standing]) -> dict[str, str]:
+    """RateLimit and RateLimit-Policy, as draft-ietf-httpapi-ratelimit-headers-10 has them; none without quotas."""
+    quotas = {unit: quota for unit in UNITS if (quota := caller.quota(unit)) is not None}
+    if not quotas:
+        return {}
+    headers = {"RateLimit-Policy": ", ".join(f'"{unit}";q={most};w={WINDOW_SECONDS}' for unit, most in quotas.items())}
+    known = [f'"{unit}";r={each.remaining};t={each.seconds}' for unit, each in standings.items()]
+    return {**headers, "RateLimit": ", ".join(known)} if known else headers
+
+
+def _storage(where: str) -> MemoryStorage | RedisStorage:
+    if where == "memory":
+        return MemoryStorage()
+    if not where.startswith(("redis://", "rediss://")):  # the value may hold a password: it is not shown
+        raise StartupError(f"{PREFIX}QUOTA_STORE: expected memory, redis://HOST:PORT/DB or rediss://HOST:PORT/DB")
+    try:
+        from redis.asyncio.retry import Retry  # noqa: PLC0415  # an extra, which few need
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+    except ImportError as error:
+        raise StartupError(f"{PREFIX}QUOTA_STORE: needs the package redis: pip install 'impasto[redis]'") from error
+    try:
+        return RedisStorage(
+            f"async+{where}",
+            wrap_exceptions=True,
+            implementation="redispy",
+            key_prefix="impasto",
+            socket_timeout=_ANSWER_SECONDS,
+            socket_connect_timeout=_ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 1),  # type: ignore[arg-type]  # one: a connection that the server closed meanwhile
+        )
+    except (ConfigurationError, ValueError) as error:
+        raise StartupError(f"{PREFIX}QUOTA_STORE: {type(error).__name__}: expected redis://HOST:PORT/DB") from error
+
+
+def _standing(most: int, wanted: int, before: int, before_left: float, now: int, now_left: float) -> Standing:
+    """What the window's two counters say. wanted: `seconds` tells when so much can be used."""
+    moves_in = before_left if before else now_left % WINDOW_SECONDS
+    used = before * before_left / WINDOW_SECONDS + now
+    short = used + wanted - most
+    if short <= 0:
+        seconds = moves_in
+    elif before and short <= before * before_left / WINDOW_SECONDS:
+        seconds = short * WINDOW_SECONDS / before
+    else:  # after the window has moved on, its counter fades
+        seconds = moves_in + (now + wanted - most) * WINDOW_SECONDS / max(now, 1)
+    return Standing(max(0, most - math.floor(used)), max(1, math.ceil(seconds)))
+
+
+def _exceeded(unit: Unit, most: int, cost: int, standing: Standing) -> QuotaError:
+    asked = f"; this answer has {cost}" if unit == "pixels" else ""
+    return QuotaError(
+        f"this key may use {most} {unit} a minute, {standing.remaining} are left{asked}; "
+        f"try again in {standing.seconds} s",
+        {"Retry-After": str(standing.seconds)},
+        quota=unit,
+        limit=most,
+        remaining=standing.remaining,
+        retry_after_seconds=standing.seconds,
+        **{"violated-policies": [unit]},
+    )

@@ -1,0 +1,51 @@
+"""`impasto keys new`: a key for a person or a program."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from service.auth.caller import SCOPES, Scope
+from service.auth.key_file import KeyFileError, key_table, new_key
+from service.cli.exit_codes import plainly
+from service.cli.output_paths import PlanError
+
+keys = typer.Typer(no_args_is_help=True, help="Keys for a service that asks for one.")
+
+
+@keys.callback()
+def _keys() -> None:
+    """Keys for a service that asks for one: docs/security.md."""
+
+
+@keys.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: 1 to 64 of A-Z, a-z, 0-9, _ and -.")],
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="transform (default) or admin; may be given twice.")
+    ] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Quota.")] = None,
+    pixels_per_minute: Annotated[int | None, typer.Option(min=1, help="Quota, of answers.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=36500, help="Until it expires; default: never.")] = None,
+) -> None:
+    """Make a key. It is shown once, on standard error; the lines for IMPASTO_KEYS_FILE go to standard output.
+
+    impasto keys new alice >> keys.toml
+    """
+    with plainly():
+        scopes: list[Scope] = []
+        for given in scope or ["transform"]:
+            known = next((each for each in SCOPES if each == given), None)
+            if known is None:
+                raise PlanError(f"--scope {given}: expected {' or '.join(SCOPES)}")
+            if known not in scopes:
+                scopes.append(known)
+        expires = None if days is None else datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
+        key = new_key()
+        try:
+            table = key_table(name, key, scopes, requests_per_minute, pixels_per_minute, expires)
+        except KeyFileError as error:
+            raise PlanError(str(error)) from error
+    sys.stdout.write(f"\n{table}")
+    typer.echo(f"The key of {name}, which is shown this once:\n{key}", err=True)

@@ -1,0 +1,128 @@
+"""The service's own engine, in this process and without HTTP: the same stages, the same pictures."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+import service
+from service.app import create_app
+from service.cli.backends import Order, Painted, RefusedError, is_everywhere_wrong
+from service.engine.device import choose_devices
+from service.engine.threads import claim_threads, reserve_threads
+from service.errors import ImpastoError, OverloadedError, UnavailableError
+from service.models.registry import Registry, registry_of
+from service.pipeline.parameters import Enlarging, Stylizing, parse_stroke, parse_styles
+from service.pipeline.pipeline import Pipeline
+from service.pipeline.request import Answer, Asked
+from service.settings import Settings, read_settings
+
+_OWN_PICTURES: dict[str, Any] = {
+    "max_pixels": 89_000_000,
+    "max_output_pixels": 400_000_000,
+    "max_pixels_in_flight": 500_000_000,
+    "decoder": "thread",
+}
+"""Limits where nobody has set others: the pictures are the user's own, not a stranger's."""
+
+_FULL_SECONDS = 0.1
+_OUTPUT = ("format", "quality", "profile", "metadata")
+
+
+class LocalPainter:
+    """Runs pictures through a service's stages."""
+
+    def __init__(self, pipeline: Pipeline, asked: Asked) -> None:
+        self._pipeline, self._asked = pipeline, asked
+
+    async def paint(self, data: bytes) -> Painted:
+        """As the service does it; where pictures in flight fill the memory that is meant for them, once one is done."""
+        while True:
+            try:
+                answer = await self._pipeline.transform(self._asked, data)
+                break
+            except OverloadedError:
+                await asyncio.sleep(_FULL_SECONDS)
+            except ImpastoError as error:
+                raise refusal_of(error) from error
+            except Exception as error:  # as over HTTP, where it would be this request's alone
+                detail = f"an error that we did not foresee: {type(error).__name__}: {error}"
+                raise RefusedError("internal", detail) from error
+        assert isinstance(answer, Answer)
+        shares = [name if share is None else f"{name};share={share:.3g}" for name, share in answer.sources]
+        model = ", ".join(shares) or "none"
+        return Painted(answer.body, answer.format, model, answer.exact, answer.milliseconds)
+
+
+def local_settings(checkpoints: Path | None, device: str | None, precision: str | None) -> Settings:
+    """The environment's settings, then these; for pictures of one's own. Raises StartupError."""
+    given = {"checkpoints": checkpoints, "device": device, "precision": precision, "loading": "lazy"}
+    options = {name: value for name, value in given.items() if value is not None}
+    in_environment = read_settings(**options).model_fields_set
+    limits = {name: value for name, value in _OWN_PICTURES.items() if name not in in_environment}
+    if "checkpoints" not in in_environment:
+        limits["checkpoints"] = bundled_checkpoints()
+    settings = read_settings(**options, **limits)
+    if "max_batch_items" in in_environment or choose_devices(settings.device)[0].type != "cpu":
+        return settings
+    return settings.model_copy(update={"max_batch_items": 1})  # to measure what a batch gains there takes seconds
+
+
+def bundled_checkpoints() -> Path:
+    """`checkpoints` here or, where there is none, beside the package: in a checkout that is used from elsewhere."""
+    here = Path("checkpoints")
+    beside = Path(service.__file__).parent.parent / here
+    return beside if not here.is_dir() and beside.is_dir() else here
+
+
+@asynccontextmanager
+async def engine(settings: Settings) -> AsyncIterator[FastAPI]:
+    """A service's parts, started, without a server. Raises StartupError."""
+    logging.getLogger("service").setLevel(logging.CRITICAL)  # `impasto models` tells what was refused
+    threads = reserve_threads()
+    try:
+        app = create_app(settings, registry_of(settings), threads)
+        async with app.router.lifespan_context(app):
+            yield app
+    finally:
+        claim_threads(threads)  # whoever goes on in this process finds them again
+
+
+@asynccontextmanager
+async def local_painter(settings: Settings, order: Order) -> AsyncIterator[LocalPainter]:
+    """An engine for that order. Raises StartupError, and RefusedError for what is not served."""
+    try:
+        asked = asked_of(order)
+        async with engine(settings) as app:
+            pipeline: Pipeline = app.state.pipeline
+            pipeline.check(asked.knobs)
+            yield LocalPainter(pipeline, asked)
+    except ImpastoError as error:
+        raise refusal_of(error) from error
+
+
+def asked_of(order: Order) -> Asked:
+    """What the engine understands. Raises ParameterError."""
+    knobs = dict(order.knobs)
+    output = {name: knobs.pop(name) for name in _OUTPUT if name in knobs}
+    if order.task == "upscale":
+        return Asked(Enlarging(float(order.what), **knobs), **output)
+    if "stroke" in knobs:
+        knobs["stroke"] = parse_stroke(knobs["stroke"])
+    return Asked(Stylizing(parse_styles(order.what), **knobs), **output)
+
+
+def refusal_of(error: ImpastoError) -> RefusedError:
+    """What the engine raised, as the command line tells it."""
+    everywhere = isinstance(error, UnavailableError) or is_everywhere_wrong(error.code, error.facts.get("parameter"))
+    return RefusedError(error.code, error.detail, everywhere)
+
+
+def registry_in(settings: Settings) -> Registry:
+    """What is on offer there, by the cards alone. Raises StartupError."""
+    logging.getLogger("service").setLevel(logging.CRITICAL)
+    return registry_of(settings)

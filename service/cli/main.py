@@ -1,0 +1,25 @@
+"""The command line: `impasto COMMAND`; see `service/cli/__init__.py`."""
+
+import typer
+
+from service.cli import bench, keys, listing, pictures, serve
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def impasto() -> None:
+    """Run image-to-image networks over pictures, here or on a server, and serve them.
+
+    Every setting of the engine is also an IMPASTO_* environment variable.
+    """
+
+
+for command in (serve.serve, pictures.stylize, pictures.upscale, listing.models, bench.bench):
+    app.command()(command)
+app.add_typer(keys.keys, name="keys")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="impasto")

@@ -1,9 +1,0 @@
-"""The commands of `impasto`. A folder of pictures travels:
-
-    IN... --files--> sources --plan--> (source, target)s --painters--> encoded pictures --writing--> files
-                                             `run` joins them, `report` tells
-
-`painters` are two: the service's own engine in this process (`local`), or a server, through the client. Only `local`,
-`listing`, `bench` and `service.serving` need torch, and are imported when they are needed: help and completion do not
-wait for it.
-"""

@@ -1,0 +1,1 @@
+"""The devices: what they compute, in which order, with how many threads."""

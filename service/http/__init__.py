@@ -1,0 +1,1 @@
+"""ASGI and HTTP, and nothing else."""

@@ -1,0 +1,36 @@
+"""The files of the page at "/", as they are served: bytes, type and tag. They lie in `service/http/web/`."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+WEB = Path(__file__).parent / "web"
+INDEX, EXAMPLE = "index.html", "example.jpg"
+
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True)
+class WebFile:
+    """One file of the page."""
+
+    body: bytes
+    media_type: str
+    tag: str
+
+
+def read_pages() -> dict[str, WebFile]:
+    """All of them, by name."""
+    files = {}
+    for path in sorted(WEB.iterdir()):
+        if path.suffix in _TYPES:
+            body = path.read_bytes()
+            tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+            files[path.name] = WebFile(body, _TYPES[path.suffix], tag)
+    return files

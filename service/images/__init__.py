@@ -1,0 +1,1 @@
+"""Bytes to pixels and back: no HTTP, no torch."""

@@ -1,0 +1,84 @@
+"""Pictures that move: their frames, how long each is shown, and how often all of it runs."""
+
+import io
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from PIL import Image
+
+from service.images.formats import Format
+
+_OPAQUE_FROM = 128
+_MOST_PLAYS = 65_535
+_MOST_MILLISECONDS = {"gif": 655_350, "webp": 2**24 - 1, "png": 65_535_000}
+"""The longest that a frame can be shown. Only PNG counts in fractions, and not in all."""
+
+_GIF_COLOURS = 255
+"""One entry of a palette is kept for what is transparent."""
+
+
+def frames(image: Image.Image, count: int) -> Iterator[tuple[Image.Image, float]]:
+    """Each of the first `count` pictures of an opened animation, whole, and its milliseconds.
+
+    A PNG's default image, shown by who cannot show the animation, is not one of them. Raises EOFError where there are
+    fewer than announced, and ValueError where one is larger than the first.
+    """
+    first, size = int(count > 1 and bool(getattr(image, "default_image", False))), image.size
+    for index in range(first, first + count):
+        if count > 1:
+            image.seek(index)
+        image.load()
+        if image.size != size:
+            raise ValueError(f"frame {index} is {image.size}, the first is {size}")
+        yield image, float(image.info.get("duration", 0) or 0)
+
+
+def plays(image: Image.Image) -> int:
+    """How often it runs: 0 for ever. GIF counts repetitions, and says nothing for once."""
+    loop = image.info.get("loop")
+    if image.format == "GIF":
+        return 1 if loop is None else loop + 1 if loop else 0
+    return loop or 0
+
+
+def write(
+    images: list[Image.Image], milliseconds: list[float], times: int, kind: Format, options: dict[str, Any]
+) -> bytes:
+    """Encode frames of one size as a GIF, WebP or PNG that runs so many `times` (0: for ever).
+
+    Times that the format cannot hold become whole seconds, as many as it can hold.
+    """
+    if len({image.mode for image in images}) > 1:
+        images = [image.convert("RGBA") for image in images]
+    times = min(times, _MOST_PLAYS)
+    if kind == "gif":
+        images = [_with_palette(image) for image in images]
+        options |= {} if times == 1 else {"loop": max(0, times - 1)}
+        options |= {"disposal": 2, "transparency": _GIF_COLOURS} if "transparency" in images[0].info else {}
+    else:
+        options |= {"loop": times}
+    durations = [round(each) for each in milliseconds] if kind == "webp" else milliseconds
+    try:
+        return _saved(images, durations, kind, options)
+    except (ValueError, OSError, ArithmeticError, RuntimeError, struct.error):
+        most = _MOST_MILLISECONDS[kind] // len(images)  # the encoders add up the times of frames that are the same
+        return _saved(images, [1000 * round(min(each, most) / 1000) for each in milliseconds], kind, options)
+
+
+def _saved(images: list[Image.Image], milliseconds: Sequence[float], kind: Format, options: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    images[0].save(buffer, kind.upper(), save_all=True, append_images=images[1:], duration=milliseconds, **options)
+    return buffer.getvalue()
+
+
+def _with_palette(image: Image.Image) -> Image.Image:
+    """A palette of its own for each frame, dithered; what is less than half opaque becomes transparent."""
+    colours = image.convert("RGB")
+    palette = colours.quantize(_GIF_COLOURS, Image.Quantize.FASTOCTREE)  # median cut takes far longer
+    answer = colours.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    if image.mode in {"RGBA", "LA"}:
+        hidden = image.getchannel("A").point([255] * _OPAQUE_FROM + [0] * (256 - _OPAQUE_FROM))
+        answer.paste(_GIF_COLOURS, mask=hidden)
+        answer.info["transparency"] = _GIF_COLOURS
+    return answer

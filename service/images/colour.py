@@ -1,0 +1,81 @@
+"""The way of a file's colours: what the network gets, what its answer becomes, what the client is told."""
+
+import numpy as np
+
+from nets.picture import Picture
+from service.images.alpha import filled
+from service.images.formats import GREY, PROFILED
+from service.images.profile import Profile, srgb_icc
+from service.images.raster import Raster
+from service.images.types import Frame, Reading
+
+PROFILE_HEADER = "Impasto-Profile"
+
+
+class Colours:
+    """Decided once for a file, by its first picture.
+
+    grey: whether the answer is one channel. back: the profile that the answer is converted back to, or None.
+    icc: the profile to embed, or None. effect: what was done with the file's profile, None where it has none.
+    """
+
+    def __init__(self, first: Raster, icc: bytes | None, reading: Reading) -> None:
+        opaque = first.alpha is None or reading.answer != "avif"  # AVIF has no grey with alpha
+        self.grey = first.space == "GRAY" and reading.enlarging and reading.answer in GREY and opaque
+        self.back: Profile | None = None
+        self.icc: bytes | None = None
+        self.effect: str | None = None
+        self._forward: Profile | None = None
+        self._as_rgb = False
+        if icc is None:
+            self._tag(reading, "srgb" if reading.profile == "srgb" else None)
+        else:
+            self._take(first, icc, reading)
+
+    def frame(self, raster: Raster, milliseconds: float = 0.0) -> Frame:
+        """A picture for the network: in sRGB, with no holes in it."""
+        own = raster.pixels
+        if raster.space == "GRAY" and (self._as_rgb or self._forward is None):
+            own = np.repeat(own, 3, axis=2)
+        pixels = _rgb(own) if self._forward is None else self._forward.to_srgb(own)
+        lost = self.back.lost(own, pixels) if self.back else None
+        if raster.alpha is not None:
+            pixels = filled(pixels, raster.alpha)
+            if lost is not None:
+                lost[raster.alpha == 0] = 0
+        return Frame(pixels, raster.alpha, lost, milliseconds)
+
+    def _take(self, first: Raster, icc: bytes, reading: Reading) -> None:
+        profile = Profile.parse(icc, first.space)
+        if profile is None and first.space == "GRAY":  # some writers tag grey pictures with RGB profiles
+            profile, self._as_rgb = Profile.parse(icc, "RGB"), True
+        if profile is None:
+            self._tag(reading, "ignored")
+            return
+        keep = reading.profile == "keep" and reading.answer in PROFILED
+        if keep and self.grey and profile.space == "GRAY":  # the network works on the numbers as they are
+            self.icc, self.effect = icc, "kept"
+            return
+        keep = keep and profile.reversible and not self.grey
+        if not profile.is_srgb and not (keep and reading.enlarging and profile.is_even):
+            self._forward = profile
+            self.back = profile if keep else None
+        if keep:
+            self.icc, self.effect = icc, "kept"
+        else:
+            self._tag(reading, "srgb")
+
+    def _tag(self, reading: Reading, effect: str | None) -> None:
+        """Of an answer in sRGB. Grey goes without: its convention is the same, and the profile is for RGB."""
+        self.effect = effect
+        wanted = effect == "srgb" or reading.profile == "srgb"
+        if wanted and reading.answer in PROFILED and not self.grey:
+            self.icc = srgb_icc()
+
+
+def _rgb(own: Picture) -> Picture:
+    """CMYK without a profile: how much each ink takes away, as Pillow and most viewers do it."""
+    if own.shape[2] != 4:
+        return own
+    light = 255 - own.astype(np.uint16)
+    return ((light[..., :3] * light[..., 3:] + 127) // 255).astype(np.uint8)

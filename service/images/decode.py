@@ -1,0 +1,151 @@
+"""Bytes of a stranger -> pixels, with every doubt settled before memory is spent. Runs on a codec thread."""
+
+import io
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import Image
+
+from service.errors import BodyError, BrokenImageError, TooManyFramesError, TooManyPixelsError, UnsupportedImageError
+from service.images import deep, metadata, png
+from service.images.animation import frames, plays
+from service.images.colour import PROFILE_HEADER, Colours
+from service.images.formats import ANIMATING, SOURCE_MEDIA_TYPES, Source, guess, sniff
+from service.images.raster import Raster, from_deep, from_image, has_alpha, unsupported
+from service.images.types import Decoded, Header, Reading
+from service.images.untrusted import avif, checks, tiff
+
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+)
+"""What Pillow's decoders raise for damaged files, seen by fuzzing; of memory, for sizes that make no sense."""
+
+_DEPTH_HEADER, _FRAMES_HEADER = "Impasto-Depth", "Impasto-Frames"
+
+
+def measure(data: bytes, max_pixels: int, max_frames: int) -> Header:
+    """What the header says, before any pixel is decoded. Raises what `decode` raises for it.
+
+    max_pixels: of what a decoder might allocate for it. Raises TooManyFramesError for longer animations.
+    """
+    with _opened(data, max_pixels) as (image, kind):
+        bits = _bits(data, image, kind)
+        if image.mode in {"I", "F"} or (kind == "tiff" and bits not in {1, 2, 4, 8, 16}):
+            raise unsupported(f"a {kind.upper()} with samples of {bits} bits, mode {image.mode},")
+        count = _count(data, image, kind, max_frames)
+        animated = kind in ANIMATING and count > 1
+        if animated and count > max_frames:
+            raise TooManyFramesError(
+                f"the animation has {count} frames or more; expected at most {max_frames}",
+                value=count,
+                expected=f"at most {max_frames} frames",
+            )
+        return Header(kind, image.height, image.width, count, animated, has_alpha(image), bits)
+
+
+def decode(data: bytes, header: Header, reading: Reading) -> Decoded:
+    """Decode a picture that was measured.
+
+    Raises BodyError (empty), UnsupportedImageError (another format, or samples that are not taken), TooManyPixelsError
+    (read from the header, before any pixel is decoded) and BrokenImageError (announced as one of ours, but damaged).
+    """
+    with _opened(data) as (image, _):
+        icc = image.info.get("icc_profile") or None
+        kept = metadata.collect(image) if reading.metadata == "keep" else None
+        shown = list(_rasters(data, image, header, reading))
+        if len({raster.space for raster, _ in shown}) > 1:  # of a GIF's first frame, Pillow says when it is grey
+            shown = [(raster.in_colour(), milliseconds) for raster, milliseconds in shown]
+        times = plays(image)
+        colours = Colours(shown[0][0], icc, reading)
+        done = []
+        while shown:  # as one is done, the other form of it goes
+            done.append(colours.frame(*shown.pop(0)))
+    declared = {PROFILE_HEADER: colours.effect} if colours.effect else {}
+    if header.bits > 8 and done[0].pixels.dtype.itemsize == 1:
+        declared[_DEPTH_HEADER] = "8"
+    if reading.frames < header.frames:
+        declared[_FRAMES_HEADER] = f"{reading.frames}/{header.frames}"
+    return Decoded(done, reading.enlarging, colours.grey, colours.back, colours.icc, times, kept, declared)
+
+
+@contextmanager
+def _opened(data: bytes, max_pixels: int | None = None) -> Iterator[tuple[Image.Image, Source]]:
+    """The picture with its header read; damage that is found while it is used is refused too.
+
+    max_pixels: refuse, too, what would take its decoder more; None where that was done.
+    """
+    if not data:
+        raise BodyError("the body is empty", expected=f"an image: {', '.join(SOURCE_MEDIA_TYPES.values())}")
+    kind = sniff(data)
+    if kind is None:
+        raise UnsupportedImageError(
+            f"the body looks like {guess(data)}; expected {', '.join(SOURCE_MEDIA_TYPES.values())}",
+            value=guess(data),
+            expected=list(SOURCE_MEDIA_TYPES.values()),
+        )
+    try:
+        if max_pixels is not None:
+            checks.refuse(data, kind, max_pixels)
+        with Image.open(io.BytesIO(data), formats=[kind.upper()]) as image:
+            yield image, kind
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        expected = "a smaller picture" if max_pixels is None else f"at most {max_pixels} pixels"
+        raise TooManyPixelsError(f"{error}; expected {expected}", expected=expected) from error
+    except _DAMAGE as error:
+        why = str(error).partition(" <_io.")[0]  # Pillow names the file that it was given: an address in memory
+        raise BrokenImageError(
+            f"the {kind.upper()} cannot be decoded: {why}", value=kind, expected="a whole, undamaged image"
+        ) from error
+
+
+def _rasters(data: bytes, image: Image.Image, header: Header, reading: Reading) -> Iterator[tuple[Raster, float]]:
+    """What is read, and for how many milliseconds each is shown."""
+    lies = _orientation(data, image, header)
+    if header.bits == 16 and not header.animated and header.format in {"png", "tiff"}:
+        deep_answer = reading.enlarging and reading.answer == "png"
+        raster = from_deep(data, image.mode, lies)
+        yield raster if deep_answer else raster.in_eight_bits(), 0.0
+        return
+    if header.format == "tiff":
+        lies = 1  # Pillow puts it upright on its own
+    for each, milliseconds in frames(image, reading.frames):
+        yield from_image(each, lies), milliseconds
+
+
+def _orientation(data: bytes, image: Image.Image, header: Header) -> int:
+    exif = image.info.get("exif", b"")
+    return tiff.orientation(data if header.format == "tiff" else exif if isinstance(exif, bytes) else b"")
+
+
+def _bits(data: bytes, image: Image.Image, kind: Source) -> int:
+    match kind:
+        case "png":
+            return png.bits(data)
+        case "tiff":
+            return deep.tiff_bits(image)
+        case "avif":
+            return avif.bits(data)
+    return 8
+
+
+def _count(data: bytes, image: Image.Image, kind: Source, max_frames: int) -> int:
+    """Pictures in the file; of a GIF, no more than one too many."""
+    match kind:
+        case "gif":
+            return checks.gif_frames(data, max_frames + 1)
+        case "tiff":
+            return tiff.page_count(data)
+        case "jpeg" | "bmp":  # what a JPEG has besides are previews of itself
+            return 1
+    return getattr(image, "n_frames", 1) - int(getattr(image, "default_image", False))

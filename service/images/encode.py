@@ -1,0 +1,141 @@
+"""Pixels -> bytes in the format that the client wants. Runs on a codec thread."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import mimeparse
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.errors import NotAcceptableError, ParameterError, TooManyPixelsError, shown
+from service.images import animation, png
+from service.images.formats import ANIMATING, MEDIA_TYPES, Format, Source
+from service.images.metadata import Metadata
+
+_OWN: dict[Source, Format] = {"jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif"}
+"""What a picture of a format is answered as, where the client does not say. Any other: PNG, which loses nothing."""
+
+_AVIF_SPEED = 9
+_WEBP_METHOD = 1
+_ANIMATED_PNG_LEVEL = 1
+"""The encoders' quickest useful settings; docs/decisions/0011-images-in-and-out.md has the figures."""
+
+_FULL_COLOUR_QUALITY = 90
+"""From here on, colour has the resolution of light: at half of it, small strokes lose their colour."""
+
+
+@dataclass(frozen=True)
+class Wrapping:
+    """What goes into the file besides the pixels. quality: 1 to 100, of a format that has one.
+
+    milliseconds: of each frame. plays: how often an animation runs, 0 for ever.
+    """
+
+    quality: int | None
+    icc: bytes | None = None
+    metadata: Metadata | None = None
+    milliseconds: tuple[float, ...] = (0.0,)
+    plays: int = 1
+
+
+def choose_format(asked: Format | None, accept: str | None, source: Source, animated: bool) -> Format:
+    """The `?format=` where there is one, else what `Accept` likes best; among equals the picture's own format.
+
+    An animation stays one where `Accept` leaves the choice, and only an animation becomes a GIF. Raises
+    NotAcceptableError where the client accepts none of ours or the header cannot be read, ParameterError for a GIF
+    of a picture that does not move.
+    """
+    if asked == "gif" and not animated:
+        expected = [kind for kind in MEDIA_TYPES if kind != "gif"]
+        raise ParameterError(
+            f"format 'gif' is for animations, and this picture is none; expected one of {', '.join(expected)}",
+            parameter="format",
+            value=asked,
+            expected=expected,
+        )
+    if asked is not None:
+        return asked
+    own: Format = "gif" if source == "gif" and animated else _OWN.get(source, "png")
+    if not accept:
+        return own
+    possible = [kind for kind in MEDIA_TYPES if animated or kind != "gif"]
+    moving = [kind for kind in possible if kind in ANIMATING]
+    best = (_accepted(moving, own, accept) if animated else None) or _accepted(possible, own, accept)
+    if best is None:
+        types = [MEDIA_TYPES[kind] for kind in possible]
+        raise NotAcceptableError(
+            f"Accept {shown(accept)!r} names no format that can be made: {', '.join(types)}",
+            parameter="Accept",
+            value=shown(accept),
+            expected=types,
+        )
+    return best
+
+
+def encode(pictures: list[NDArray[np.unsignedinteger]], kind: Format, wrapping: Wrapping) -> bytes:
+    """Encode pictures (H, W, C), grey or RGB with or without alpha: one, or the frames of an animation.
+
+    uint8; uint16 for a PNG that does not move. JPEG has no transparency: there the picture is laid on white. Raises
+    TooManyPixelsError for a WebP that is too rich in detail for its size.
+    """
+    kept = wrapping.metadata or Metadata()
+    if kind == "png" and len(pictures) == 1:
+        return png.write(pictures[0], wrapping.icc, kept.png_chunks())
+    images = [_image(picture, kind) for picture in pictures]
+    options: dict[str, Any] = kept.options(kind)
+    if wrapping.icc:
+        options["icc_profile"] = wrapping.icc
+    match kind:
+        case "jpeg":
+            options |= {"quality": wrapping.quality, "subsampling": _subsampling(wrapping)}
+        case "png":
+            options |= {"compress_level": _ANIMATED_PNG_LEVEL}
+        case "webp":
+            options |= {"quality": wrapping.quality, "method": _WEBP_METHOD}
+        case "avif":
+            options |= {"quality": wrapping.quality, "speed": _AVIF_SPEED, "max_threads": 1}
+            options |= {"subsampling": _subsampling(wrapping)} if images[0].mode != "L" else {}
+    try:
+        if len(images) > 1:
+            return animation.write(images, list(wrapping.milliseconds), wrapping.plays, kind, options)
+        buffer = io.BytesIO()
+        images[0].save(buffer, kind.upper(), **options)
+        return buffer.getvalue()
+    except (
+        ValueError,
+        OSError,
+    ) as error:  # what WebP's first partition cannot hold, half a megabyte, is seen here only
+        if kind != "webp":
+            raise
+        raise TooManyPixelsError(
+            f"the answer is too large, and too rich in detail, for a WebP of quality {wrapping.quality} ({error})",
+            parameter="quality",
+            value=wrapping.quality,
+            expected="a lower quality, or another format",
+        ) from error
+
+
+def _subsampling(wrapping: Wrapping) -> str:
+    return "4:4:4" if (wrapping.quality or 0) >= _FULL_COLOUR_QUALITY else "4:2:0"
+
+
+def _accepted(kinds: list[Format], own: Format, accept: str) -> Format | None:
+    """The one of `kinds` that the header likes best, or None."""
+    ordered = sorted(kinds, key=lambda kind: kind == own)  # of equals, the last one wins
+    by_type = {MEDIA_TYPES[kind]: kind for kind in ordered}
+    try:
+        return by_type.get(mimeparse.best_match(list(by_type), accept.lower()))
+    except (mimeparse.MimeTypeParseException, ValueError):
+        return None
+
+
+def _image(picture: NDArray[Any], kind: Format) -> Image.Image:
+    image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
+    if kind == "jpeg" and image.mode in {"LA", "RGBA"}:
+        opaque = image.convert(image.mode[:-1])
+        return Image.composite(opaque, Image.new(opaque.mode, image.size, "white"), image.getchannel("A"))
+    return (
+        image.convert("RGB" if image.mode == "L" else "RGBA") if kind == "webp" and image.mode in {"L", "LA"} else image
+    )

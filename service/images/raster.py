@@ -1,0 +1,99 @@
+"""A picture in its own colours, upright: what Pillow and libvips decode, in one form."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.errors import UnsupportedImageError
+from service.images import deep
+from service.images.profile import Space
+from service.images.types import Plane
+
+Channels = NDArray[np.unsignedinteger]
+"""uint8 or uint16 (H, W, C)."""
+
+_GREY = frozenset({"1", "L", "LA", "La"})
+_WITH_ALPHA = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
+_AS_RGB = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr"})
+_QUARTERS = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}
+"""Quarter turns, against the clock, that put a picture of that EXIF orientation upright (after mirroring)."""
+_MIRRORED = frozenset({2, 4, 5, 7})
+
+
+@dataclass(frozen=True)
+class Raster:
+    """pixels: uint8 or uint16 (H, W, C): grey, RGB or CMYK. alpha: (H, W) of the same depth, or None."""
+
+    pixels: Channels
+    alpha: Plane | None
+    space: Space
+
+    def in_colour(self) -> "Raster":
+        """Grey as RGB; the others as they are.
+
+        For the first picture of a GIF whose palette is the 256 greys in order. (If a later one has a palette of its
+        own, Pillow 13 reads it in wrong colours.)
+        """
+        if self.space != "GRAY":
+            return self
+        return Raster(np.repeat(self.pixels, 3, axis=2), self.alpha, "RGB")
+
+    def in_eight_bits(self) -> "Raster":
+        """Rounded to nearest."""
+        alpha = None if self.alpha is None else deep.to_eight(self.alpha)
+        return Raster(deep.to_eight(self.pixels), alpha, self.space)
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Whether an opened picture may be transparent somewhere."""
+    return image.mode in _WITH_ALPHA or "transparency" in image.info
+
+
+def from_image(image: Image.Image, lies: int) -> Raster:
+    """Of a decoded picture of eight bits; `lies` is its EXIF orientation.
+
+    Raises UnsupportedImageError for samples that are not 8-bit grey, RGB or CMYK.
+    """
+    alpha = has_alpha(image)
+    if image.mode == "CMYK":
+        return Raster(_upright(np.asarray(image), lies), None, "CMYK")
+    if image.mode in _GREY:
+        values = np.asarray(image.convert("LA" if alpha else "L"))
+        return _raster(values if alpha else values[..., None], alpha, "GRAY", lies)
+    if image.mode not in _AS_RGB:
+        raise unsupported(f"a picture of mode {image.mode}")
+    return _raster(np.asarray(image.convert("RGBA" if alpha else "RGB")), alpha, "RGB", lies)
+
+
+def from_deep(data: bytes, mode: str, lies: int) -> Raster:
+    """Of a file of sixteen bits a sample, whose mode Pillow calls `mode`. Raises DeepError for damage."""
+    values = deep.read(data)
+    if mode == "CMYK":
+        return Raster(_upright(deep.to_eight(values), lies), None, "CMYK")
+    colours = 3 if values.shape[2] >= 3 else 1
+    alpha = values.shape[2] > colours and mode != "RGBX"
+    if alpha and mode in {"RGBa", "La"}:  # stored premultiplied
+        weight = np.maximum(values[..., colours:].astype(np.float32), 1) / 65535
+        whole = np.rint(values[..., :colours] / weight).clip(0, 65535).astype(np.uint16)
+        values = np.dstack([whole, values[..., colours:]])
+    return _raster(values[..., : colours + alpha], alpha, "RGB" if colours == 3 else "GRAY", lies)
+
+
+def unsupported(what: str) -> UnsupportedImageError:
+    """The refusal of a picture whose samples mean something else."""
+    expected = "grey, RGB or CMYK of 8 or 16 bits"
+    return UnsupportedImageError(f"{what} is not taken; expected {expected}", value=what, expected=expected)
+
+
+def _raster(values: Channels, alpha: bool, space: Space, lies: int) -> Raster:
+    values = _upright(values, lies)
+    if not alpha:
+        return Raster(values, None, space)
+    return Raster(np.ascontiguousarray(values[..., :-1]), np.ascontiguousarray(values[..., -1]), space)
+
+
+def _upright(values: Channels, lies: int) -> Channels:
+    turned = np.rot90(values, _QUARTERS.get(lies, 0))
+    return np.ascontiguousarray(turned[:, ::-1] if lies in _MIRRORED else turned)

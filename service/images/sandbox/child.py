@@ -1,0 +1,66 @@
+"""A process that only decodes: what a stranger's file does to it, it does to nothing else. Started by `pool`."""
+
+import faulthandler
+import os
+import resource
+import signal
+import socket
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+
+from PIL import Image
+
+from service.errors import ImpastoError
+from service.images.decode import decode, measure
+from service.images.sandbox.ipc import MessageError, receive, send
+from service.images.types import Decoded, Header
+from service.memory import give_back
+
+_LARGE_BYTES = 16 * 2**20
+_WORK: dict[str, Callable[..., Header | Decoded]] = {"measure": measure, "decode": decode}
+
+
+def main(descriptor: int, memory_bytes: int, most_bytes: int) -> None:
+    """Answer one message after the other until the other side is gone.
+
+    memory_bytes: of address space, of which the process gets no more. most_bytes: of a message.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which finishes what it has begun
+    faulthandler.enable(_quiet())
+    with suppress(ValueError, OSError):  # macOS has no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would be a stranger's picture on the disk
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with socket.socket(fileno=descriptor) as other:
+        send(other, "ready")
+        while True:
+            try:
+                (work, arguments), data = receive(other, most_bytes)
+                size = _answer(other, work, arguments, bytes(data))
+            except (MessageError, OSError):
+                return
+            if size > _LARGE_BYTES:
+                give_back()
+
+
+def _quiet() -> int:
+    """What libraries say of a stranger's file goes nowhere, not into the log. Returns where a crash is told."""
+    log = os.dup(sys.stderr.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stderr.fileno())
+    os.close(nowhere)
+    return log
+
+
+def _answer(other: socket.socket, work: str, arguments: tuple[object, ...], data: bytes) -> int:
+    """Send (True, what it gives) or (False, what to raise); the bytes that the picture took, about."""
+    try:
+        value = _WORK[work](data, *arguments)
+    except ImpastoError as error:
+        send(other, (False, (type(error).__name__, error.detail, error.headers, error.facts)))
+        return len(data)
+    send(other, (True, value))
+    return len(data) + (sum(frame.pixels.nbytes for frame in value.frames) if isinstance(value, Decoded) else 0)

@@ -1,0 +1,1 @@
+"""The networks that are served: files, digests, weights in memory, averages."""

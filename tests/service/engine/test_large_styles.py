@@ -1,0 +1,85 @@
+"""A style over a picture larger than may run whole: in tiles, with statistics of a reduced pass, and it says so."""
+
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from nets.architecture import architecture_of
+from nets.checkpoint import load
+from nets.style_transfer import StyleTransferConfig, StyleTransferNet
+from service.app import create_app
+from service.engine.task import Limits
+from service.models.registry import load_registry
+from service.settings import Settings
+from tests.conftest import decoded, encoded, picture, running, save_net, seeded, tiny_style_net
+
+ROOT = Path(__file__).parent.parent.parent.parent
+PHOTOGRAPH = ROOT / "docs" / "images" / "photographs" / "coffee.jpg"
+WHOLE, TILE = 60_000, 40_000
+
+
+def stylize(folder, pixels, style, **settings):
+    settings = Settings(checkpoints=folder, device="cpu", precision="fp32", max_batch_items=1, **settings)
+    with running(create_app(settings, load_registry(folder))) as address:
+        return httpx.post(
+            f"{address}/stylize", params={"style": style}, content=encoded(pixels), timeout=60, trust_env=False
+        )
+
+
+def border_steps(painted, rows):
+    """Mean absolute step between neighbouring rows: across the given ones, and over all others near them."""
+    steps = np.abs(np.diff(painted.astype(float), axis=0)).mean(axis=(1, 2))
+    near = [row + offset for row in rows for offset in range(-8, 9) if row + offset not in rows]
+    return steps[rows].mean(), steps[near].mean()
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """(whole, tiled) answers of a bundled network to one photograph of 300 x 450."""
+    pixels = np.asarray(Image.open(PHOTOGRAPH).convert("RGB").resize((450, 300)))
+    folder = tmp_path_factory.mktemp("checkpoints")
+    (folder / "stylize").mkdir()
+    (folder / "stylize" / "wave.safetensors").symlink_to(ROOT / "checkpoints" / "stylize" / "wave.safetensors")
+    return (
+        stylize(folder, pixels, "wave"),
+        stylize(folder, pixels, "wave", max_whole_pixels=WHOLE, tile_pixels=TILE),
+    )
+
+
+def test_the_answer_says_whether_it_is_the_whole_pictures(answers):
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [answer.headers["impasto-exact"] for answer in answers] == ["true", "false"]
+
+
+def test_no_seam_can_be_seen(answers):
+    """Across the borders of tiles the picture steps no more than beside them."""
+    net = load(ROOT / "checkpoints" / "stylize" / "wave.safetensors").net
+    plan = Limits(WHOLE, TILE).plan(architecture_of(net).facts(net.config), 300, 450)
+    assert plan.reduced
+    assert len(plan.windows) > 4
+    painted = decoded(answers[1].content)
+    for axis, borders in (
+        (painted, sorted({window.core_top for window in plan.windows} - {0})),
+        (painted.swapaxes(0, 1), sorted({window.core_left for window in plan.windows} - {0})),
+    ):
+        assert borders
+        across, beside = border_steps(axis, [border - 1 for border in borders])
+        assert across < 1.25 * beside
+
+
+def test_the_tiled_answer_is_close_to_the_whole_one(answers):
+    whole, tiled = (decoded(answer.content).astype(float) for answer in answers)
+    assert np.abs(whole - tiled).mean() < 6
+
+
+def test_a_network_that_cannot_be_tiled_refuses_a_picture_that_is_too_large_for_it(tmp_path):
+    """The paper's network pads once: its tiles would have borders of their own."""
+    net = seeded(StyleTransferNet(StyleTransferConfig(width=4, residual_blocks=1, padding="once")), 0)
+    save_net(tmp_path, "once", net)
+    save_net(tmp_path, "mosaic", tiny_style_net())
+    response = stylize(tmp_path, picture(120, 120), "once", max_whole_pixels=4096)
+    assert (response.status_code, response.json()["code"]) == (413, "too_many_pixels")
+    assert "expected at most 4096 pixels: this network runs whole pictures only" in response.json()["detail"]

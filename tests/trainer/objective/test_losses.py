@@ -1,0 +1,75 @@
+"""Each loss against an answer worked out by hand."""
+
+import pytest
+import torch
+
+from trainer.objective import losses
+
+
+def features(*channels):
+    """(1, C, 1, W) from rows of numbers."""
+    return torch.tensor(channels, dtype=torch.float32)[None, :, None, :]
+
+
+def test_feature_reconstruction_is_the_mean_squared_distance():
+    # differences 1, 2, 0, 1 over C H W = 4: (1 + 4 + 0 + 1) / 4
+    value = losses.feature_reconstruction(features([1, 2], [3, 4]), features([0, 4], [3, 5]))
+    assert value.item() == pytest.approx(1.5)
+
+
+def test_gram_matrix():
+    # F F^T = [[1*1+2*2, 1*3+2*4], [11, 9+16]], over C H W = 4
+    expected = torch.tensor([[[5.0, 11.0], [11.0, 25.0]]]) / 4
+    assert torch.allclose(losses.gram(features([1, 2], [3, 4])), expected)
+
+
+def test_gram_matrix_is_float32_whatever_comes_in():
+    x = torch.full((1, 2, 64, 64), 16.0, dtype=torch.bfloat16)
+    result = losses.gram(x)
+    assert result.dtype == torch.float32
+    assert torch.equal(result, torch.full((1, 2, 2), 128.0))  # 16 * 16 * 4096 / (2 * 4096)
+
+
+def test_style_reconstruction_is_the_squared_frobenius_norm():
+    a = torch.tensor([[[1.0, 0.0], [0.0, 3.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    target = torch.tensor([[[0.0, 2.0], [2.0, 3.0]]])
+    # image 1: 1 + 4 + 4 + 0 = 9; image 2: 0 + 4 + 4 + 9 = 17; their mean
+    assert losses.style_reconstruction(a, target).item() == pytest.approx(13.0)
+
+
+def test_relative_style_reconstruction_is_one_for_no_features_and_blind_to_scale():
+    target = losses.gram(features([1, 2], [3, 4]))
+    assert losses.relative_style_reconstruction(torch.zeros_like(target), target).item() == pytest.approx(1.0)
+    a = losses.gram(features([2, 2], [1, 0]))
+    small = losses.relative_style_reconstruction(a, target)
+    large = losses.relative_style_reconstruction(1000 * a, 1000 * target)
+    assert small.item() == pytest.approx(large.item())
+
+
+def test_total_variation_of_a_checkerboard_is_two_per_pixel_away_from_its_border():
+    n = 64
+    board = ((torch.arange(n)[:, None] + torch.arange(n)[None, :]) % 2).float().expand(1, 3, n, n)
+    # every pixel differs by 1 from the next below and the next to the right; the last row and column have none
+    assert losses.total_variation(board).item() == pytest.approx(2 * n * (n - 1) / n**2)
+    assert losses.total_variation(torch.full((1, 3, 5, 5), 0.3)).item() == 0.0
+
+
+def test_out_of_range_counts_what_lies_outside_alone():
+    values = torch.tensor([[-0.5, 0.0, 1.0, 3.0]])
+    assert losses.out_of_range(values).item() == pytest.approx((0.25 + 4.0) / 4)
+
+
+def test_pixel_losses():
+    a, b = torch.tensor([0.0, 1.0]), torch.tensor([0.5, -1.0])
+    assert losses.pixel(a, b).item() == pytest.approx(1.25)
+    assert losses.squared_pixel(a, b).item() == pytest.approx(2.125)
+
+
+def test_patches_are_the_quarters_of_each_map_without_the_odd_rest():
+    x = torch.arange(2 * 3 * 5 * 4.0).reshape(2, 3, 5, 4)
+    cut = losses.patches(x, 2)
+    assert cut.shape == (8, 3, 2, 2)
+    assert torch.equal(cut[1], x[0, :, :2, 2:])
+    assert torch.equal(cut[2], x[0, :, 2:4, :2])
+    assert torch.equal(cut[7], x[1, :, 2:4, 2:])
+    assert torch.equal(losses.patches(x, 1), x)

@@ -1,0 +1,1 @@
+"""How good the networks are: metrics, baselines, comparisons, reports."""

@@ -1,0 +1,103 @@
+"""Measure a checkpoint: an upscaler against the truth, a style by the terms of the objective it was trained for."""
+
+import hashlib
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from nets.checkpoint import Checkpoint
+from nets.pixels import to_network
+from nets.super_resolution import SuperResolutionConfig
+from trainer.config import StyleLoss
+from trainer.data import list_photographs, read_rgb, read_style_image
+from trainer.errors import TrainerError
+from trainer.evaluation.metrics import Enlarge, benchmark_pairs, compared_luma, psnr, ssim
+from trainer.loop.samples import apply
+from trainer.objective.loss_network import LossNetwork
+from trainer.objective.perceptual_distance import PerceptualDistance
+from trainer.objective.style_objective import StyleObjective
+
+
+@dataclass(frozen=True)
+class UpscalingScore:
+    """One image, or a folder's mean: PSNR in dB and SSIM on Y; LPIPS and the relu2_2 loss, None where not asked."""
+
+    image: str
+    psnr: float
+    ssim: float
+    lpips: float | None = None
+    relu2_2: float | None = None
+
+
+@dataclass(frozen=True)
+class StyleScore:
+    """The weighted terms of the objective on one image, or their means over a folder."""
+
+    image: str
+    terms: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        """The objective."""
+        return sum(self.terms.values())
+
+
+def enlarger(checkpoint: Checkpoint) -> Enlarge:
+    """An upscaling checkpoint as a function of pictures, on the CPU. Raises TrainerError for a style."""
+    if not isinstance(checkpoint.config, SuperResolutionConfig):
+        raise TrainerError(f"{checkpoint.card.name} is a {checkpoint.card.task} checkpoint: it enlarges nothing")
+    return partial(apply, checkpoint.net, device=torch.device("cpu"))
+
+
+def score_upscaling(
+    enlarge: Enlarge, folder: Path, factor: int, distance: PerceptualDistance | None
+) -> list[UpscalingScore]:
+    """Score an upscaler on each image of a folder; the last score is the mean."""
+    scores = []
+    for name, low, truth in benchmark_pairs(folder, factor):
+        answer = enlarge(low)
+        luma = compared_luma(answer, truth, factor)
+        perceptual = (distance.lpips(answer, truth), distance.features(answer, truth)) if distance else (None, None)
+        scores.append(UpscalingScore(name, psnr(*luma), ssim(*luma), *perceptual))
+    columns = [field.name for field in fields(UpscalingScore) if field.name != "image"]
+    values = {name: [getattr(score, name) for score in scores] for name in columns}
+    means: dict[str, Any] = {
+        name: None if None in column else float(np.mean(column)) for name, column in values.items()
+    }
+    return [*scores, UpscalingScore("mean", **means)]
+
+
+def objective_of(checkpoint: Checkpoint, loss_network: LossNetwork, style_image: Path) -> StyleObjective:
+    """The objective that a style was trained for. Raises TrainerError where the style image is another one."""
+    training = checkpoint.card.training
+    if "style_image_sha256" not in training:
+        raise TrainerError(f"{checkpoint.card.name}: its card does not tell of a style image")
+    if hashlib.sha256(style_image.read_bytes()).hexdigest() != training["style_image_sha256"]:
+        raise TrainerError(f"{style_image} is not the style image that {checkpoint.card.name} was trained on")
+    recipe = training["recipe"]
+    loss = StyleLoss.model_validate(recipe["loss"])
+    return StyleObjective(loss_network, loss, read_style_image(style_image, recipe["data"]["style_px"]))
+
+
+def score_style(checkpoint: Checkpoint, objective: StyleObjective, folder: Path, longest_px: int) -> list[StyleScore]:
+    """The objective on each photograph of a folder, none longer than `longest_px`; the last score is the mean."""
+    scores = []
+    for path in list_photographs([folder]):
+        image = read_rgb(path)
+        image.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
+        scores.append(StyleScore(path.name, style_terms(checkpoint, objective, image)))
+    means = {name: float(np.mean([score.terms[name] for score in scores])) for name in scores[0].terms}
+    return [*scores, StyleScore("mean", means)]
+
+
+@torch.inference_mode()
+def style_terms(checkpoint: Checkpoint, objective: StyleObjective, image: Image.Image) -> dict[str, float]:
+    """The objective's terms for a network's answer to one image, in float32, colours cut off at [0, 1] as served."""
+    content = to_network([np.array(image)], torch.device("cpu"))
+    terms = objective.terms(checkpoint.net.eval()(content).clamp(0.0, 1.0), objective.content(content))
+    return {name: term.item() for name, term in terms.items()}
