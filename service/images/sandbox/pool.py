@@ -19,7 +19,7 @@ from service import errors
 from service.errors import BrokenImageError, ServiceError, UnavailableError
 from service.images import decode
 from service.images.sandbox import ipc
-from service.images.types import Decoded, Header, Reading
+from service.images.types import Decoded, DecodeOptions, Header
 from service.observability.metrics import Metrics
 from service.settings import Settings
 
@@ -51,7 +51,7 @@ class Decoder(Protocol):
     def measure(self, data: bytes, max_pixels: int, max_frames: int) -> Header:
         """What the header says."""
 
-    def decode(self, data: bytes, header: Header, reading: Reading) -> Decoded:
+    def decode(self, data: bytes, header: Header, options: DecodeOptions) -> Decoded:
         """The picture."""
 
     def start(self) -> None:
@@ -93,9 +93,9 @@ class ProcessDecoder:
         header: Header = self._ask("measure", data, max_pixels, max_frames)
         return header
 
-    def decode(self, data: bytes, header: Header, reading: Reading) -> Decoded:
+    def decode(self, data: bytes, header: Header, options: DecodeOptions) -> Decoded:
         """As `decode.decode`. Raises BrokenImageError, too, where the process ends over it."""
-        decoded: Decoded = self._ask("decode", data, header, reading)
+        decoded: Decoded = self._ask("decode", data, header, options)
         return decoded
 
     def close(self) -> None:
