@@ -171,7 +171,8 @@ def interpolate_styles(nets: Sequence[StyleTrunkNet], shares: Sequence[float]) -
     styles = [style_parameters(net) for net in nets]
     with torch.no_grad():
         for name, value in style_parameters(mixed).items():
-            value.copy_(sum(share * style[name] for share, style in zip(shares, styles, strict=True)))
+            weighted = [share * style[name] for share, style in zip(shares, styles, strict=True)]
+            value.copy_(torch.stack(weighted).sum(dim=0))
     return mixed
 
 

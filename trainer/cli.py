@@ -14,6 +14,7 @@ from trainer.errors import TrainerError
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 for command in (
     train.style,
+    train.family,
     train.upscale,
     train.publish,
     measure.evaluate,
