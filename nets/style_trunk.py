@@ -47,14 +47,14 @@ class StyleTrunkNet(nn.Module):
         super().__init__()
         self.config = config
         half, quarter, eighth = config.width, 2 * config.width, 4 * config.width
-        self.stem = _Stage(4 * 3 + len(NOISE_WAVELENGTHS_PX), half, 3)
-        self.down1 = _Stage(half, quarter, 3, stride=2)
-        self.down2 = _Stage(quarter, eighth, 3, stride=2)
-        self.residual = nn.Sequential(*(_ResidualBlock(eighth) for _ in range(config.residual_blocks)))
-        self.up1 = _Stage(eighth, quarter, 3)
-        self.skip = _Stage(quarter, quarter, 1)
-        self.up2 = _Stage(quarter, half, 3)
-        self.output = _PixelOutput(half)
+        self.stem = Stage(4 * 3 + len(NOISE_WAVELENGTHS_PX), half, 3)
+        self.down1 = Stage(half, quarter, 3, stride=2)
+        self.down2 = Stage(quarter, eighth, 3, stride=2)
+        self.residual = nn.Sequential(*(ResidualBlock(eighth) for _ in range(config.residual_blocks)))
+        self.up1 = Stage(eighth, quarter, 3)
+        self.skip = Stage(quarter, quarter, 1)
+        self.up2 = Stage(quarter, half, 3)
+        self.output = PixelOutput(half)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu" and len(x) > 1:
@@ -91,7 +91,7 @@ def with_noise(x: Tensor, top: int = 0, left: int = 0) -> Tensor:
     return channels.contiguous(memory_format=torch.channels_last)
 
 
-class _Stage(nn.Module):
+class Stage(nn.Module):
     """Convolution and norm. (N, C, H, W) -> (N, C', ceil(H / stride), ceil(W / stride))."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> None:
@@ -104,13 +104,13 @@ class _Stage(nn.Module):
         return y
 
 
-class _ResidualBlock(nn.Module):
+class ResidualBlock(nn.Module):
     """Two stages with a ReLU between them, plus the input. (N, C, H, W) -> the same."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = _Stage(channels, channels, 3)
-        self.second = _Stage(channels, channels, 3)
+        self.first = Stage(channels, channels, 3)
+        self.second = Stage(channels, channels, 3)
         nn.init.constant_(self.second.norm.weight, 0.5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ class _ResidualBlock(nn.Module):
         return x + y
 
 
-class _PixelOutput(nn.Module):
+class PixelOutput(nn.Module):
     """The last convolution: its channels become 2x2 pixels, which are blurred, scaled and shifted in float32.
 
     (N, C, H, W) -> float32 (N, 3, 2 H, 2 W). The blur (1 2 1, twice) passes nothing of a pattern with a period of two
@@ -135,9 +135,14 @@ class _PixelOutput(nn.Module):
             self.conv.conv.weight.copy_(first.repeat_interleave(4, dim=0))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.pixel_shuffle(self.conv(x), 2).float()
-        y = F.avg_pool2d(F.avg_pool2d(F.pad(y, (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)
+        y = cells_to_pixels(self.conv(x))
         return y * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+def cells_to_pixels(x: Tensor) -> Tensor:
+    """Make 2x2 pixels of each cell and blur them: (N, 12, H, W) -> float32 (N, 3, 2 H, 2 W)."""
+    pixels = F.pad(F.pixel_shuffle(x, 2).float(), (1, 1, 1, 1), mode="replicate")
+    return F.avg_pool2d(F.avg_pool2d(pixels, 2, 1), 2, 1)
 
 
 def _enlarge(x: Tensor, like: Tensor) -> Tensor:
