@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 selects a free port.")
     checkpoints: Path = Field(
         Path("checkpoints"),
-        description="Folder with stylize/*.safetensors and upscale/*.safetensors. Default: ./checkpoints if it contains "
+        description="Folder with stylize/*.safetensors and upscale/*.safetensors. Default: ./checkpoints if it has "
         "checkpoints, otherwise the bundled ones.",
     )
     checkpoint_digests: Literal["off", "require"] = Field(
