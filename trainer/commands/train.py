@@ -73,7 +73,7 @@ def family(
     """Train a trunk and all the styles of a recipe together; run it again to resume."""
     recipe = _with_options(read_recipe(config, FamilyRecipe), parent, iterations)
     directory = Run(run or Path("runs") / recipe.name)
-    images = {style.name: find_style_image(style.style_image, config) for style in recipe.styles}
+    images = {s.name: find_style_image(s.style_image, config) for s in recipe.styles if s.style_image}
     known = _styles_of(Path(recipe.parent), recipe.name) if recipe.parent else {}
     inputs = style_family.Inputs(data, images, load_loss_network(vgg16), known, workers)
     made = style_family.train(recipe, inputs, directory)
