@@ -39,7 +39,7 @@ def publish_run(
     run: Run, net: nn.Module, recipe: StyleRecipe | UpscaleRecipe, parent: str | None, training: dict[str, Any]
 ) -> Path:
     """Write RUN/checkpoints/TASK/NAME.safetensors with a complete card; returns its path."""
-    card = checkpoint.describe(
+    card = checkpoint.make_card(
         net.cpu().float(),
         recipe.name,
         parent=parent,

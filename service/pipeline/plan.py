@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from service.errors import UnknownModelError
-from service.models.interpolation import Mixture, are_kin, families, mixture
+from service.models.interpolation import Mixture, can_interpolate, families, mixture
 from service.models.model import Offer
 from service.models.registry import Registry
 from service.pipeline.parameters import LARGEST_STROKE, Enlarging, Knobs, Stylizing
@@ -141,7 +141,7 @@ def _stylizing(knobs: Stylizing, registry: Registry) -> Recipe:
     layers = []
     for family in families(styles, registry.offers):
         share = sum(share for _, share in family)
-        if knobs.strength < 1 and neutral is not None and are_kin(family[0][0], neutral, registry.offers):
+        if knobs.strength < 1 and neutral is not None and can_interpolate(family[0][0], neutral, registry.offers):
             style = _LEAST_STYLE + (1 - _LEAST_STYLE) * knobs.strength
             weakened = [*((offer, part * style) for offer, part in family), (neutral, share * (1 - style))]
             layers.append(Layer(mixture(weakened), share))

@@ -22,9 +22,9 @@ def test_a_bad_checkpoint_is_named_and_the_others_serve(tmp_path):
     (tmp_path / "upscale" / "mosaic.safetensors").write_bytes(good.read_bytes())
     (tmp_path / "stylize" / "notes.txt").write_text("not a checkpoint, not looked at")
     net = tiny_style_net()
-    wrong = dataclasses.replace(checkpoint.describe(net, "wrong"), golden=[0.0] * 72)
+    wrong = dataclasses.replace(checkpoint.make_card(net, "wrong"), golden=[0.0] * 72)
     checkpoint.save(tmp_path / "stylize" / "wrong.safetensors", net, wrong)
-    other = dataclasses.replace(checkpoint.describe(net, "foreign"), architecture="unet")
+    other = dataclasses.replace(checkpoint.make_card(net, "foreign"), architecture="unet")
     checkpoint.save(tmp_path / "stylize" / "foreign.safetensors", net, other)
     registry = load_registry(tmp_path)
     assert list(registry.models) == ["stylize/mosaic", "upscale/x2"]

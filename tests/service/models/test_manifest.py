@@ -9,7 +9,7 @@ import pytest
 
 from service.app import create_app
 from service.errors import StartupError
-from service.models.registry import registry_of
+from service.models.registry import registry_from_settings
 from service.settings import Settings
 from tests.conftest import running, save_net, tiny_style_net, tiny_upscaler
 
@@ -29,7 +29,7 @@ def folder(tmp_path):
 
 
 def registry_in(folder, **settings):
-    return registry_of(Settings(checkpoints=folder, checkpoint_digests="require", **settings))
+    return registry_from_settings(Settings(checkpoints=folder, checkpoint_digests="require", **settings))
 
 
 @pytest.mark.parametrize("loading", ["eager", "lazy"])
@@ -49,7 +49,7 @@ def test_refused_ones_are_seen_in_the_listing_and_the_metrics(folder):
     settings = Settings(
         checkpoints=folder, checkpoint_digests="require", device="cpu", precision="fp32", max_batch_items=1
     )
-    registry = registry_of(settings)
+    registry = registry_from_settings(settings)
     with running(create_app(settings, registry, 1)) as address:
         seen = httpx.get(f"{address}/models", trust_env=False).json()["refused"]
         assert seen == [{"file": "stylize/wave.safetensors", "reason": "SHA256SUMS does not name it"}]
@@ -108,18 +108,18 @@ def test_a_list_counts_only_where_the_key_has_signed_it(folder, tmp_path_factory
 
     settings = Settings(checkpoints=folder, checkpoint_public_key=keys / "ours.pub")
     with pytest.raises(StartupError, match=r"SHA256SUMS\.sig: No such file"):
-        registry_of(settings)
+        registry_from_settings(settings)
     signed("theirs")
     with pytest.raises(StartupError, match="no signature of SHA256SUMS by the key that is set"):
-        registry_of(settings)
+        registry_from_settings(settings)
     signed("ours")
-    assert len(registry_of(settings).offers) == 2
+    assert len(registry_from_settings(settings).offers) == 2
     sums.write_text(sums.read_text().upper())
     with pytest.raises(StartupError, match="no signature"):
-        registry_of(settings)
+        registry_from_settings(settings)
 
 
 def test_a_key_that_is_none_stops_the_start(folder, tmp_path):
     (tmp_path / "no.pub").write_text("not a key")
     with pytest.raises(StartupError, match=r"IMPASTO_CHECKPOINT_PUBLIC_KEY=.*: cannot be read"):
-        registry_of(Settings(checkpoints=folder, checkpoint_public_key=tmp_path / "no.pub"))
+        registry_from_settings(Settings(checkpoints=folder, checkpoint_public_key=tmp_path / "no.pub"))

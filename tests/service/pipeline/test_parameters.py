@@ -29,7 +29,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def save(folder, name, net, parent=None):
-    card = checkpoint.describe(net, name, parent=parent)
+    card = checkpoint.make_card(net, name, parent=parent)
     return checkpoint.save(folder / card.task / f"{name}.safetensors", net, card)
 
 
