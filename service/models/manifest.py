@@ -78,7 +78,9 @@ class Manifest:
         lines = data.decode("utf-8", "replace").splitlines()
         found = {match[2]: match[1] for match in map(_LINE.fullmatch, lines) if match is not None}
         if len(found) != len(lines):
-            raise CheckpointError(path, f"{MANIFEST_NAME} is malformed; expected the output of sha256sum, each file once")
+            raise CheckpointError(
+                path, f"{MANIFEST_NAME} is malformed; expected the output of sha256sum, each file once"
+            )
         return found
 
     def _verify_signature(self, path: Path, data: bytes, signature: bytes) -> None:
@@ -88,7 +90,9 @@ class Manifest:
         try:
             self._key.verify(signature, data)
         except InvalidSignature as error:
-            raise CheckpointError(path, f"{SIGNATURE_NAME} is not a signature of {MANIFEST_NAME} by the configured key") from error
+            raise CheckpointError(
+                path, f"{SIGNATURE_NAME} is not a signature of {MANIFEST_NAME} by the configured key"
+            ) from error
 
 
 def manifest_from_settings(settings: Settings) -> Manifest | None:

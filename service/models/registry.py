@@ -275,7 +275,9 @@ def load_registry(
 
 def registry_from_settings(settings: Settings) -> Registry:
     """Make the registry that the settings describe. Raises StartupError."""
-    return load_registry(settings.checkpoints, settings.loading, settings.max_model_bytes, manifest_from_settings(settings))
+    return load_registry(
+        settings.checkpoints, settings.loading, settings.max_model_bytes, manifest_from_settings(settings)
+    )
 
 
 def _retrieve_exception(load: "asyncio.Task[Model]") -> None:

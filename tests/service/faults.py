@@ -62,7 +62,7 @@ def faulty_picture(code: int, height: int = 20, width: int = 30) -> np.ndarray:
 
 def put_faulty(registry, net: FaultyNet) -> None:
     """Serve the network as upscale/x2."""
-    registry.loaded.put(replace(registry.models["upscale/x2"], net=net.eval()))
+    registry.loaded.add(replace(registry.models["upscale/x2"], net=net.eval()))
 
 
 @contextmanager

@@ -31,9 +31,9 @@ def test_a_bad_checkpoint_is_named_and_the_others_serve(tmp_path):
     reasons = {
         "stylize/cut.safetensors": "not a whole safetensors file",
         "stylize/foreign.safetensors": "architecture 'unet'",
-        "stylize/other_name.safetensors": "is stylize/mosaic by its card, stylize/other_name by its place",
-        "stylize/wrong.safetensors": "golden answer differs",
-        "upscale/mosaic.safetensors": "is stylize/mosaic by its card, upscale/mosaic by its place",
+        "stylize/other_name.safetensors": "the card says stylize/mosaic, the path says stylize/other_name",
+        "stylize/wrong.safetensors": "golden output differs",
+        "upscale/mosaic.safetensors": "the card says stylize/mosaic, the path says upscale/mosaic",
     }
     assert set(registry.refused) == set(reasons)
     for file, reason in reasons.items():

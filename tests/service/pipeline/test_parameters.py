@@ -301,9 +301,9 @@ def test_blended_networks_are_built_once_bounded_and_no_label(client, app):
         asked(client, f"stylize?style=mosaic:{1 + share},wave:{99 - share}", picture(16, 16))
     assert len(loaded.blends) == MOST_BLENDS
     assert blend not in loaded.blends
-    assert set(app.state.registry.models) == {offer.key for offer in app.state.registry.offers.values()}
+    assert set(app.state.registry.models) == {offer.key for offer in app.state.registry.entries.values()}
     labels = {value for _, labels in samples(client) for name, value in labels if name == "model"}
-    assert labels <= {"none", *app.state.registry.offers}
+    assert labels <= {"none", *app.state.registry.entries}
     assert counted(client, "impasto_blends_loaded") == MOST_BLENDS
     assert not [model for model in client.get("/models").json()["models"] if "*" in model["model"]]
 
@@ -348,7 +348,7 @@ def test_a_known_blend_needs_no_parents(nets, tmp_path):
     with running(create_app(settings, registry)) as address, httpx.Client(base_url=address, trust_env=False) as client:
         asked(client, "stylize?style=mosaic,neutral")
         assert set(registry.models) == {"stylize/mosaic", "stylize/neutral"}
-        assert registry.loaded.blends == ["0.5*" + "+0.5*".join(o.identity for o in registry.offers.values())]
+        assert registry.loaded.blends == ["0.5*" + "+0.5*".join(o.identity for o in registry.entries.values())]
 
 
 def test_sixteen_bits_and_transparency_go_the_whole_way(client, nets):
