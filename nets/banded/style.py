@@ -1,38 +1,33 @@
 """Runs a style transfer network in bands: the output of the whole picture in a fraction of the memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeGuard
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nets.banded.bands import Convolution, FeatureMap, Moments, Rows, Statistics, Steps, bands, materialize
+from nets.banded.bands import Convolution, Rows, Statistics, Steps, bands
+from nets.banded.norms import InstanceNorms, Stylized, normalise_in_place
 from nets.banded.space_to_depth import RgbConvolution, UpsampledConvolution
-from nets.layers import InstanceNorm, ResidualBlock, ResizeConv, grain
+from nets.banded.trunk import stylize_with_trunk
+from nets.layers import ResidualBlock, ResizeConv, grain
 from nets.pixels import Picture, from_network, to_unit_range, upload
 from nets.style_transfer import StyleTransferNet
+from nets.style_trunk import StyleTrunkNet
 
 SMALLEST_SIDE_PX = 64
 """Smaller pictures run whole: a quarter of their resolution is too small for bands and reflection padding."""
 
 
-@dataclass(frozen=True)
-class Stylized:
-    """The output picture, uint8 or uint16 (H, W, 3), and the statistics of each instance norm, in layer order."""
-
-    picture: Picture
-    statistics: list[Statistics]
-
-
-def can_stylize(net: nn.Module, height: int, width: int) -> TypeGuard[StyleTransferNet]:
+def can_stylize(net: nn.Module, height: int, width: int) -> TypeGuard[StyleTransferNet | StyleTrunkNet]:
     """Return whether `stylize` supports this network and a picture of this size."""
-    return isinstance(net, StyleTransferNet) and net.config.local and min(height, width) >= SMALLEST_SIDE_PX
+    supported = isinstance(net, StyleTrunkNet) or (isinstance(net, StyleTransferNet) and net.config.local)
+    return supported and min(height, width) >= SMALLEST_SIDE_PX
 
 
 def stylize(
-    net: StyleTransferNet,
+    net: StyleTransferNet | StyleTrunkNet,
     picture: Picture,
     device: torch.device,
     band_pixels: int,
@@ -45,7 +40,9 @@ def stylize(
     picture's own, for a tile of a larger picture. corner: (top, left) of that tile.
     Raises ValueError if the output is not finite.
     """
-    norms = _InstanceNorms(known)
+    if isinstance(net, StyleTrunkNet):
+        return (yield from stylize_with_trunk(net, picture, device, band_pixels, known, corner))
+    norms = InstanceNorms(known)
     source: Rows = _PictureRows(picture, net.config.grain, device, corner)
     sizes, maps = [], []
     for down in (net.down1, net.down2, net.down3):
@@ -53,7 +50,7 @@ def stylize(
         per_band = band_pixels // down.conv.conv.stride[0] ** 2  # the cost of a band grows with the rows that it reads
         source = yield from norms.materialize(Convolution(down.conv.conv, "reflect", source), per_band, down.norm)
         maps.append(norms.last)
-    body = yield from _normalise_in_place(norms.last, None, band_pixels)
+    body = yield from normalise_in_place(norms.last, None, band_pixels)
     inner, outer = None, None  # buffers that the blocks reuse: `body` and `outer` take turns, `inner` lies between
     for block in net.residual:
         assert isinstance(block, ResidualBlock)
@@ -62,7 +59,7 @@ def stylize(
         )
         second = Convolution(block.conv2, "reflect", inner)
         yield from norms.materialize(second, band_pixels, block.norm2, relu=False, into=outer)
-        outer, body = body, (yield from _normalise_in_place(norms.last, body, band_pixels))
+        outer, body = body, (yield from normalise_in_place(norms.last, body, band_pixels))
     source = body
     for up, size, reusable in ((net.up1, sizes[2], maps[1]), (net.up2, sizes[1], maps[0])):
         assert isinstance(up.conv, ResizeConv)
@@ -91,38 +88,3 @@ class _PictureRows:
             y, x = self._corner
             rows = rows + self._amount * grain(bottom - top, self.width, rows.device, y + top, x)
         return rows
-
-
-class _InstanceNorms:
-    """Normalises each map by its own statistics, or by known ones."""
-
-    def __init__(self, known: Sequence[Statistics] | None) -> None:
-        self.used: list[Statistics] = []
-        self.last: FeatureMap
-        self._known = None if known is None else iter(known)
-
-    def materialize(
-        self, source: Rows, band_pixels: int, norm: nn.Module, relu: bool = True, into: FeatureMap | None = None
-    ) -> Steps[FeatureMap]:
-        """Store the output of a convolution. The map that is returned normalises its rows when they are read."""
-        assert isinstance(norm, InstanceNorm)
-        own = Moments()
-
-        def add_moments(band: Tensor, _top: int, _bottom: int) -> Tensor:
-            own.add(band)
-            return band
-
-        take = add_moments if self._known is None else None
-        raw = yield from materialize(source, band_pixels, take, into)
-        self.used.append(own.statistics() if self._known is None else next(self._known))
-        self.last = raw.normalised(norm, self.used[-1], relu)
-        return self.last
-
-
-def _normalise_in_place(view: FeatureMap, shortcut: FeatureMap | None, band_pixels: int) -> Steps[FeatureMap]:
-    """Apply the normalisation of `view` to its memory, once instead of at each read, and add the shortcut."""
-    for top, bottom in bands(view.height, 4 * band_pixels // view.width):
-        rows = view.read(top, bottom)
-        view.values[..., top:bottom, :] = rows if shortcut is None else rows + shortcut.values[..., top:bottom, :]
-        yield
-    return FeatureMap(view.values)
