@@ -1,5 +1,5 @@
 # make install | serve | demo | test | test-long | test-browser | soak | check | format | docs | pictures | openapi | lock | hashes | audit | sbom
-# make bench | deploy-tools | test-containers
+# make bench | manifests | deploy-tools | test-containers
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make install      CPU-only torch wheels
 
@@ -17,7 +17,7 @@ export IMPASTO_PORT := $(PORT)
 endif
 
 .PHONY: install serve demo test test-long test-browser soak check format docs pictures openapi lock hashes audit sbom bench \
-	deploy-tools test-containers
+	manifests deploy-tools test-containers
 
 install: $(VENV)/installed
 
@@ -71,6 +71,10 @@ pictures: install
 
 openapi: install
 	$(BIN)/python scripts/openapi.py
+
+# The copies of rules and dashboard in k8s/, of which docker/ has the originals.
+manifests: install
+	$(BIN)/python scripts/manifests.py
 
 # The exact versions of everything but torch's own CUDA packages, which torch pins itself.
 lock: install

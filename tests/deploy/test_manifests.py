@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.deploy.faults import faults, of_kind
-from tests.deploy.tools import COMPONENTS, KUSTOMIZATIONS, ROOT, Manifest, manifests, run, tool, with_component
+from tests.deploy.tools import KUSTOMIZATIONS, ROOT, Manifest, combinations, manifests, run, tool, with_component
 
 
 @pytest.mark.parametrize("name", KUSTOMIZATIONS)
@@ -14,15 +14,9 @@ def test_what_is_applied_has_no_faults(name):
     assert faults(manifests(ROOT / "k8s" / name)) == []
 
 
-@pytest.mark.parametrize("name", COMPONENTS)
-def test_a_component_on_the_base_has_no_faults(name, tmp_path):
-    assert faults(manifests(with_component(tmp_path, name))) == []
-
-
-def test_all_components_go_together(tmp_path):
-    apart = {"checkpoints-oci", "ingress"}  # two sources of checkpoints, two ways in
-    found = manifests(with_component(tmp_path, *[name for name in COMPONENTS if name not in apart]))
-    assert faults(found) == []
+@pytest.mark.parametrize("names", combinations(), ids="+".join)
+def test_components_on_the_base_have_no_faults(names, tmp_path):
+    assert faults(manifests(with_component(tmp_path, *names))) == []
 
 
 def test_a_job_waits_in_its_queue(tmp_path):
