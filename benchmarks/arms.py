@@ -18,7 +18,7 @@ from answers import Pixels
 from load import Request
 from PIL import Image
 
-from service.images.encode import Wrapping, encode
+from service.images.encode import EncodeOptions, encode
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -175,5 +175,5 @@ def pillow_jpeg(pixels: Pixels) -> bytes:
 
 def impasto_jpeg(pixels: Pixels) -> bytes:
     """As the service does it."""
-    data: bytes = encode([pixels], "jpeg", Wrapping(Settings().jpeg_quality))
+    data: bytes = encode([pixels], "jpeg", EncodeOptions(Settings().jpeg_quality))
     return data

@@ -13,7 +13,7 @@ from PIL import Image
 from prometheus_client import CollectorRegistry
 
 from service.images.sandbox.pool import Decoder, ProcessDecoder, ThreadDecoder
-from service.images.types import Reading
+from service.images.types import DecodeOptions
 from service.observability.metrics import Metrics
 from service.settings import Settings
 
@@ -57,7 +57,7 @@ def _milliseconds(decoder: Decoder, data: bytes, settings: Settings) -> float:
     for _ in range(_TURNS):
         start = time.perf_counter()
         header = decoder.measure(data, settings.max_pixels, settings.max_frames)
-        decoder.decode(data, header, Reading("png"))
+        decoder.decode(data, header, DecodeOptions("png"))
         spent.append((time.perf_counter() - start) * 1000)
     return float(np.median(spent))
 

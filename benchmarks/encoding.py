@@ -22,7 +22,7 @@ from PIL import Image
 
 from nets.checkpoint import load
 from nets.pixels import from_network, to_network
-from service.images.encode import Wrapping, encode
+from service.images.encode import EncodeOptions, encode
 from service.images.formats import Format
 from service.settings import Settings
 
@@ -59,7 +59,7 @@ def vips(kind: str, **options: Any) -> Encoder:
 
 def ours(kind: Format, quality: int | None) -> Encoder:
     """What the service does."""
-    return lambda pixels: encode([pixels], kind, Wrapping(quality))
+    return lambda pixels: encode([pixels], kind, EncodeOptions(quality))
 
 
 def encoders() -> Iterator[tuple[str, str, Encoder]]:

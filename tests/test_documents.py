@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from service.errors import ClientLeftError, ImpastoError
+from service.errors import ClientLeftError, ServiceError
 from service.observability.metrics import Metrics
 from service.settings import PREFIX, Settings
 
@@ -46,7 +46,7 @@ def test_every_error_is_documented_with_its_status():
         r"^\| ((?:`\w+`(?:, )?)+) \| ([\d, ]+) \|", (DOCS / "http.md").read_text(), re.MULTILINE
     ):
         documented |= zip(re.findall(r"`(\w+)`", codes), map(int, statuses.split(", ")), strict=True)
-    for error in kinds(ImpastoError):
+    for error in kinds(ServiceError):
         if error is not ClientLeftError:  # nobody reads it
             assert documented.get(error.code) == error.status, error.code
 

@@ -14,7 +14,7 @@ from service.app import create_app
 from service.cli.backends import Order, Painted, RefusedError, is_everywhere_wrong
 from service.engine.device import choose_devices
 from service.engine.threads import claim_threads, reserve_threads
-from service.errors import ImpastoError, OverloadedError, UnavailableError
+from service.errors import OverloadedError, ServiceError, UnavailableError
 from service.models.registry import Registry, registry_of
 from service.pipeline.parameters import Enlarging, Stylizing, parse_stroke, parse_styles
 from service.pipeline.pipeline import Pipeline
@@ -47,7 +47,7 @@ class LocalPainter:
                 break
             except OverloadedError:
                 await asyncio.sleep(_FULL_SECONDS)
-            except ImpastoError as error:
+            except ServiceError as error:
                 raise refusal_of(error) from error
             except Exception as error:  # as over HTTP, where it would be this request's alone
                 detail = f"an error that we did not foresee: {type(error).__name__}: {error}"
@@ -101,7 +101,7 @@ async def local_painter(settings: Settings, order: Order) -> AsyncIterator[Local
             pipeline: Pipeline = app.state.pipeline
             pipeline.check(asked.knobs)
             yield LocalPainter(pipeline, asked)
-    except ImpastoError as error:
+    except ServiceError as error:
         raise refusal_of(error) from error
 
 
@@ -116,7 +116,7 @@ def asked_of(order: Order) -> Asked:
     return Asked(Stylizing(parse_styles(order.what), **knobs), **output)
 
 
-def refusal_of(error: ImpastoError) -> RefusedError:
+def refusal_of(error: ServiceError) -> RefusedError:
     """What the engine raised, as the command line tells it."""
     everywhere = isinstance(error, UnavailableError) or is_everywhere_wrong(error.code, error.facts.get("parameter"))
     return RefusedError(error.code, error.detail, everywhere)

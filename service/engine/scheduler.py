@@ -18,7 +18,7 @@ from nets.tiling import Window, paste
 from service.engine.batch import Batch, Piece
 from service.engine.fair_queue import Shares
 from service.engine.task import Job, Plan
-from service.errors import DeadlineError, ImpastoError, InferenceError, UnavailableError
+from service.errors import DeadlineError, InferenceError, ServiceError, UnavailableError
 from service.models.model import Model
 
 _MUCH_SMALLER = 4
@@ -114,12 +114,16 @@ class Scheduler:
 
     def done(self, batch: Batch, answers: Sequence[Picture | Exception], seconds: float) -> None:
         """Take in a pass's answers, one per piece."""
-        for piece, answer in zip(batch.pieces, answers, strict=True):  # not under the lock: it may be megabytes
-            if piece.window is not None and not isinstance(answer, Exception) and piece.wanted:
-                _put(piece.job, piece.window, answer)
+        with self._changed:  # a job that is begun again meanwhile has another canvas
+            canvases = [piece.job.answer if piece.wanted else None for piece in batch.pieces]
+        for piece, answer, canvas in zip(batch.pieces, answers, canvases, strict=True):
+            if canvas is not None and piece.window is not None and not isinstance(answer, Exception):
+                paste(answer, piece.window, batch.model.facts.scale, canvas)  # not under the lock: it may be megabytes
         with self._changed:
             for piece, answer in zip(batch.pieces, answers, strict=True):
                 if piece.wanted:
+                    if len(piece.plan.windows) == 1 and not isinstance(answer, Exception):
+                        piece.job.answer = answer
                     self._count_down(piece.job, answer if isinstance(answer, Exception) else None, seconds)
             self._changed.notify_all()
 
@@ -143,7 +147,7 @@ class Scheduler:
                 piece.job.restart(plan)
             self._changed.notify_all()
 
-    def fail_all(self, error: ImpastoError) -> None:
+    def fail_all(self, error: ServiceError) -> None:
         """End every job, and take no more."""
         with self._changed:
             self._closed = True
@@ -247,8 +251,8 @@ class Scheduler:
         self._observer.queued(job.model.label, -1 if job.begun is None else 0, -job.pixels_of(window))
         if job.begun is None:
             job.begun = now
-            if len(job.plan.windows) > 1:
-                job.canvas()
+        if job.answer is None and len(job.plan.windows) > 1:
+            job.answer = job.blank_answer()
         self._shares.begin(job.owner, job.seconds_of(window))
         return Piece(job, job.plan, window)
 
@@ -272,7 +276,7 @@ class Scheduler:
         self._changed.notify_all()
         self._observer.queued(job.model.label, -1 if job.begun is None else 0, -job.waiting_pixels)
         job.waiting.clear()
-        if isinstance(outcome, Exception) and not isinstance(outcome, ImpastoError):
+        if isinstance(outcome, Exception) and not isinstance(outcome, ServiceError):
             outcome = InferenceError("the network failed on this picture")
         if outcome is not None:
             job.settle(outcome)
@@ -285,13 +289,6 @@ def stopped() -> UnavailableError:
 
 def _next_pixels(job: Job) -> int:
     return job.pixels_of(job.waiting[0])
-
-
-def _put(job: Job, window: Window, answer: Picture) -> None:
-    if len(job.plan.windows) == 1:
-        job.answer = answer
-    else:
-        paste(answer, window, job.model.facts.scale, job.canvas())
 
 
 def _size(window: Window | None) -> tuple[int, int] | None:

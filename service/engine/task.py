@@ -150,10 +150,8 @@ class Job:
         """Whether it cannot be done in time, so many times slower than alone, if nothing of it was begun."""
         return self.begun is None and self.expires is not None and now + slower * self.cost_seconds > self.expires
 
-    def canvas(self) -> Picture:
-        """Where the windows' answers are put together."""
-        if self.answer is None:
-            height, width = self.picture.shape[:2]
-            scale = self.model.facts.scale
-            self.answer = np.empty((height * scale, width * scale, 3), self.picture.dtype)
-        return self.answer
+    def blank_answer(self) -> Picture:
+        """A black picture of the answer's size, in which the windows' answers are put together."""
+        height, width = self.picture.shape[:2]
+        scale = self.model.facts.scale
+        return np.zeros((height * scale, width * scale, 3), self.picture.dtype)

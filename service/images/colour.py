@@ -7,7 +7,7 @@ from service.images.alpha import filled
 from service.images.formats import GREY, PROFILED
 from service.images.profile import Profile, srgb_icc
 from service.images.raster import Raster
-from service.images.types import Frame, Reading
+from service.images.types import DecodeOptions, Frame
 
 PROFILE_HEADER = "Impasto-Profile"
 
@@ -19,18 +19,18 @@ class Colours:
     icc: the profile to embed, or None. effect: what was done with the file's profile, None where it has none.
     """
 
-    def __init__(self, first: Raster, icc: bytes | None, reading: Reading) -> None:
-        opaque = first.alpha is None or reading.answer != "avif"  # AVIF has no grey with alpha
-        self.grey = first.space == "GRAY" and reading.enlarging and reading.answer in GREY and opaque
+    def __init__(self, first: Raster, icc: bytes | None, options: DecodeOptions) -> None:
+        opaque = first.alpha is None or options.output_format != "avif"  # AVIF has no grey with alpha
+        self.grey = first.space == "GRAY" and options.enlarging and options.output_format in GREY and opaque
         self.back: Profile | None = None
         self.icc: bytes | None = None
         self.effect: str | None = None
         self._forward: Profile | None = None
         self._as_rgb = False
         if icc is None:
-            self._tag(reading, "srgb" if reading.profile == "srgb" else None)
+            self._tag(options, "srgb" if options.profile == "srgb" else None)
         else:
-            self._take(first, icc, reading)
+            self._take(first, icc, options)
 
     def frame(self, raster: Raster, milliseconds: float = 0.0) -> Frame:
         """A picture for the network: in sRGB, with no holes in it."""
@@ -45,31 +45,31 @@ class Colours:
                 lost[raster.alpha == 0] = 0
         return Frame(pixels, raster.alpha, lost, milliseconds)
 
-    def _take(self, first: Raster, icc: bytes, reading: Reading) -> None:
+    def _take(self, first: Raster, icc: bytes, options: DecodeOptions) -> None:
         profile = Profile.parse(icc, first.space)
         if profile is None and first.space == "GRAY":  # some writers tag grey pictures with RGB profiles
             profile, self._as_rgb = Profile.parse(icc, "RGB"), True
         if profile is None:
-            self._tag(reading, "ignored")
+            self._tag(options, "ignored")
             return
-        keep = reading.profile == "keep" and reading.answer in PROFILED
+        keep = options.profile == "keep" and options.output_format in PROFILED
         if keep and self.grey and profile.space == "GRAY":  # the network works on the numbers as they are
             self.icc, self.effect = icc, "kept"
             return
         keep = keep and profile.reversible and not self.grey
-        if not profile.is_srgb and not (keep and reading.enlarging and profile.is_even):
+        if not profile.is_srgb and not (keep and options.enlarging and profile.is_even):
             self._forward = profile
             self.back = profile if keep else None
         if keep:
             self.icc, self.effect = icc, "kept"
         else:
-            self._tag(reading, "srgb")
+            self._tag(options, "srgb")
 
-    def _tag(self, reading: Reading, effect: str | None) -> None:
+    def _tag(self, options: DecodeOptions, effect: str | None) -> None:
         """Of an answer in sRGB. Grey goes without: its convention is the same, and the profile is for RGB."""
         self.effect = effect
-        wanted = effect == "srgb" or reading.profile == "srgb"
-        if wanted and reading.answer in PROFILED and not self.grey:
+        wanted = effect == "srgb" or options.profile == "srgb"
+        if wanted and options.output_format in PROFILED and not self.grey:
             self.icc = srgb_icc()
 
 

@@ -13,7 +13,7 @@ from service.images.animation import frames, plays
 from service.images.colour import PROFILE_HEADER, Colours
 from service.images.formats import ANIMATING, SOURCE_MEDIA_TYPES, Source, guess, sniff
 from service.images.raster import Raster, from_deep, from_image, has_alpha, unsupported
-from service.images.types import Decoded, Header, Reading
+from service.images.types import Decoded, DecodeOptions, Header
 from service.images.untrusted import avif, checks, tiff
 
 _DAMAGE = (
@@ -54,7 +54,7 @@ def measure(data: bytes, max_pixels: int, max_frames: int) -> Header:
         return Header(kind, image.height, image.width, count, animated, has_alpha(image), bits)
 
 
-def decode(data: bytes, header: Header, reading: Reading) -> Decoded:
+def decode(data: bytes, header: Header, options: DecodeOptions) -> Decoded:
     """Decode a picture that was measured.
 
     Raises BodyError (empty), UnsupportedImageError (another format, or samples that are not taken), TooManyPixelsError
@@ -62,21 +62,21 @@ def decode(data: bytes, header: Header, reading: Reading) -> Decoded:
     """
     with _opened(data) as (image, _):
         icc = image.info.get("icc_profile") or None
-        kept = metadata.collect(image) if reading.metadata == "keep" else None
-        shown = list(_rasters(data, image, header, reading))
+        kept = metadata.collect(image) if options.metadata == "keep" else None
+        shown = list(_rasters(data, image, header, options))
         if len({raster.space for raster, _ in shown}) > 1:  # of a GIF's first frame, Pillow says when it is grey
             shown = [(raster.in_colour(), milliseconds) for raster, milliseconds in shown]
         times = plays(image)
-        colours = Colours(shown[0][0], icc, reading)
+        colours = Colours(shown[0][0], icc, options)
         done = []
         while shown:  # as one is done, the other form of it goes
             done.append(colours.frame(*shown.pop(0)))
     declared = {PROFILE_HEADER: colours.effect} if colours.effect else {}
     if header.bits > 8 and done[0].pixels.dtype.itemsize == 1:
         declared[_DEPTH_HEADER] = "8"
-    if reading.frames < header.frames:
-        declared[_FRAMES_HEADER] = f"{reading.frames}/{header.frames}"
-    return Decoded(done, reading.enlarging, colours.grey, colours.back, colours.icc, times, kept, declared)
+    if options.frames < header.frames:
+        declared[_FRAMES_HEADER] = f"{options.frames}/{header.frames}"
+    return Decoded(done, options.enlarging, colours.grey, colours.back, colours.icc, times, kept, declared)
 
 
 @contextmanager
@@ -109,18 +109,18 @@ def _opened(data: bytes, max_pixels: int | None = None) -> Iterator[tuple[Image.
         ) from error
 
 
-def _rasters(data: bytes, image: Image.Image, header: Header, reading: Reading) -> Iterator[tuple[Raster, float]]:
+def _rasters(data: bytes, image: Image.Image, header: Header, options: DecodeOptions) -> Iterator[tuple[Raster, float]]:
     """What is read, and for how many milliseconds each is shown."""
-    lies = _orientation(data, image, header)
+    orientation = _orientation(data, image, header)
     if header.bits == 16 and not header.animated and header.format in {"png", "tiff"}:
-        deep_answer = reading.enlarging and reading.answer == "png"
-        raster = from_deep(data, image.mode, lies)
+        deep_answer = options.enlarging and options.output_format == "png"
+        raster = from_deep(data, image.mode, orientation)
         yield raster if deep_answer else raster.in_eight_bits(), 0.0
         return
     if header.format == "tiff":
-        lies = 1  # Pillow puts it upright on its own
-    for each, milliseconds in frames(image, reading.frames):
-        yield from_image(each, lies), milliseconds
+        orientation = 1  # Pillow puts it upright on its own
+    for each, milliseconds in frames(image, options.frames):
+        yield from_image(each, orientation), milliseconds
 
 
 def _orientation(data: bytes, image: Image.Image, header: Header) -> int:

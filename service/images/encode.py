@@ -27,7 +27,7 @@ _FULL_COLOUR_QUALITY = 90
 
 
 @dataclass(frozen=True)
-class Wrapping:
+class EncodeOptions:
     """What goes into the file besides the pixels. quality: 1 to 100, of a format that has one.
 
     milliseconds: of each frame. plays: how often an animation runs, 0 for ever.
@@ -74,34 +74,34 @@ def choose_format(asked: Format | None, accept: str | None, source: Source, anim
     return best
 
 
-def encode(pictures: list[NDArray[np.unsignedinteger]], kind: Format, wrapping: Wrapping) -> bytes:
+def encode(pictures: list[NDArray[np.unsignedinteger]], kind: Format, options: EncodeOptions) -> bytes:
     """Encode pictures (H, W, C), grey or RGB with or without alpha: one, or the frames of an animation.
 
     uint8; uint16 for a PNG that does not move. JPEG has no transparency: there the picture is laid on white. Raises
     TooManyPixelsError for a WebP that is too rich in detail for its size.
     """
-    kept = wrapping.metadata or Metadata()
+    kept = options.metadata or Metadata()
     if kind == "png" and len(pictures) == 1:
-        return png.write(pictures[0], wrapping.icc, kept.png_chunks())
+        return png.write(pictures[0], options.icc, kept.png_chunks())
     images = [_image(picture, kind) for picture in pictures]
-    options: dict[str, Any] = kept.options(kind)
-    if wrapping.icc:
-        options["icc_profile"] = wrapping.icc
+    arguments: dict[str, Any] = kept.options(kind)
+    if options.icc:
+        arguments["icc_profile"] = options.icc
     match kind:
         case "jpeg":
-            options |= {"quality": wrapping.quality, "subsampling": _subsampling(wrapping)}
+            arguments |= {"quality": options.quality, "subsampling": _subsampling(options)}
         case "png":
-            options |= {"compress_level": _ANIMATED_PNG_LEVEL}
+            arguments |= {"compress_level": _ANIMATED_PNG_LEVEL}
         case "webp":
-            options |= {"quality": wrapping.quality, "method": _WEBP_METHOD}
+            arguments |= {"quality": options.quality, "method": _WEBP_METHOD}
         case "avif":
-            options |= {"quality": wrapping.quality, "speed": _AVIF_SPEED, "max_threads": 1}
-            options |= {"subsampling": _subsampling(wrapping)} if images[0].mode != "L" else {}
+            arguments |= {"quality": options.quality, "speed": _AVIF_SPEED, "max_threads": 1}
+            arguments |= {"subsampling": _subsampling(options)} if images[0].mode != "L" else {}
     try:
         if len(images) > 1:
-            return animation.write(images, list(wrapping.milliseconds), wrapping.plays, kind, options)
+            return animation.write(images, list(options.milliseconds), options.plays, kind, arguments)
         buffer = io.BytesIO()
-        images[0].save(buffer, kind.upper(), **options)
+        images[0].save(buffer, kind.upper(), **arguments)
         return buffer.getvalue()
     except (
         ValueError,
@@ -110,15 +110,15 @@ def encode(pictures: list[NDArray[np.unsignedinteger]], kind: Format, wrapping: 
         if kind != "webp":
             raise
         raise TooManyPixelsError(
-            f"the answer is too large, and too rich in detail, for a WebP of quality {wrapping.quality} ({error})",
+            f"the answer is too large, and too rich in detail, for a WebP of quality {options.quality} ({error})",
             parameter="quality",
-            value=wrapping.quality,
+            value=options.quality,
             expected="a lower quality, or another format",
         ) from error
 
 
-def _subsampling(wrapping: Wrapping) -> str:
-    return "4:4:4" if (wrapping.quality or 0) >= _FULL_COLOUR_QUALITY else "4:2:0"
+def _subsampling(options: EncodeOptions) -> str:
+    return "4:4:4" if (options.quality or 0) >= _FULL_COLOUR_QUALITY else "4:2:0"
 
 
 def _accepted(kinds: list[Format], own: Format, accept: str) -> Format | None:

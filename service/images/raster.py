@@ -51,34 +51,34 @@ def has_alpha(image: Image.Image) -> bool:
     return image.mode in _WITH_ALPHA or "transparency" in image.info
 
 
-def from_image(image: Image.Image, lies: int) -> Raster:
-    """Of a decoded picture of eight bits; `lies` is its EXIF orientation.
+def from_image(image: Image.Image, orientation: int) -> Raster:
+    """Of a decoded picture of eight bits; `orientation` is the EXIF value, 1 to 8.
 
     Raises UnsupportedImageError for samples that are not 8-bit grey, RGB or CMYK.
     """
     alpha = has_alpha(image)
     if image.mode == "CMYK":
-        return Raster(_upright(np.asarray(image), lies), None, "CMYK")
+        return Raster(_upright(np.asarray(image), orientation), None, "CMYK")
     if image.mode in _GREY:
         values = np.asarray(image.convert("LA" if alpha else "L"))
-        return _raster(values if alpha else values[..., None], alpha, "GRAY", lies)
+        return _raster(values if alpha else values[..., None], alpha, "GRAY", orientation)
     if image.mode not in _AS_RGB:
         raise unsupported(f"a picture of mode {image.mode}")
-    return _raster(np.asarray(image.convert("RGBA" if alpha else "RGB")), alpha, "RGB", lies)
+    return _raster(np.asarray(image.convert("RGBA" if alpha else "RGB")), alpha, "RGB", orientation)
 
 
-def from_deep(data: bytes, mode: str, lies: int) -> Raster:
+def from_deep(data: bytes, mode: str, orientation: int) -> Raster:
     """Of a file of sixteen bits a sample, whose mode Pillow calls `mode`. Raises DeepError for damage."""
     values = deep.read(data)
     if mode == "CMYK":
-        return Raster(_upright(deep.to_eight(values), lies), None, "CMYK")
+        return Raster(_upright(deep.to_eight(values), orientation), None, "CMYK")
     colours = 3 if values.shape[2] >= 3 else 1
     alpha = values.shape[2] > colours and mode != "RGBX"
     if alpha and mode in {"RGBa", "La"}:  # stored premultiplied
         weight = np.maximum(values[..., colours:].astype(np.float32), 1) / 65535
         whole = np.rint(values[..., :colours] / weight).clip(0, 65535).astype(np.uint16)
         values = np.dstack([whole, values[..., colours:]])
-    return _raster(values[..., : colours + alpha], alpha, "RGB" if colours == 3 else "GRAY", lies)
+    return _raster(values[..., : colours + alpha], alpha, "RGB" if colours == 3 else "GRAY", orientation)
 
 
 def unsupported(what: str) -> UnsupportedImageError:
@@ -87,13 +87,13 @@ def unsupported(what: str) -> UnsupportedImageError:
     return UnsupportedImageError(f"{what} is not taken; expected {expected}", value=what, expected=expected)
 
 
-def _raster(values: Channels, alpha: bool, space: Space, lies: int) -> Raster:
-    values = _upright(values, lies)
+def _raster(values: Channels, alpha: bool, space: Space, orientation: int) -> Raster:
+    values = _upright(values, orientation)
     if not alpha:
         return Raster(values, None, space)
     return Raster(np.ascontiguousarray(values[..., :-1]), np.ascontiguousarray(values[..., -1]), space)
 
 
-def _upright(values: Channels, lies: int) -> Channels:
-    turned = np.rot90(values, _QUARTERS.get(lies, 0))
-    return np.ascontiguousarray(turned[:, ::-1] if lies in _MIRRORED else turned)
+def _upright(values: Channels, orientation: int) -> Channels:
+    turned = np.rot90(values, _QUARTERS.get(orientation, 0))
+    return np.ascontiguousarray(turned[:, ::-1] if orientation in _MIRRORED else turned)

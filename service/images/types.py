@@ -41,14 +41,14 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a picture is to be read. answer: the format that it will be answered in.
+class DecodeOptions:
+    """How a picture is decoded. output_format: the format of the output.
 
     frames: how many of its pictures are read. enlarging: whether grey stays grey, sixteen bits stay sixteen (where the
-    answer's format can hold them), and transparency is the network's work too.
+    output format can hold them), and transparency is the network's work too.
     """
 
-    answer: Format
+    output_format: Format
     frames: int = 1
     enlarging: bool = False
     profile: ProfilePolicy = "keep"

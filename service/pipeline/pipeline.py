@@ -11,11 +11,11 @@ from functools import partial
 from typing import TypeVar
 
 from service.engine.cost import CostModel
-from service.images.encode import Wrapping, choose_format, encode
+from service.images.encode import EncodeOptions, choose_format, encode
 from service.images.formats import ANIMATING, Format
 from service.images.restore import restore
 from service.images.sandbox.pool import Decoder
-from service.images.types import Decoded, Header, Reading
+from service.images.types import Decoded, DecodeOptions, Header
 from service.models.registry import Registry
 from service.observability.logs import note
 from service.observability.metrics import Metrics
@@ -104,7 +104,7 @@ class Pipeline:
     async def transform(
         self, asked: Asked, data: bytes, progress: Progress | None = None, charge: Charge = free
     ) -> Answer | NotModified:
-        """Run the picture in `data` through the networks. Raises an ImpastoError for every way of no.
+        """Run the picture in `data` through the networks. Raises a ServiceError for every way of no.
 
         progress: is told how far it is. charge: what is computed is paid for; what is kept or known costs nothing.
         """
@@ -173,8 +173,8 @@ class Pipeline:
             if not asked.patient:
                 await charge(back)
             progress.expect(pictures * self._renderer.tiles(ready), seconds)
-            reading = Reading(order.kind, order.frames, order.enlarging, asked.profile, asked.metadata)
-            decoded = await codec("decode", there, partial(self._decoder.decode, data, header, reading))
+            decode_options = DecodeOptions(order.kind, order.frames, order.enlarging, asked.profile, asked.metadata)
+            decoded = await codec("decode", there, partial(self._decoder.decode, data, header, decode_options))
             height, width = decoded.frames[0].pixels.shape[:2]
             if (height, width) != sizes.picture:  # it lay on its side
                 ready = replace(ready, sizes=recipe.sizes(height, width, self._settings.max_output_pixels))
@@ -219,4 +219,4 @@ def _finish(decoded: Decoded, rendered: list[Rendered], kind: Format, quality: i
     """The network's answers, made the client's picture again, and encoded."""
     milliseconds = tuple(frame.milliseconds for frame in decoded.frames)
     pictures = restore(decoded, [each.picture for each in rendered])
-    return encode(pictures, kind, Wrapping(quality, decoded.icc, decoded.metadata, milliseconds, decoded.plays))
+    return encode(pictures, kind, EncodeOptions(quality, decoded.icc, decoded.metadata, milliseconds, decoded.plays))

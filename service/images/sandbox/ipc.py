@@ -28,7 +28,7 @@ _TAKEN = {
     ("service.images.types", "Decoded"),
     ("service.images.types", "Frame"),
     ("service.images.types", "Header"),
-    ("service.images.types", "Reading"),
+    ("service.images.types", "DecodeOptions"),
     ("service.images.metadata", "Metadata"),
     ("service.images.profile", "Profile"),
 }

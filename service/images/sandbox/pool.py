@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 import service
 from service import errors
-from service.errors import BrokenImageError, ImpastoError, UnavailableError
+from service.errors import BrokenImageError, ServiceError, UnavailableError
 from service.images import decode
 from service.images.sandbox import ipc
-from service.images.types import Decoded, Header, Reading
+from service.images.types import Decoded, DecodeOptions, Header
 from service.observability.metrics import Metrics
 from service.settings import Settings
 
@@ -51,7 +51,7 @@ class Decoder(Protocol):
     def measure(self, data: bytes, max_pixels: int, max_frames: int) -> Header:
         """What the header says."""
 
-    def decode(self, data: bytes, header: Header, reading: Reading) -> Decoded:
+    def decode(self, data: bytes, header: Header, options: DecodeOptions) -> Decoded:
         """The picture."""
 
     def start(self) -> None:
@@ -93,9 +93,9 @@ class ProcessDecoder:
         header: Header = self._ask("measure", data, max_pixels, max_frames)
         return header
 
-    def decode(self, data: bytes, header: Header, reading: Reading) -> Decoded:
+    def decode(self, data: bytes, header: Header, options: DecodeOptions) -> Decoded:
         """As `decode.decode`. Raises BrokenImageError, too, where the process ends over it."""
-        decoded: Decoded = self._ask("decode", data, header, reading)
+        decoded: Decoded = self._ask("decode", data, header, options)
         return decoded
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ class ProcessDecoder:
                 return
         process.end()
 
-    def _lost(self, process: "_Process", work: str, error: Exception) -> ImpastoError:
+    def _lost(self, process: "_Process", work: str, error: Exception) -> ServiceError:
         """It has ended over a picture, or is ended. What to tell that picture's client."""
         late = isinstance(error, TimeoutError)
         code = process.end(wait_seconds=0 if late else 1)
@@ -213,7 +213,7 @@ def decoder_of(settings: Settings, metrics: Metrics) -> Decoder:
     return ProcessDecoder(settings, metrics) if apart else ThreadDecoder()
 
 
-def _raised(name: str, detail: str, headers: dict[str, str], facts: dict[str, Any]) -> ImpastoError:
-    kind: type[ImpastoError] = getattr(errors, name)
-    assert issubclass(kind, ImpastoError)
+def _raised(name: str, detail: str, headers: dict[str, str], facts: dict[str, Any]) -> ServiceError:
+    kind: type[ServiceError] = getattr(errors, name)
+    assert issubclass(kind, ServiceError)
     return kind(detail, headers, **facts)

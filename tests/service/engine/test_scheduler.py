@@ -118,6 +118,39 @@ def test_tiles_of_different_pictures_share_a_pass_and_are_put_together():
         assert (desk.told[name] == 7).all()
 
 
+class SlowFacts:
+    """Facts whose scale takes time to read: whatever is done between two reads of it can be overtaken."""
+
+    halo, radius, approximable = 1, 1, False
+
+    @property
+    def scale(self):
+        time.sleep(0.05)
+        return 2
+
+
+def test_two_windows_that_end_at_once_after_a_restart_are_both_in_the_output():
+    desk = Desk(batch_pixels=0, devices=2)
+    model = SimpleNamespace(key="upscale/x2", label="upscale/x2", facts=SlowFacts())
+    expected = np.random.default_rng(0).integers(1, 255, (80, 120, 3)).astype(np.uint8)
+
+    def compute(batch):
+        window = batch.pieces[0].window
+        bottom, right = window.top + window.height, window.left + window.width
+        desk.scheduler.done(batch, [expected[2 * window.top : 2 * bottom, 2 * window.left : 2 * right]], 0.5)
+
+    job = desk.submit("a", 40, 60, model=model)
+    desk.scheduler.again(desk.scheduler.take().pieces[0], Limits(2000, TILE // 2).plan(model.facts, 40, 60))
+    threads = [threading.Thread(target=compute, args=[desk.scheduler.take()]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    while not job.over:
+        compute(desk.scheduler.take())
+    assert (desk.told["a"] == expected).all()
+
+
 def test_a_shorter_job_goes_first_until_the_longer_one_has_waited_four_times_its_cost():
     desk = Desk()
     now = time.monotonic()

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from scripts.openapi import PATH
 from service.app import create_app
-from service.errors import ImpastoError, StartupError
+from service.errors import ServiceError, StartupError
 from service.http.filename import content_disposition
 from service.http.json_body import EXAMPLE_BASE64
 from service.models.registry import load_registry
@@ -375,7 +375,7 @@ def test_a_client_that_asks_first_need_not_send_what_would_be_refused(address, q
     assert first.startswith(f"HTTP/1.1 {status} ".encode())
 
 
-def kinds(base=ImpastoError):
+def kinds(base=ServiceError):
     for kind in base.__subclasses__():
         yield kind
         yield from kinds(kind)

@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 from service.images.decode import decode, measure
 from service.images.profile import Profile, srgb_icc
 from service.images.restore import restore
-from service.images.types import Reading
+from service.images.types import DecodeOptions
 from tests.conftest import decoded, encoded, picture
 from tests.files import ADOBE_RGB, DISPLAY_P3, chunk, cmyk_profile, grey_profile, png16, read_png16, rgb_profile
 
@@ -63,7 +63,7 @@ def test_so_does_a_photograph_to_the_last_bit(upscaled, name):
 def test_a_style_that_changes_nothing_loses_nothing(name):
     board = patches()
     data = encoded(board, icc_profile=PROFILES[name])
-    there = decode(data, measure(data, 10**6, 1), Reading("png"))
+    there = decode(data, measure(data, 10**6, 1), DecodeOptions("png"))
     assert not np.array_equal(there.frames[0].pixels, board)  # the network sees sRGB
     assert np.abs(restore(there, there.pictures)[0].astype(int) - board).max() <= 1
 
@@ -72,7 +72,7 @@ def test_a_style_that_changes_nothing_loses_nothing(name):
 def test_a_style_that_paints_is_not_drawn_over_with_what_was_lost(name):
     board = patches()
     data = encoded(board, icc_profile=PROFILES[name])
-    there = decode(data, measure(data, 10**6, 1), Reading("png"))
+    there = decode(data, measure(data, 10**6, 1), DecodeOptions("png"))
     painted = 255 - there.frames[0].pixels
     answer = restore(there, [painted])[0]
     far = np.abs(painted.astype(int) - there.frames[0].pixels).max(axis=2) >= 32

@@ -10,7 +10,7 @@ import pyvips
 from PIL import Image
 
 from service.errors import TooManyPixelsError
-from service.images.encode import Wrapping, encode
+from service.images.encode import EncodeOptions, encode
 from tests.conftest import decoded, encoded, picture
 from tests.files import DISPLAY_P3, animation, frames_of, png16, rgb_profile, tiff16
 from tests.service.http.test_bad_input import refused
@@ -210,4 +210,4 @@ def test_what_is_not_taken_is_named(plain, data, looks_like):
 def test_a_webp_that_is_too_rich_for_its_size_is_refused():
     noise = np.random.default_rng(0).integers(0, 256, (880, 880, 3), dtype=np.uint8)
     with pytest.raises(TooManyPixelsError, match="too rich in detail, for a WebP of quality 100"):
-        encode([np.tile(noise, (8, 8, 1))], "webp", Wrapping(100))
+        encode([np.tile(noise, (8, 8, 1))], "webp", EncodeOptions(100))
