@@ -13,3 +13,4 @@ RUN sha256sum --strict --check SHA256SUMS && test "$(ls -d */*.safetensors | wc 
 FROM scratch
 LABEL org.opencontainers.image.title="impasto-checkpoints"
 COPY --from=verified /checkpoints/ /
+USER 10001:10001

@@ -33,6 +33,8 @@ def copies() -> dict[Path, str]:
     )
     dashboard = json.dumps(json.loads(DASHBOARD.read_text()), separators=(",", ":"), ensure_ascii=False) + "\n"
     return {
+        ROOT / "k8s/chart/files/rules.yaml": "# Written by `make manifests`.\ngroups:\n" + groups,
+        ROOT / "k8s/chart/files/dashboard.json": dashboard,
         ROOT / "k8s/components/monitoring/rules.yaml": _OPERATORS_RULES + indented,
         ROOT / "k8s/components/monitoring/impasto.json": dashboard,
     }

@@ -216,15 +216,15 @@ def egress(found: list[Manifest]) -> Iterator[str]:
     for policy in of_kind(found, "NetworkPolicy"):
         rules = policy["spec"].get("egress", [])
         opened = {port["port"] for rule in rules for port in rule.get("ports", [])}
-        wanted = {port for owner, port in _called_ports(found) if owner == policy["metadata"]["name"]}
+        wanted = {port for owner, port in _ports_asked(found) if owner == policy["metadata"]["name"]}
         if wanted and 53 not in opened:
             yield f"{_called(policy)}: lets no question to the DNS out"
         yield from (f"{_called(policy)}: lets nothing out to port {port}" for port in sorted(wanted - opened))
-        if any("to" not in rule or "ports" not in rule for rule in rules):
-            yield f"{_called(policy)}: an egress rule for every address or port"
+        if any("to" not in rule for rule in rules):
+            yield f"{_called(policy)}: an egress rule for every address"
 
 
-def _called_ports(found: list[Manifest]) -> Iterator[tuple[str, int]]:
+def _ports_asked(found: list[Manifest]) -> Iterator[tuple[str, int]]:
     """(policy, port) of what the settings name."""
     for deployment in of_kind(found, "Deployment"):
         for container in containers(deployment["spec"]["template"]):

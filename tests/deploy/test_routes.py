@@ -1,4 +1,4 @@
-"""What reaches the service from outside: everything public of the OpenAPI document and of the page, and nothing else."""
+"""What reaches the service from outside: all that is public of the OpenAPI document and of the page, nothing else."""
 
 import json
 import re

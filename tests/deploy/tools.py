@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import subprocess
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,9 @@ ALTERNATIVES = ({"hpa", "keda"}, {"gateway", "ingress"}, {"checkpoints-pvc", "ch
 """Components of which an overlay has one at most."""
 
 Manifest = dict[str, Any]
+
+_MADE = tempfile.TemporaryDirectory(prefix="impasto-variants-")
+"""Where the variants are, so that each is rendered once in a run of the tests."""
 
 
 def missing(what: str) -> None:
@@ -113,17 +117,19 @@ def with_component(tmp_path: Path, *names: str, of: str = "components", **furthe
 
 
 def combinations() -> list[tuple[str, ...]]:
-    """Every component alone (with those it stands beside), and all that go together, one alternative after the other."""
+    """Every component alone (with those it stands beside), and all together, for each choice of alternatives."""
     alone = [(*beside, name) for name, beside in COMPONENTS.items()]
     alternatives = set().union(*ALTERNATIVES)
     rest = [name for name in COMPONENTS if name not in alternatives]
     return alone + [(*chosen, *rest) for chosen in itertools.product(*(sorted(each) for each in ALTERNATIVES))]
 
 
-def variants(tmp_path: Path) -> dict[str, Path]:
-    """Every kustomization that a user applies, and the base with every combination of components."""
+@cache
+def variants() -> dict[str, Path]:
+    """Every kustomization that a user applies, and the base with every combination of components; made once."""
+    made = Path(_MADE.name)
     folders = {name: ROOT / "k8s" / name for name in KUSTOMIZATIONS}
     for names in combinations():
-        folders["+".join(names)] = with_component(tmp_path / "+".join(names), *names)
-    folders["kueue"] = with_component(tmp_path / "kueue", "kueue", of="training")
+        folders["+".join(names)] = with_component(made / "+".join(names), *names)
+    folders["kueue"] = with_component(made / "kueue", "kueue", of="training")
     return folders
