@@ -9,13 +9,12 @@ from typing import Any
 
 from fastapi import FastAPI
 
-import service
 from service.app import create_app
 from service.cli.backends import Order, Painted, RefusedError, is_everywhere_wrong
 from service.engine.device import choose_devices
 from service.engine.threads import claim_threads, reserve_threads
 from service.errors import OverloadedError, ServiceError, UnavailableError
-from service.models.registry import Registry, registry_of
+from service.models.registry import Registry, registry_from_settings
 from service.pipeline.parameters import Enlarging, Stylizing, parse_stroke, parse_styles
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.request import Answer, Asked
@@ -64,19 +63,10 @@ def local_settings(checkpoints: Path | None, device: str | None, precision: str 
     options = {name: value for name, value in given.items() if value is not None}
     in_environment = read_settings(**options).model_fields_set
     limits = {name: value for name, value in _OWN_PICTURES.items() if name not in in_environment}
-    if "checkpoints" not in in_environment:
-        limits["checkpoints"] = bundled_checkpoints()
     settings = read_settings(**options, **limits)
     if "max_batch_items" in in_environment or choose_devices(settings.device)[0].type != "cpu":
         return settings
     return settings.model_copy(update={"max_batch_items": 1})  # to measure what a batch gains there takes seconds
-
-
-def bundled_checkpoints() -> Path:
-    """`checkpoints` here or, where there is none, beside the package: in a checkout that is used from elsewhere."""
-    here = Path("checkpoints")
-    beside = Path(service.__file__).parent.parent / here
-    return beside if not here.is_dir() and beside.is_dir() else here
 
 
 @asynccontextmanager
@@ -85,7 +75,7 @@ async def engine(settings: Settings) -> AsyncIterator[FastAPI]:
     logging.getLogger("service").setLevel(logging.CRITICAL)  # `impasto models` tells what was refused
     threads = reserve_threads()
     try:
-        app = create_app(settings, registry_of(settings), threads)
+        app = create_app(settings, registry_from_settings(settings), threads)
         async with app.router.lifespan_context(app):
             yield app
     finally:
@@ -125,4 +115,4 @@ def refusal_of(error: ServiceError) -> RefusedError:
 def registry_in(settings: Settings) -> Registry:
     """What is on offer there, by the cards alone. Raises StartupError."""
     logging.getLogger("service").setLevel(logging.CRITICAL)
-    return registry_of(settings)
+    return registry_from_settings(settings)
