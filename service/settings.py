@@ -117,7 +117,9 @@ class Settings(BaseSettings):
     )
     drain_seconds: int = Field(30, ge=1, description="After SIGTERM, how long accepted requests may take to finish.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
-    log_format: Literal["json", "text"] = Field("json", description="A JSON object a line, or text for a terminal.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="json: an object a line; text: for people; auto: text on a terminal, else json."
+    )
 
 
 def read_admin_key(settings: Settings) -> str | None:

@@ -14,8 +14,8 @@ from service.cli.backends import RefusedError
 from service.cli.output_paths import PlanError
 from service.errors import StartupError
 
-FAILED, MISUSED = 1, 2
-"""Exit codes: some pictures were not done; nothing could be begun."""
+FAILED, MISUSED, PORT_TAKEN = 1, 2, 4
+"""Exit codes: some pictures failed; nothing could be begun; another process listens on the port."""
 
 
 @contextmanager
@@ -36,6 +36,11 @@ def plainly() -> Iterator[None]:
             raise
         typer.echo(f"impasto: {error.filename or 'a file'}: {error.strerror}", err=True)
         sys.exit(MISUSED)
+
+
+def end_on_signals() -> None:
+    """Let SIGINT end the process without a traceback until another handler is there, as SIGTERM does."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
 
 
 def run_until_signal(work: Coroutine[Any, Any, None]) -> int | None:
