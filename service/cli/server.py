@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 
 from service.app import create_app
 from service.cli.greeting import greeting
-from service.cli.sockets import bind_all, refuse_public_without_keys
+from service.cli.sockets import bind_all, let_reuse, refuse_public_without_keys
 from service.engine.threads import reserve_threads
 from service.http.connection_limits import protocol_of
 from service.http.probe_app import create_probe_app
@@ -34,9 +34,9 @@ _NOT_STARTED, _DEVICE_LOST = 3, 70
 def serve(
     settings: Settings, sockets: list[socket.socket], probe_sockets: list[socket.socket], began: float | None = None
 ) -> None:
-    """Load the checkpoints and serve on `sockets` until a signal. began: when the process was started, as monotonic time.
+    """Load the checkpoints and serve on `sockets` until a signal.
 
-    Raises StartupError where no checkpoint can be used.
+    began: when the process was started, as monotonic time. Raises StartupError where no checkpoint can be used.
     """
     log.debug("settings", extra={"settings": settings.model_dump(mode="json")})
     threads = reserve_threads()
@@ -95,6 +95,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say where."""
         await super().startup(sockets)
+        let_reuse(sockets or [])
         if self.started and self._probe_sockets:
             await self._listen_for_probes()
         if self.started:

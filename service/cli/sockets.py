@@ -68,13 +68,27 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def let_reuse(sockets: list[socket.socket]) -> None:
+    """Let the next process bind these addresses while connections of this one are still in TIME_WAIT.
+
+    Called once the sockets listen: of two sockets with this option that do not listen yet, both may be bound to a port.
+    """
+    for each in sockets:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
 def _bound(family: int, kind: int, protocol: int, address: tuple[str | int, ...]) -> socket.socket:
     made = socket.socket(family, kind, protocol)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.bind(address)
+        try:
+            made.bind(address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            let_reuse([made])  # then the connections of a process that has ended are no obstacle
+            made.bind(address)
     except OSError:
         made.close()
         raise
@@ -85,7 +99,9 @@ def _reason(error: OSError, host: str, port: int, variable: str) -> Exception:
     if error.errno == errno.EADDRINUSE:
         if variable != "PORT":
             return PortTakenError(f"{PREFIX}{variable}={port}: this port is taken; choose another one")
-        return PortTakenError(f"port {port} is taken: PORT={_other(port)} make serve, or impasto serve --port {_other(port)}")
+        return PortTakenError(
+            f"port {port} is taken: PORT={_other(port)} make serve, or impasto serve --port {_other(port)}"
+        )
     if error.errno == errno.EACCES:
         return StartupError(f"{PREFIX}{variable}={port}: only root may listen on this port; expected one above 1023")
     return StartupError(f"{PREFIX}HOST={host}, {PREFIX}{variable}={port}: cannot be listened on: {error.strerror}")

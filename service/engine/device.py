@@ -52,8 +52,8 @@ def refuse_precision(asked: str, device: torch.device) -> None:
         raise StartupError("IMPASTO_PRECISION=fp16: a CPU has no fast fp16; expected auto, fp32 or bf16")
 
 
-def choose_precision(asked: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device, net: nn.Module) -> Precision:
-    """What was asked for; "auto" is measured on a CPU, over `net`."""
+def choose_precision(asked: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
+    """Return what was asked for; "auto" on a CPU goes by its instructions (nets.precision)."""
     if asked != "auto":
         return asked
     if device.type == "cuda":

@@ -16,6 +16,7 @@ _HELP = """Train, evaluate and publish networks for Impasto.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=_HELP)
 for command in (
     train.style,
+    train.family,
     train.upscale,
     train.publish,
     measure.evaluate,
