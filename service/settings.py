@@ -88,8 +88,8 @@ class Settings(BaseSettings):
     admin_key_file: Path | None = Field(None, description="File that contains the admin key, instead of admin_key.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
-        description="fp32, bf16, fp16, or auto: bf16 where the device computes in it, which of CPUs those with AMX, AVX512-BF16 "
-        "or ARM's bf16 do; otherwise fp16 on a GPU and fp32 on a CPU.",
+        description="fp32, bf16, fp16, or auto: bf16 where the device computes in it. Of CPUs, those with AMX, "
+        "AVX512-BF16 or the bf16 of ARM do. Otherwise fp16 on a GPU and fp32 on a CPU.",
     )
     max_body_bytes: int = Field(32 * 2**20, ge=1024, description="Maximum size of a request body.")
     max_pixels: int = Field(
