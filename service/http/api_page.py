@@ -28,8 +28,10 @@ def api_page(document: Mapping[str, Any], root: str) -> str:
 
 def _operation(document: Mapping[str, Any], root: str, method: str, path: str, operation: Mapping[str, Any]) -> str:
     parts = [
-        f'<details id="{escape(operation["operationId"])}"><summary><b>{escape(method.upper())}</b> '
-        f"<code>{escape(path)}</code> {escape(operation.get('summary', ''))}</summary>"
+        (
+            f'<details id="{escape(operation["operationId"])}"><summary><b>{escape(method.upper())}</b> '
+            f"<code>{escape(path)}</code> {escape(operation.get('summary', ''))}</summary>"
+        )
     ]
     parts += [f"<p>{escape(text)}</p>" for text in operation.get("description", "").split("\n\n") if text.strip()]
     rows = [_parameter(document, parameter) for parameter in operation.get("parameters", ())]
@@ -37,7 +39,12 @@ def _operation(document: Mapping[str, Any], root: str, method: str, path: str, o
         parts.append(_table(("parameter", "in", "type", "description"), rows))
     body = operation.get("requestBody", {}).get("content", {})
     if body:
-        parts.append(_table(("request body", "type"), [(f"<code>{escape(m)}</code>", _kind(document, body[m].get("schema", {}))) for m in body]))
+        parts.append(
+            _table(
+                ("request body", "type"),
+                [(f"<code>{escape(m)}</code>", _kind(document, body[m].get("schema", {}))) for m in body],
+            )
+        )
     responses = [_response(status, response) for status, response in operation.get("responses", {}).items()]
     parts.append(_table(("status", "description", "media types"), responses))
     parts.append(f"<pre>{escape(_curl(root, method, path, operation))}</pre></details>")
