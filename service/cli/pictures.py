@@ -1,5 +1,6 @@
 """`impasto stylize` and `impasto upscale`."""
 
+import glob
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -160,7 +161,8 @@ def _do(pictures: Sequence[str], operation: Operation, place: _Place, ways: _Way
             refuse_unwritable(folder_or_file.parent if one_file else folder_or_file)
         identities = place.identities(operation)
         report = Report(len(items), ways.as_json, ways.quiet)
-        left = items if ways.overwrite else _not_done(items, operation, records, identities, report)
+        left = _readable(items, report)
+        left = left if ways.overwrite else _not_done(left, operation, records, identities, report)
         caught, stopped = _run(left, operation, place, ways, report, records) if left else (None, None)
         report.summary("interrupted" if caught else stopped if len(items) > 1 else None)
     if caught:
@@ -178,6 +180,20 @@ def _sources(pictures: Sequence[str], ways: _Ways, out: Path | None, one_file: b
         hint = "" if ways.recursive else "; --recursive looks into the folders in it too"
         raise PlanError(f"no pictures in {', '.join(pictures)}{hint}")
     return sources
+
+
+def _readable(items: Sequence[WorkItem], report: Report) -> list[WorkItem]:
+    """Return the items whose files are there, and report the others as failed."""
+    left = []
+    for item in items:
+        path = item.source.path
+        if path is None or path.exists():
+            left.append(item)
+        elif glob.has_magic(str(path)) and not path.is_symlink():
+            report.note_failed(item, "file_error", "no file matches this pattern")
+        else:
+            report.note_failed(item, "file_error", "No such file or directory")
+    return left
 
 
 def _not_done(

@@ -32,7 +32,7 @@ def test_a_missing_file_is_told_and_the_others_are_done(invoked, address, three,
     assert result.stderr.decode().splitlines() == [
         "3 done, 2 failed",
         "/nowhere.jpg: No such file or directory",
-        "no*.png: No such file or directory",
+        "no*.png: no file matches this pattern",
     ]
     assert len(list((tmp_path / "out").glob("[!.]*"))) == 3
 
