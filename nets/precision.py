@@ -23,7 +23,7 @@ def cpu_bfloat16() -> str | None:
     try:
         words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:  # not Linux
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         words = {name for name, value in capabilities.items() if value is True}
     return next((feature for feature in _FEATURES if feature in words), None)
 

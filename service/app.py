@@ -83,7 +83,7 @@ def create_app(
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
     tickets = Tickets(settings, engine.scheduler.ahead, metrics)
     metrics.log_lines_lost.set_function(lines_lost)
-    metrics.ready.set_function(lambda: float(admission.open and engine.alive and bool(registry.offers)))
+    metrics.ready.set_function(lambda: float(admission.open and engine.alive and bool(registry.entries)))
 
     app = FastAPI(
         title="Impasto",

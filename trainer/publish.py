@@ -44,7 +44,7 @@ def publish_run(
     run: Run, net: nn.Module, recipe: StyleRecipe | UpscaleRecipe, parent: str | None, training: dict[str, Any]
 ) -> Path:
     """Write RUN/checkpoints/TASK/NAME.safetensors with a complete card; returns its path."""
-    card = checkpoint.describe(
+    card = checkpoint.make_card(
         net.cpu().float(),
         recipe.name,
         parent=parent,
@@ -96,7 +96,7 @@ def publish_style(
     facts["recipe"] = _without_styles(training["recipe"]) | {"style": style.model_dump()}
     if style_image_sha256 is not None:
         facts["style_image_sha256"] = style_image_sha256
-    card = checkpoint.describe(
+    card = checkpoint.make_card(
         net, style.name, trunk=shared.reference, parent=None, license=style.license, source=style.source, training=facts
     )
     path = repository / card.task / f"{style.name}.safetensors"
@@ -142,7 +142,7 @@ def _refuse_another_origin(made: Path, target: Path) -> None:
     if made.parent.name == trunk.FOLDER:
         reason = "is another trunk, and the styles in that folder may need it"
     else:
-        ours, theirs = checkpoint.peek(made)[0], checkpoint.peek(target)[0]
+        ours, theirs = checkpoint.read_card(made)[0], checkpoint.read_card(target)[0]
         differing = [what for fact, what in _ORIGIN.items() if ours.training.get(fact) != theirs.training.get(fact)]
         if not differing:
             return

@@ -14,7 +14,7 @@ from service.cli.backends import Operation, Output, RefusedError, concerns_every
 from service.engine.device import choose_devices
 from service.engine.threads import claim_threads, reserve_threads
 from service.errors import OverloadedError, ServiceError, UnavailableError
-from service.models.registry import Registry, registry_of
+from service.models.registry import Registry, registry_from_settings
 from service.pipeline.parameters import Enlarging, Stylizing, parse_stroke, parse_styles
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.request import Answer, Asked
@@ -75,7 +75,7 @@ async def engine(settings: Settings) -> AsyncIterator[FastAPI]:
     logging.getLogger("service").setLevel(logging.CRITICAL)  # `impasto models` tells what was refused
     threads = reserve_threads()
     try:
-        app = create_app(settings, registry_of(settings), threads)
+        app = create_app(settings, registry_from_settings(settings), threads)
         async with app.router.lifespan_context(app):
             yield app
     finally:
@@ -115,4 +115,4 @@ def refusal_of(error: ServiceError) -> RefusedError:
 def registry_in(settings: Settings) -> Registry:
     """What is on offer there, by the cards alone. Raises StartupError."""
     logging.getLogger("service").setLevel(logging.CRITICAL)
-    return registry_of(settings)
+    return registry_from_settings(settings)

@@ -22,7 +22,7 @@ from service.cli.sockets import bind_all, let_reuse, refuse_public_without_keys
 from service.engine.threads import reserve_threads
 from service.http.connection_limits import protocol_of
 from service.http.probe_app import create_probe_app
-from service.models.registry import Registry, registry_of
+from service.models.registry import Registry, registry_from_settings
 from service.observability.tracing import tracer_of_environment
 from service.settings import Settings
 
@@ -40,7 +40,7 @@ def serve(
     """
     log.debug("settings", extra={"settings": settings.model_dump(mode="json")})
     threads = reserve_threads()
-    run(settings, registry_of(settings), threads, (sockets, probe_sockets), began)
+    run(settings, registry_from_settings(settings), threads, (sockets, probe_sockets), began)
 
 
 def run(
