@@ -8,7 +8,7 @@ import httpx
 
 from impasto.errors import ConnectionFailedError, DeadlineError, ServiceTimeoutError, problem_of
 from impasto.requests import Request
-from impasto.retries import Retries, retry_after_seconds
+from impasto.retries import Retries, is_refused_here, retry_after_seconds
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ def _final(
         error: Exception = ServiceTimeoutError(f"{url} was silent for {timeout:g} s")
     else:
         tries = "" if attempt == 1 else f" ({attempt} attempts)"
-        error = ConnectionFailedError(f"{url}: {received or type(received).__name__}{tries}")
+        hint = "; is the service running?" if is_refused_here(received) else ""
+        error = ConnectionFailedError(f"{url}: {received or type(received).__name__}{tries}{hint}")
     error.__cause__ = received
     return error

@@ -9,14 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
+from nets.bundled import bundled_checkpoints
 from nets.checkpoint import Checkpoint, load
 from nets.style_trunk import StyleTrunkNet
 from trainer.data import SUFFIXES
 from trainer.errors import TrainerError
 
 STYLES_VARIABLE = "IMPASTO_STYLES"
+CONFIGS = Path(__file__).parents[1] / "configs"
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML recipe, such as trainer/configs/mosaic.toml.")]
+Config = Annotated[
+    Path,
+    typer.Argument(metavar="RECIPE", help="A TOML file, or the name of a bundled recipe: engraving, x4, paper/style."),
+]
 Data = Annotated[list[Path], typer.Option("--data", help="Folder of photographs; repeatable.")]
 Vgg16 = Annotated[
     Path | None, typer.Option("--vgg16", help="File with VGG16 weights; default: IMPASTO_VGG16, then torchvision.")
@@ -34,11 +39,36 @@ Workers = Annotated[int, typer.Option("--workers", min=0, help="Number of proces
 StyleImage = Annotated[
     Path | None, typer.Option("--style", exists=True, dir_okay=False, help="Style image; overrides the recipe.")
 ]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", help="Name of the style; default: the file name of --style, otherwise that of the recipe."),
+]
+License = Annotated[str | None, typer.Option("--license", help="Licence of the style image, for the card.")]
+Origin = Annotated[str | None, typer.Option("--source", help="Painter, title and year, for the card.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
 DEFAULT_WORKERS = max(1, min(8, (os.cpu_count() or 1) // 2))
 """One process per two cores, at most eight, so that decoding overlaps with training without slowing it."""
+
+
+def find_recipe(given: Path) -> Path:
+    """Return the file of a recipe: `given` itself, or the bundled recipe of that name. Raises TrainerError."""
+    if given.is_file():
+        return given
+    bundled = {str(path.relative_to(CONFIGS).with_suffix("")): path for path in sorted(CONFIGS.rglob("*.toml"))}
+    try:
+        return bundled[str(given)]
+    except KeyError:
+        raise TrainerError(f"{given}: expected a file, or the name of a bundled recipe: {', '.join(bundled)}") from None
+
+
+def find_parent(parent: str) -> str:
+    """Return the path of the parent of a recipe. Below `checkpoints/`, a missing file means a bundled one."""
+    parts = Path(parent).parts
+    if not parent or Path(parent).exists() or parts[0] != "checkpoints":
+        return parent
+    return str(bundled_checkpoints().joinpath(*parts[1:]))
 
 
 def find_style_image(name: str, config: Path) -> Path:
