@@ -123,9 +123,9 @@ def publish(
     force: Annotated[bool, typer.Option("--force", help="Replace checkpoints of another origin too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Copy a run's checkpoint, verified, to where the service looks for it.
+    """Verify the checkpoint of a run and copy it to a model repository.
 
-    A checkpoint of that name that was trained on other pictures stays, unless --force is given.
+    An existing checkpoint that was trained on other images stays, unless --force is given.
     """
     published = publish_checkpoints(Run(run), to, force)
     if as_json:
