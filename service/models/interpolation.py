@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nets.architecture import ARCHITECTURES
 from nets.interpolation import Net, interpolate
 from nets.style_transfer import StyleTransferNet
+from nets.style_trunk import StyleTrunkNet
 from nets.super_resolution import SuperResolutionNet
 from service.models.model import Model, Offer
 
@@ -56,7 +57,10 @@ def families(parts: Sequence[tuple[Offer, float]], offers: Mapping[str, Offer]) 
 
 
 def are_kin(one: Offer, other: Offer, offers: Mapping[str, Offer]) -> bool:
-    """Whether the weights of two networks can be averaged: of one config, and trained from a common ancestor."""
+    """Whether the weights of two networks can be averaged: of one config, and trained from a common ancestor.
+
+    Styles of trunks can, where it is the same trunk.
+    """
     if one.key == other.key:
         return True
     a, b = one.card, other.card
@@ -65,6 +69,8 @@ def are_kin(one: Offer, other: Offer, offers: Mapping[str, Offer]) -> bool:
     parse = ARCHITECTURES[a.architecture].parse_config
     if parse(a.config) != parse(b.config):
         return False
+    if a.trunk is not None or b.trunk is not None:
+        return a.trunk == b.trunk
     parents = {offer.version: offer.card.parent for offer in offers.values()}
     return bool(_ancestors(one, parents) & _ancestors(other, parents))
 
@@ -79,7 +85,7 @@ def blend(models: Sequence[Model], shares: Sequence[float]) -> Model:
     start = time.perf_counter()
     nets: list[Net] = []
     for model in models:
-        assert isinstance(model.net, StyleTransferNet | SuperResolutionNet)
+        assert isinstance(model.net, StyleTransferNet | StyleTrunkNet | SuperResolutionNet)
         nets.append(model.net)
     net = interpolate(nets, shares)
     sources = [model.sources[0] for model in models]

@@ -1,5 +1,6 @@
 """A checkpoint as the service knows it: on offer, by its card alone, or loaded."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from torch import nn
 
 from nets.architecture import ARCHITECTURES, Facts, Task
 from nets.checkpoint import Card, CheckpointError, load, peek
+from nets.trunk import FOLDER as TRUNKS_FOLDER
 
 TASKS: tuple[Task, ...] = ("stylize", "upscale")
 
-Stamp = tuple[int, int, int]
-"""Modification time in nanoseconds, bytes and inode: another stamp, another file."""
+Stamp = tuple[int, int, int, int]
+"""Modification time in nanoseconds, bytes and inode, and a number that changes with the trunks."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,12 @@ class Model:
 
 
 def scan(folder: Path) -> Iterator[File]:
-    """The files `folder`/{stylize,upscale}/*.safetensors, in order. Raises OSError where `folder` cannot be read."""
+    """List the files `folder`/{stylize,upscale}/*.safetensors, in order. Raises OSError where `folder` is unreadable.
+
+    The stamp of a style changes with the trunks as well, since the style may have been refused for want of its trunk.
+    """
     present = {path.name for path in folder.iterdir()}
+    trunks = _trunks_stamp(folder)
     for task in TASKS:
         if task not in present:
             continue
@@ -99,7 +105,18 @@ def scan(folder: Path) -> Iterator[File]:
             except FileNotFoundError:  # gone since it was listed
                 continue
             if not path.name.startswith("."):  # a writer's temporary file
-                yield File(task, path, (status.st_mtime_ns, status.st_size, status.st_ino))
+                shared = trunks if task == "stylize" else 0
+                yield File(task, path, (status.st_mtime_ns, status.st_size, status.st_ino, shared))
+
+
+def _trunks_stamp(folder: Path) -> int:
+    """A number that changes when a trunk comes, changes or goes; 0 where there is none."""
+    stamp = 0
+    for path in (folder / TRUNKS_FOLDER).glob("*.safetensors"):
+        with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+            status = path.stat()
+            stamp += status.st_mtime_ns + status.st_ino
+    return stamp
 
 
 def read_offer(file: File) -> Offer:
