@@ -30,7 +30,7 @@ magnification. `x8_perceptual` is noisier than `x8`, and its LPIPS is not better
 
 
 def main() -> None:
-    """Return one table per task."""
+    """Write the page: one table per task."""
     cards = {path: load(path) for path in sorted(CHECKPOINTS.glob("*/*.safetensors"))}
     names = {loaded.version: f"`{loaded.card.name}`" for loaded in cards.values()}
     lines = [HEAD]
