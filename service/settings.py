@@ -97,6 +97,15 @@ class Settings(BaseSettings):
         pattern=r"^(\*|https?://[^\s,/*]+(,https?://[^\s,/*]+)*)?$",
         description="Origins whose pages may ask, with commas (https://example.org), or *; empty: none.",
     )
+    root_path: str = Field(
+        "",
+        pattern=r"^((/[A-Za-z0-9._~-]+)+)?$",
+        description="The prefix of a reverse proxy that removes it before it forwards a request (/impasto).",
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.1,::1",
+        description="Addresses and networks of proxies whose X-Forwarded-* headers count, with commas; or *.",
+    )
     avif_quality: int = Field(70, ge=1, le=100, description="Quality of AVIF answers.")
     max_jobs: int = Field(100, ge=1, description="Asynchronous jobs that are kept, finished or not; the next is 503.")
     max_jobs_running: int = Field(16, ge=1, description="Asynchronous jobs at once; the others wait for their turn.")

@@ -16,9 +16,9 @@ from service.engine.device import choose_devices
 from service.engine.threads import claim_threads, reserve_threads
 from service.errors import OverloadedError, ServiceError, UnavailableError
 from service.models.registry import Registry, registry_of
-from service.pipeline.parameters import Enlarging, Stylizing, parse_stroke, parse_styles
+from service.pipeline.parameters import Parameters, StylizeParameters, UpscaleParameters, parse_parameters
 from service.pipeline.pipeline import Pipeline
-from service.pipeline.request import Answer, Asked
+from service.pipeline.request import TransformRequest
 from service.settings import Settings, read_settings
 
 _OWN_PICTURES: dict[str, Any] = {
@@ -30,13 +30,12 @@ _OWN_PICTURES: dict[str, Any] = {
 """Limits where nobody has set others: the pictures are the user's own, not a stranger's."""
 
 _FULL_SECONDS = 0.1
-_OUTPUT = ("format", "quality", "profile", "metadata")
 
 
 class LocalPainter:
     """Runs pictures through a service's stages."""
 
-    def __init__(self, pipeline: Pipeline, asked: Asked) -> None:
+    def __init__(self, pipeline: Pipeline, asked: TransformRequest) -> None:
         self._pipeline, self._asked = pipeline, asked
 
     async def paint(self, data: bytes) -> Painted:
@@ -52,10 +51,7 @@ class LocalPainter:
             except Exception as error:  # as over HTTP, where it would be this request's alone
                 detail = f"an error that we did not foresee: {type(error).__name__}: {error}"
                 raise RefusedError("internal", detail) from error
-        assert isinstance(answer, Answer)
-        shares = [name if share is None else f"{name};share={share:.3g}" for name, share in answer.sources]
-        model = ", ".join(shares) or "none"
-        return Painted(answer.body, answer.format, model, answer.exact, answer.milliseconds)
+        return Painted(answer.body, answer.format, answer.model_names, answer.exact, answer.milliseconds)
 
 
 def local_settings(checkpoints: Path | None, device: str | None, precision: str | None) -> Settings:
@@ -99,21 +95,19 @@ async def local_painter(settings: Settings, order: Order) -> AsyncIterator[Local
         asked = asked_of(order)
         async with engine(settings) as app:
             pipeline: Pipeline = app.state.pipeline
-            pipeline.check(asked.knobs)
+            pipeline.check(asked)
             yield LocalPainter(pipeline, asked)
     except ServiceError as error:
         raise refusal_of(error) from error
 
 
-def asked_of(order: Order) -> Asked:
+def asked_of(order: Order) -> TransformRequest:
     """What the engine understands. Raises ParameterError."""
-    knobs = dict(order.knobs)
-    output = {name: knobs.pop(name) for name in _OUTPUT if name in knobs}
     if order.task == "upscale":
-        return Asked(Enlarging(float(order.what), **knobs), **output)
-    if "stroke" in knobs:
-        knobs["stroke"] = parse_stroke(knobs["stroke"])
-    return Asked(Stylizing(parse_styles(order.what), **knobs), **output)
+        given: Parameters = parse_parameters(UpscaleParameters, {"factor": float(order.what), **order.knobs})
+    else:
+        given = parse_parameters(StylizeParameters, {"style": order.what, **order.knobs})
+    return TransformRequest(given)
 
 
 def refusal_of(error: ServiceError) -> RefusedError:

@@ -9,12 +9,11 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 
 from service.errors import InferenceError, UnavailableError, UnknownModelError
+from service.http.headers import page_policy
 from service.http.openapi import BINARY, OTHERWISE, problems
-from service.http.safety_headers import page_policy
-from service.http.static import INDEX, WebFile
-from service.models.registry import Registry
-from service.pipeline.etag import is_named
-from service.pipeline.thumbnails import Thumbnails
+from service.http.state import state_of
+from service.http.static import INDEX
+from service.pipeline.etag import matches
 
 _PAGE_HEADERS = {"Content-Security-Policy": page_policy()}
 _SWAGGER = "https://cdn.jsdelivr.net"
@@ -37,7 +36,7 @@ async def index(request: Request) -> Response:
 @router.get("/web/{name}", include_in_schema=False)
 async def web(request: Request, name: str) -> Response:
     """A file of the page."""
-    file: WebFile | None = request.app.state.pages.get(name)
+    file = state_of(request).pages.get(name)
     if file is None:
         raise HTTPException(404, "Not Found")
     return _tagged(request, file.body, file.media_type, file.tag, _PAGE_HEADERS)
@@ -59,7 +58,7 @@ async def docs(request: Request) -> Response:
     ]
     policy = page_policy(
         scripts=" ".join([_SWAGGER, *hashes]),
-        styles=f"{_SWAGGER} 'unsafe-inline'",  # Swagger's scripts style what they make
+        styles=f"{_SWAGGER} 'unsafe-inline'",  # Swagger's scripts set inline styles
         images="'self' data:",
     )
     return Response(html, media_type="text/html", headers={"Content-Security-Policy": policy})
@@ -72,14 +71,13 @@ async def docs(request: Request) -> Response:
 )
 async def thumbnail(request: Request, name: str) -> Response:
     """What a style makes of a bundled photograph; made by the network when it is first asked for."""
-    registry: Registry = request.app.state.registry
-    thumbnails: Thumbnails = request.app.state.thumbnails
-    offer = registry.find("stylize", name, "style")
-    return _tagged(request, await thumbnails.of(offer), "image/jpeg", f'W/"{offer.version}"', {})
+    state = state_of(request)
+    offer = state.registry.find("stylize", name, "style")
+    return _tagged(request, await state.thumbnails.of(offer), "image/jpeg", f'W/"{offer.version}"', {})
 
 
 def _tagged(request: Request, body: bytes, media_type: str, tag: str, headers: dict[str, str]) -> Response:
     headers = {**headers, **_REVALIDATE, "ETag": tag}
-    if is_named(tag, request.headers.getlist("if-none-match")):
+    if matches(tag, request.headers.getlist("if-none-match")):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=media_type, headers=headers)

@@ -224,11 +224,11 @@ def test_a_service_that_is_full_or_not_ready_says_so(app, address, served):
         assert response.headers["retry-after"] == "1"
     finally:
         admission.most_requests = most
-    admission.open = False
+    admission.close()
     try:
         assert not served.is_server_ready()
         assert not served.is_model_ready(STYLE)
         assert served.is_server_live()
     finally:
-        admission.open = True
-    assert admission.requests == admission.pixels == 0
+        admission.open()
+    assert admission.requests_in_flight == admission.pixels_in_flight == 0
