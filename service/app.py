@@ -5,12 +5,12 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import version
 
 from fastapi import FastAPI
 from PIL import Image
 from prometheus_client import CollectorRegistry
 
+from service import __version__
 from service.auth.keys import KeyRing
 from service.auth.quotas import Quotas
 from service.engine.engine import Engine, warm_up_pictures
@@ -58,7 +58,7 @@ def create_app(
     state = _build(settings, registry, threads or permitted_threads(), tracer)
     app = FastAPI(
         title="Impasto",
-        version=version("impasto"),
+        version=__version__,
         summary="Real-time style transfer and super-resolution.",
         lifespan=_lifespan,
         docs_url=None,  # the page's router serves it, with a content security policy
@@ -110,7 +110,7 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
         engine.costs,
         cache,
         metrics,
-        made_by=lambda: (version("impasto"), engine.precision, settings.max_whole_pixels),
+        made_by=lambda: (__version__, engine.precision, settings.max_whole_pixels),
     )
     pages = read_pages()
     jobs_store = JobStore(settings, engine.scheduler.ahead, metrics)
@@ -178,5 +178,5 @@ def _add_middleware(app: FastAPI, state: State) -> None:
 def _set_build_info(state: State) -> None:
     """Set the metric that does not change while the service runs."""
     devices = ",".join(map(str, state.engine.devices))
-    info = {"version": version("impasto"), "device": devices, "precision": state.engine.precision}
+    info = {"version": __version__, "device": devices, "precision": state.engine.precision}
     state.metrics.build_info.info(info)

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from nets.bundled import default_checkpoints
 from service.errors import StartupError
 
 PREFIX = "IMPASTO_"
@@ -20,7 +21,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     checkpoints: Path = Field(
-        Path("checkpoints"), description="Folder with stylize/*.safetensors and upscale/*.safetensors."
+        Path("checkpoints"),
+        description="Folder with stylize/*.safetensors and upscale/*.safetensors. Default: ./checkpoints if it holds "
+        "any, else the bundled ones.",
     )
     checkpoint_digests: Literal["off", "require"] = Field(
         "off", description="require: serve only files that SHA256SUMS, in that folder, names with their digest."
@@ -145,10 +148,15 @@ def read_admin_key(settings: Settings) -> str | None:
 def read_settings(**overrides: object) -> Settings:
     """Settings from the environment, `overrides` first. Raises StartupError naming key, value and what was expected."""
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # checked by pydantic
+        settings = Settings(**overrides)  # type: ignore[arg-type]  # checked by pydantic
     except ValidationError as error:
         lines = [
             f"{PREFIX}{'_'.join(map(str, problem['loc'])).upper()}={problem['input']!r}: {problem['msg']}"
             for problem in error.errors()
         ]
         raise StartupError("; ".join(lines)) from error
+    if "checkpoints" in settings.model_fields_set:
+        return settings
+    found = Settings(**{**overrides, "checkpoints": default_checkpoints()})  # type: ignore[arg-type]
+    found.model_fields_set.discard("checkpoints")
+    return found

@@ -9,7 +9,6 @@ from typing import Any
 
 from fastapi import FastAPI
 
-import service
 from service.app import create_app
 from service.cli.backends import Order, Painted, RefusedError, is_everywhere_wrong
 from service.engine.device import choose_devices
@@ -60,19 +59,10 @@ def local_settings(checkpoints: Path | None, device: str | None, precision: str 
     options = {name: value for name, value in given.items() if value is not None}
     in_environment = read_settings(**options).model_fields_set
     limits = {name: value for name, value in _OWN_PICTURES.items() if name not in in_environment}
-    if "checkpoints" not in in_environment:
-        limits["checkpoints"] = bundled_checkpoints()
     settings = read_settings(**options, **limits)
     if "max_batch_items" in in_environment or choose_devices(settings.device)[0].type != "cpu":
         return settings
     return settings.model_copy(update={"max_batch_items": 1})  # to measure what a batch gains there takes seconds
-
-
-def bundled_checkpoints() -> Path:
-    """`checkpoints` here or, where there is none, beside the package: in a checkout that is used from elsewhere."""
-    here = Path("checkpoints")
-    beside = Path(service.__file__).parent.parent / here
-    return beside if not here.is_dir() and beside.is_dir() else here
 
 
 @asynccontextmanager

@@ -1,10 +1,12 @@
-"""`style`, `upscale` and `publish`."""
+"""`style`, `family`, `upscale` and `publish`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from nets.checkpoint import load
+from nets.style_trunk import StyleTrunkNet
 from trainer.commands.options import (
     DEFAULT_WORKERS,
     Config,
@@ -19,13 +21,14 @@ from trainer.commands.options import (
     find_style_image,
     say_json,
 )
-from trainer.config import Recipe, StyleRecipe, UpscaleRecipe, read_recipe
+from trainer.config import FamilyRecipe, Recipe, StyleRecipe, UpscaleRecipe, read_recipe
 from trainer.data import count_skipped
+from trainer.errors import TrainerError
 from trainer.loop.distributed import Processes, joined
 from trainer.loop.runs import Run
 from trainer.objective.loss_network import load_loss_network, load_vgg16
 from trainer.publish import publish as publish_checkpoints
-from trainer.recipes import style_transfer, super_resolution
+from trainer.recipes import style_family, style_transfer, super_resolution
 
 
 def style(
@@ -51,6 +54,46 @@ def style(
             workers,
         )
         _say_done(processes, style_transfer.train(recipe, inputs, directory), directory, as_json)
+
+
+def family(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="A TOML recipe, such as trainer/configs/family.toml.")
+    ],
+    data: Data,
+    vgg16: Vgg16 = None,
+    run: RunFolder = None,
+    parent: Annotated[
+        Path | None, typer.Option("--parent", help="Model repository whose trunk and styles to start from.")
+    ] = None,
+    iterations: Iterations = None,
+    workers: Workers = DEFAULT_WORKERS,
+    as_json: Json = False,
+) -> None:
+    """Train a trunk and all the styles of a recipe together; run it again to resume."""
+    recipe = _with_options(read_recipe(config, FamilyRecipe), parent, iterations)
+    directory = Run(run or Path("runs") / recipe.name)
+    images = {style.name: find_style_image(style.style_image, config) for style in recipe.styles}
+    known = _styles_of(Path(recipe.parent), recipe.name) if recipe.parent else {}
+    inputs = style_family.Inputs(data, images, load_loss_network(vgg16), known, workers)
+    made = style_family.train(recipe, inputs, directory)
+    if as_json:
+        say_json({"run": directory.directory, "checkpoints": made, "metrics": directory.metrics()[-1:]})
+        return
+    for path in made:
+        typer.echo(f"checkpoint {path}")
+
+
+def _styles_of(repository: Path, trunk: str) -> dict[str, StyleTrunkNet]:
+    """The styles of a trunk in a model repository, by name. Raises TrainerError where there are none."""
+    found = {}
+    for path in sorted((repository / "stylize").glob("*.safetensors")):
+        checkpoint = load(path)
+        if isinstance(checkpoint.net, StyleTrunkNet) and (checkpoint.card.trunk or "").startswith(f"{trunk}@"):
+            found[path.stem] = checkpoint.net
+    if not found:
+        raise TrainerError(f"parent {repository}: no style of trunk {trunk} in {repository / 'stylize'}")
+    return found
 
 
 def upscale(
