@@ -106,7 +106,7 @@ class Settings(BaseSettings):
         description="The prefix of a reverse proxy that removes it before it forwards a request (/impasto).",
     )
     trusted_proxies: str = Field(
-        "127.0.0.1,::1",
+        "127.0.0.1",
         description="Addresses and networks of proxies whose X-Forwarded-* headers count, with commas; or *.",
     )
     avif_quality: int = Field(70, ge=1, le=100, description="Quality of AVIF answers.")

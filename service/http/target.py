@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 PEER = "peer"
 """The key of the scope's state under which the server puts the address of the direct peer, which may be a proxy."""
 
-_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+){1,8}")
+_PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+){1,8}")
 _ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
 
 

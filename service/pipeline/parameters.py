@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.errors import ParameterError, shown
@@ -29,6 +29,9 @@ _STROKE_SCHEMA = {
         {"type": "number", "minimum": 1, "maximum": LARGEST_STROKE},
     ]
 }
+_ALIASES = {"jpg": "jpeg"}
+"""Common names of formats that are accepted, and not documented as values."""
+
 _UNEXPECTED = "unexpected_value"
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -71,6 +74,9 @@ Styles = Annotated[Mapping[str, float], PlainValidator(parse_styles), WithJsonSc
 Stroke = Annotated[float | Literal["auto"], PlainValidator(parse_stroke), WithJsonSchema(_STROKE_SCHEMA)]
 
 
+OutputFormat = Annotated[Format, BeforeValidator(lambda value: _ALIASES.get(value, value))]
+
+
 class _Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -108,7 +114,7 @@ class _Output(_Parameters):
         le=3_600_000,
         description="Milliseconds within which the answer is wanted; else 504, at once.",
     )
-    format: Format | None = Field(None, description="Of the answer; default: by Accept, else the picture's own.")
+    format: OutputFormat | None = Field(None, description="Of the answer; default: by Accept, else the picture's own.")
     quality: int | None = Field(
         None, ge=1, le=100, description="Of a JPEG, WebP or AVIF: 100 is best. PNG and GIF have none."
     )

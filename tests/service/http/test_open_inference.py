@@ -117,7 +117,7 @@ def test_what_the_client_can_do_wrong(served):
         (lambda: served.infer(STYLE, images(data), model_version="7"), "404", "version '7' of stylize.mosaic"),
         (lambda: served.infer(STYLE, images(b"hello")), "415", "looks like text"),
         (lambda: served.infer(STYLE, images(data[:500])), "422", "cannot be decoded"),
-        (lambda: served.infer(STYLE, images(data), parameters={"strenght": 1}), "422", "there are format.*strength"),
+        (lambda: served.infer(STYLE, images(data), parameters={"strenght": 1}), "422", "known: format.*strength"),
         (lambda: served.infer(STYLE, images(data), parameters={"strength": 2}), "422", "'strength' is '2'"),
         (lambda: served.infer(STYLE, images(data), parameters={"detail": 1}), "422", "'detail'"),
         (lambda: served.infer(FACTOR, images(data), timeout=1), "504", "the deadline is in"),

@@ -151,11 +151,11 @@ def test_a_permit_comes_back_after_an_error():
     gate = admission(requests=1)
     with pytest.raises(ZeroDivisionError), gate.request(), gate.pixels(1000):
         raise ZeroDivisionError
-    assert (gate.requests, gate.pixels) == (0, 0)
+    assert (gate.requests_in_flight, gate.pixels_in_flight) == (0, 0)
 
 
 def test_nothing_is_admitted_before_the_start():
     gate = admission()
-    gate.open = False
+    gate.close()
     with pytest.raises(UnavailableError), gate.request():
         pass
