@@ -1,4 +1,4 @@
-# make serve | install | demo | test | test-long | test-browser | test-wheels | soak | wheels | check | format | docs | pictures | openapi | lock | hashes | audit | sbom
+# make serve | install | demo | test | test-long | test-browser | test-wheels | soak | wheels | check | format | docs | pictures | openapi | settings | lock | hashes | audit | sbom
 # make bench | deploy-tools | test-containers
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH=cpu|cuda make serve       the build of torch; by default the CPU-only one where there is no NVIDIA driver
@@ -16,7 +16,7 @@ ifdef PORT
 export IMPASTO_PORT := $(PORT)
 endif
 
-.PHONY: install serve wheels test-wheels demo test test-long test-browser soak check format docs pictures openapi lock hashes audit sbom bench \
+.PHONY: install serve wheels test-wheels demo test test-long test-browser soak check format docs pictures openapi settings lock hashes audit sbom bench \
 	deploy-tools test-containers
 
 # Everything: the service, the trainer, and what tests, checks and documents need.
@@ -80,6 +80,10 @@ pictures: install
 
 openapi: install
 	$(BIN)/python scripts/openapi.py
+
+# docs/settings.md, from service/settings.py.
+settings: install
+	$(BIN)/python scripts/settings.py
 
 # The exact versions of everything but torch's own CUDA packages, which torch pins itself.
 lock: install

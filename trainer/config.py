@@ -170,15 +170,28 @@ class StyleRecipe(_Recipe):
 
 
 class FamilyStyle(_Section):
-    """One painting of a family. style_weight, content_weight: factors of the family's own weights."""
+    """One style of a family.
+
+    style_image: the painting; none for a neutral style, which learns to give the photograph back.
+    style_weight, content_weight: factors of the family's own weights.
+    """
 
     name: str = Field(pattern=_NAME)
-    style_image: str
+    style_image: str = ""
     style_px: int = Field(512, ge=16, description="short side of the style image")
     style_weight: float = Field(1.0, gt=0)
     content_weight: float = Field(1.0, ge=0)
     license: str = ""
     source: str = ""
+
+    def weigh(self, loss: StyleLoss) -> StyleLoss:
+        """Return the family's loss with this style's factors."""
+        return loss.model_copy(
+            update={
+                "style_weight": loss.style_weight * self.style_weight,
+                "content_weight": loss.content_weight * self.content_weight,
+            }
+        )
 
 
 class FamilyRecipe(_Recipe):

@@ -71,7 +71,7 @@ def publish_family(
     return [
         path,
         *(
-            publish_style(run.checkpoints, path, nets[style.name], style, training, style_digests[style.name])
+            publish_style(run.checkpoints, path, nets[style.name], style, training, style_digests.get(style.name))
             for style in recipe.styles
         ),
     ]
@@ -83,17 +83,16 @@ def publish_style(
     net: StyleTrunkNet,
     style: FamilyStyle,
     training: Mapping[str, Any],
-    style_image_sha256: str,
+    style_image_sha256: str | None,
 ) -> Path:
     """Write REPOSITORY/stylize/NAME.safetensors, a style of the trunk in `trunk_file`; return its path."""
     shared = trunk.read_trunk(trunk_file)
     net = net.cpu().float()
     net.load_state_dict({**net.state_dict(), **shared.weights})  # as they were rounded in the file
     facts = {key: value for key, value in training.items() if key != "recipe"}
-    facts |= {
-        "recipe": _without_styles(training["recipe"]) | {"style": style.model_dump()},
-        "style_image_sha256": style_image_sha256,
-    }
+    facts["recipe"] = _without_styles(training["recipe"]) | {"style": style.model_dump()}
+    if style_image_sha256 is not None:
+        facts["style_image_sha256"] = style_image_sha256
     card = checkpoint.describe(
         net, style.name, trunk=shared.reference, parent=None, license=style.license, source=style.source, training=facts
     )

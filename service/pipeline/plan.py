@@ -1,6 +1,6 @@
 """Turn parameters into networks and sizes. No weights are loaded, and nothing is computed.
 
-docs/decisions/0009-knobs.md explains the choices.
+docs/decisions/0009-parameters.md explains the choices.
 """
 
 import math

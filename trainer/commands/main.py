@@ -5,7 +5,7 @@ import sys
 import typer
 
 from nets.checkpoint import CheckpointError
-from trainer.commands import measure, train
+from trainer.commands import fit, measure, train
 from trainer.errors import TrainerError
 
 _HELP = """Train, evaluate and publish networks for Impasto.
@@ -17,6 +17,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=_HE
 for command in (
     train.style,
     train.family,
+    fit.fit,
     train.upscale,
     train.publish,
     measure.evaluate,

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from nets.checkpoint import load
-from nets.style_trunk import StyleTrunkNet
 from trainer.commands.options import (
     DEFAULT_WORKERS,
     Config,
@@ -20,10 +18,10 @@ from trainer.commands.options import (
     Workers,
     find_style_image,
     say_json,
+    styles_of,
 )
 from trainer.config import FamilyRecipe, Recipe, StyleRecipe, UpscaleRecipe, read_recipe
 from trainer.data import count_skipped
-from trainer.errors import TrainerError
 from trainer.loop.distributed import Processes, joined
 from trainer.loop.runs import Run
 from trainer.objective.loss_network import load_loss_network, load_vgg16
@@ -73,8 +71,8 @@ def family(
     """Train a trunk and all the styles of a recipe together; run it again to resume."""
     recipe = _with_options(read_recipe(config, FamilyRecipe), parent, iterations)
     directory = Run(run or Path("runs") / recipe.name)
-    images = {style.name: find_style_image(style.style_image, config) for style in recipe.styles}
-    known = _styles_of(Path(recipe.parent), recipe.name) if recipe.parent else {}
+    images = {s.name: find_style_image(s.style_image, config) for s in recipe.styles if s.style_image}
+    known = styles_of(Path(recipe.parent), recipe.name) if recipe.parent else {}
     inputs = style_family.Inputs(data, images, load_loss_network(vgg16), known, workers)
     made = style_family.train(recipe, inputs, directory)
     if as_json:
@@ -82,18 +80,6 @@ def family(
         return
     for path in made:
         typer.echo(f"checkpoint {path}")
-
-
-def _styles_of(repository: Path, trunk: str) -> dict[str, StyleTrunkNet]:
-    """The styles of a trunk in a model repository, by name. Raises TrainerError where there are none."""
-    found = {}
-    for path in sorted((repository / "stylize").glob("*.safetensors")):
-        checkpoint = load(path)
-        if isinstance(checkpoint.net, StyleTrunkNet) and (checkpoint.card.trunk or "").startswith(f"{trunk}@"):
-            found[path.stem] = checkpoint.net
-    if not found:
-        raise TrainerError(f"parent {repository}: no style of trunk {trunk} in {repository / 'stylize'}")
-    return found
 
 
 def upscale(

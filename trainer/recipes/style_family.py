@@ -1,5 +1,6 @@
 """Train a family: one trunk, and for each painting the scales and shifts of a style (Dumoulin et al. 2017)."""
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nets.style_trunk import StyleTrunkConfig, StyleTrunkNet, style_parameters, trunk_parameters, with_new_style
-from trainer.config import FamilyRecipe, FamilyStyle, StyleLoss
+from trainer.config import FamilyRecipe
 from trainer.data import ContentCrops, Photographs, batches, digest_of, list_photographs, read_style_image, to_floats
 from trainer.errors import TrainerError
 from trainer.loop import samples
@@ -143,7 +144,8 @@ class _Step:
                 share = gradient / count
                 parameter.grad = share if parameter.grad is None else parameter.grad + share
             every.append(terms)
-        return {term: torch.stack([terms[term] for terms in every]).mean() for term in every[0]}
+        named = {term for terms in every for term in terms}
+        return {term: torch.stack([terms[term] for terms in every if term in terms]).mean() for term in sorted(named)}
 
     def _scales(self, iteration: int) -> tuple[Scale, ...] | None:
         """The scales at which an iteration compares, drawn by its number; () while it is neutral, None for all."""
@@ -164,10 +166,10 @@ class _Step:
         name, content, scales = work
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
             output = self._family[name](content)
-        if scales == ():
+        objective = self._objectives.get(name)
+        if scales == () or objective is None:
             terms = {"pixel": _NEUTRAL_WEIGHT * losses.pixel(output, content)}
         else:
-            objective = self._objectives[name]
             terms = objective.terms(output, objective.content(content, scales))
         total = torch.stack(list(terms.values())).sum()
         return {key: value.detach() for key, value in terms.items()}, torch.autograd.grad(total, self._parameters(name))
@@ -206,7 +208,8 @@ def _family(recipe: FamilyRecipe, parent: Mapping[str, StyleTrunkNet]) -> StyleF
         if net.config != config:
             raise TrainerError(f"parent style {name} is {net.config}, the recipe's network is {config}")
     known = next(iter(parent.values()), None)
-    first = with_new_style(known) if known is not None else StyleTrunkNet(config)
+    # A copy, because the tensors of a loaded trunk are shared by all that load it.
+    first = copy.deepcopy(known) if known is not None else StyleTrunkNet(config)
     if parent:
         _average_style(first, list(parent.values()))
     return StyleFamily({s.name: _styled(first, parent.get(s.name)) for s in recipe.styles})
@@ -231,25 +234,17 @@ def _average_style(net: StyleTrunkNet, styles: list[StyleTrunkNet]) -> None:
 def _objectives(
     recipe: FamilyRecipe, inputs: Inputs, precision: str, device: torch.device
 ) -> dict[str, StyleObjective]:
-    """The objective of each style, by name; their Gram matrices are made in float32, whatever follows."""
+    """The objective of each style that has a painting, by name; its Gram matrices are computed in float32."""
     network = inputs.loss_network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     objectives = {}
     for style in recipe.styles:
+        if style.name not in inputs.style_images:
+            continue
         image = read_style_image(inputs.style_images[style.name], style.style_px).to(device)
-        objectives[style.name] = StyleObjective(network, loss_of(recipe, style), image)
+        objectives[style.name] = StyleObjective(network, style.weigh(recipe.loss), image)
     if precision == "bf16":
         network.features.bfloat16()
     return objectives
-
-
-def loss_of(recipe: FamilyRecipe, style: FamilyStyle) -> StyleLoss:
-    """The family's loss weights, multiplied by the style's own factors."""
-    loss = recipe.loss
-    factors = {
-        "style_weight": loss.style_weight * style.style_weight,
-        "content_weight": loss.content_weight * style.content_weight,
-    }
-    return loss.model_copy(update=factors)
 
 
 def _result(optimisation: Optimisation) -> StyleFamily:

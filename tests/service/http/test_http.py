@@ -416,7 +416,7 @@ def test_every_way_of_no_is_in_the_document_with_an_example(client):
 
 def test_every_parameter_setting_and_error_is_in_the_documentation(client):
     docs = PATH.parent
-    text, settings = (docs / "http.md").read_text(), (docs / "operations.md").read_text()
+    text, settings = (docs / "http.md").read_text(), (docs / "settings.md").read_text()
     document = client.get("/openapi.json").json()
     for path in ("/stylize", "/upscale"):
         for parameter in document["paths"][path]["post"]["parameters"]:
