@@ -41,7 +41,7 @@ def publish_run(
     run: Run, net: nn.Module, recipe: StyleRecipe | UpscaleRecipe, parent: str | None, training: dict[str, Any]
 ) -> Path:
     """Write RUN/checkpoints/TASK/NAME.safetensors with a complete card; returns its path."""
-    card = checkpoint.describe(
+    card = checkpoint.make_card(
         net.cpu().float(),
         recipe.name,
         parent=parent,
@@ -93,7 +93,7 @@ def publish_style(
     facts["recipe"] = _without_styles(training["recipe"]) | {"style": style.model_dump()}
     if style_image_sha256 is not None:
         facts["style_image_sha256"] = style_image_sha256
-    card = checkpoint.describe(
+    card = checkpoint.make_card(
         net, style.name, trunk=shared.reference, parent=None, license=style.license, source=style.source, training=facts
     )
     path = repository / card.task / f"{style.name}.safetensors"

@@ -30,7 +30,13 @@ def startup(found: Report, _images: Path = IMAGES) -> str:
             "",
             "Import time by package (`-X importtime`, code of its own modules):",
             "",
-            table([{"": f"`{row['package']}`", "ms": row["own code, ms"]} for row in found["imports"]]),
+            table(
+                [
+                    {"": f"`{row['package']}`", "ms": row["own code, ms"]}
+                    for row in found["imports"]
+                    if row["own code, ms"] >= 50
+                ]
+            ),
         ]
     )
 
@@ -81,7 +87,8 @@ def networks(found: Report, _images: Path = IMAGES) -> str:
             "Share of each operation as the service computes the network (torch profiler):",
             "",
             *(
-                f"- {names[name]}: " + ", ".join(f"`{operation}` {share:.0%}" for operation, share in shares.items())
+                f"- {names[name]}: "
+                + ", ".join(f"`{operation}` {share:.0%}" for operation, share in shares.items() if share >= 0.02)
                 for name, shares in found["profiles"].items()
             ),
             *(f"\nFailed: {failure}" for failure in failures),

@@ -75,7 +75,7 @@ class _FolderBook:
         return self._registry.summary()
 
     def card(self, task: str, name: str) -> dict[str, Any]:
-        found = self._registry.offers[f"{task}/{name}"]
+        found = self._registry.entries[f"{task}/{name}"]
         return {"model": found.key, "version": found.version, "facts": asdict(found.facts), **asdict(found.card)}
 
 

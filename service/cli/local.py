@@ -14,7 +14,7 @@ from service.cli.backends import Order, Painted, RefusedError, is_everywhere_wro
 from service.engine.device import choose_devices
 from service.engine.threads import claim_threads, reserve_threads
 from service.errors import OverloadedError, ServiceError, UnavailableError
-from service.models.registry import Registry, registry_of
+from service.models.registry import Registry, registry_from_settings
 from service.pipeline.parameters import Parameters, StylizeParameters, UpscaleParameters, parse_parameters
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.request import TransformRequest
@@ -71,7 +71,7 @@ async def engine(settings: Settings) -> AsyncIterator[FastAPI]:
     logging.getLogger("service").setLevel(logging.CRITICAL)  # `impasto models` tells what was refused
     threads = reserve_threads()
     try:
-        app = create_app(settings, registry_of(settings), threads)
+        app = create_app(settings, registry_from_settings(settings), threads)
         async with app.router.lifespan_context(app):
             yield app
     finally:
@@ -109,4 +109,4 @@ def refusal_of(error: ServiceError) -> RefusedError:
 def registry_in(settings: Settings) -> Registry:
     """What is on offer there, by the cards alone. Raises StartupError."""
     logging.getLogger("service").setLevel(logging.CRITICAL)
-    return registry_of(settings)
+    return registry_from_settings(settings)

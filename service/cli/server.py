@@ -24,7 +24,7 @@ from service.engine.threads import reserve_threads
 from service.errors import StartupError
 from service.http.connection_limits import protocol_of
 from service.memory import few_arenas
-from service.models.registry import Registry, registry_of
+from service.models.registry import Registry, registry_from_settings
 from service.observability.logs import configure_logs, flush_logs
 from service.observability.tracing import tracer_of_environment
 from service.settings import PREFIX, Settings, read_settings
@@ -43,7 +43,7 @@ def serve_or_exit(**overrides: object) -> None:
         configure_logs(settings.log_level, settings.log_format)
         log.info("settings", extra={"settings": settings.model_dump(mode="json")})
         threads = reserve_threads()
-        run(settings, registry_of(settings), threads)
+        run(settings, registry_from_settings(settings), threads)
     except StartupError as error:
         flush_logs()  # the reason is the last line
         typer.echo(f"impasto: {error}", err=True)

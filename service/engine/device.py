@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import nn
 
-from nets.banded.bands import finish
-from nets.banded.run import compute, seeded_picture
+from nets.banded.bands import run_to_end
+from nets.banded.run import compute, pattern_picture
 from nets.pixels import Picture
 from service.engine.worker import Precision
 from service.errors import StartupError
@@ -79,14 +79,14 @@ def worthwhile_batch_pixels(net: nn.Module, device: torch.device, precision: Pre
 def _seconds(net: nn.Module, device: torch.device, precision: Precision, items: int) -> float:
     """The best of three passes over small pictures, after one to warm up; none is infinitely slow."""
     side = _PROBE_SIDE[device.type]
-    pictures: list[Picture] = [seeded_picture(side, side)] * items
+    pictures: list[Picture] = [pattern_picture(side, side)] * items
     best = float("inf")
     placed = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with torch.inference_mode(), torch.autocast(device.type, _DTYPES[precision], enabled=precision != "fp32"):
         for run in range(1 + _PROBE_RUNS):
             start = time.perf_counter()
             try:
-                finish(compute(placed, pictures, device))
+                run_to_end(compute(placed, pictures, device))
             except Exception:  # a network that cannot run is refused when it is warmed up
                 log.exception("a trial failed")
                 return best

@@ -7,7 +7,7 @@ from functools import partial
 from torch import nn
 
 from nets.architecture import Task
-from nets.banded.run import seeded_picture
+from nets.banded.run import pattern_picture
 from nets.pixels import Picture
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
@@ -117,7 +117,7 @@ class Engine:
 
 def warm_up_pictures() -> list[Picture]:
     """Pictures in code, of WARM_UP_SIDES_PX."""
-    return [seeded_picture(side, side) for side in WARM_UP_SIDES_PX]
+    return [pattern_picture(side, side) for side in WARM_UP_SIDES_PX]
 
 
 class _QueueMetrics:

@@ -47,7 +47,7 @@ class State:
     @property
     def ready(self) -> bool:
         """Whether requests are admitted, and there is a network to serve."""
-        return self.admission.is_open and self.engine.alive and bool(self.registry.offers)
+        return self.admission.is_open and self.engine.alive and bool(self.registry.entries)
 
 
 def state_of(request: Request) -> State:

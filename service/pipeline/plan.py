@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 
 from service.errors import UnknownModelError
-from service.models.interpolation import Mixture, are_kin, families, mixture
-from service.models.model import Offer
+from service.models.interpolation import Mixture, can_interpolate, group_by_family, make_mixture
+from service.models.model import ModelEntry
 from service.models.registry import Registry
 from service.pipeline.parameters import LARGEST_STROKE, Parameters, StylizeParameters, UpscaleParameters
 
@@ -53,7 +53,7 @@ class InferencePlan:
     named_by: str
     layers: tuple[Layer, ...]
     share: float
-    enlargers: dict[int, Offer]
+    enlargers: dict[int, ModelEntry]
 
     @property
     def scale(self) -> int:
@@ -73,13 +73,13 @@ class InferencePlan:
     @property
     def label(self) -> str:
         """The label for metrics: a model's key, never text from a client."""
-        return self.layers[0].mixture.offers[0].key if self.layers else "none"
+        return self.layers[0].mixture.entries[0].key if self.layers else "none"
 
     @property
     def identities(self) -> tuple[str, ...]:
         """The networks that the output may depend on, with their versions."""
-        networks = [offer for layer in self.layers for offer in layer.mixture.offers]
-        return tuple(offer.identity for offer in (*networks, *self.enlargers.values()))
+        networks = [entry for layer in self.layers for entry in layer.mixture.entries]
+        return tuple(entry.identity for entry in (*networks, *self.enlargers.values()))
 
     def sizes(self, height: int, width: int, most_pixels: int) -> "Sizes":
         """Compute the sizes of a picture on its way. most_pixels: the limit for the output of any network."""
@@ -138,16 +138,16 @@ def _stylize(parameters: StylizeParameters, registry: Registry) -> InferencePlan
     strength = parameters.strength
     if not strength:
         return InferencePlan(parameters, "style", (), 0.0, {})
-    neutral = registry.offers.get(NEUTRAL)
+    neutral = registry.entries.get(NEUTRAL)
     layers = []
-    for family in families(styles, registry.offers):
+    for family in group_by_family(styles, registry.entries):
         share = sum(share for _, share in family)
-        if strength < 1 and neutral is not None and are_kin(family[0][0], neutral, registry.offers):
+        if strength < 1 and neutral is not None and can_interpolate(family[0][0], neutral, registry.entries):
             style = _LEAST_STYLE + (1 - _LEAST_STYLE) * strength
-            weakened = [*((offer, part * style) for offer, part in family), (neutral, share * (1 - style))]
-            layers.append(Layer(mixture(weakened), share))
+            weakened = [*((entry, part * style) for entry, part in family), (neutral, share * (1 - style))]
+            layers.append(Layer(make_mixture(weakened), share))
         else:
-            layers.append(Layer(mixture(family), share))
+            layers.append(Layer(make_mixture(family), share))
     enlargers = {} if parameters.stroke == 1 else _plain_upscalers(registry)
     return InferencePlan(parameters, "style", tuple(layers), strength**_SHARE_EXPONENT, enlargers)
 
@@ -169,14 +169,14 @@ def _upscale(parameters: UpscaleParameters, registry: Registry) -> InferencePlan
     parts = [(plain[factor], 1 - detail)]
     if detail:
         parts.append((registry.find("upscale", f"x{factor}_perceptual", "detail"), detail))
-    groups = families([part for part in parts if part[1]], registry.offers)
-    layers = tuple(Layer(mixture(group), sum(share for _, share in group)) for group in groups)
+    groups = group_by_family([part for part in parts if part[1]], registry.entries)
+    layers = tuple(Layer(make_mixture(group), sum(share for _, share in group)) for group in groups)
     return InferencePlan(parameters, "detail" if detail else "factor", layers, 1.0, {})
 
 
-def _plain_upscalers(registry: Registry) -> dict[int, Offer]:
+def _plain_upscalers(registry: Registry) -> dict[int, ModelEntry]:
     """Return the upscalers that are faithful to the pixels, by factor."""
-    return {int(name): registry.offers[f"upscale/x{name}"] for name in registry.factors()}
+    return {int(name): registry.entries[f"upscale/x{name}"] for name in registry.factors()}
 
 
 def _within(height: int, width: int, max_side: int | None) -> Size:

@@ -78,7 +78,7 @@ class Renderer:
 
     async def load(self, plan: InferencePlan, sizes: Sizes, registry: Registry) -> LoadedPlan:
         """Load or interpolate the networks of a plan. Raises UnknownModelError if one was removed."""
-        layers = [(await registry.mix(layer.mixture, plan.named_by), layer.share) for layer in plan.layers]
+        layers = [(await registry.get_blend(layer.mixture, plan.named_by), layer.share) for layer in plan.layers]
         if sizes.enlarger is None:
             return LoadedPlan(plan, sizes, tuple(layers), None)
         return LoadedPlan(plan, sizes, tuple(layers), await registry.get("upscale", f"x{sizes.enlarger}", "factor"))
@@ -122,7 +122,7 @@ class Renderer:
 
     def most_pixels(self, plan: InferencePlan) -> int | None:
         """Return the most pixels that the networks of a plan can take, or None if they take any number."""
-        limits = [self._limits.most_pixels(layer.mixture.offers[0].facts) for layer in plan.layers]
+        limits = [self._limits.most_pixels(layer.mixture.entries[0].facts) for layer in plan.layers]
         return min((limit for limit in limits if limit is not None), default=None)
 
     def tiles(self, loaded: LoadedPlan) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from service.models.model import Offer
+from service.models.model import ModelEntry
 from service.models.registry import Registry
 from service.pipeline.parameters import StylizeParameters
 from service.pipeline.pipeline import Pipeline
@@ -20,14 +20,14 @@ class Thumbnails:
         self._pipeline, self._registry, self._photograph = pipeline, registry, photograph
         self._tasks: dict[str, asyncio.Task[TransformResult]] = {}
 
-    async def of(self, offer: Offer) -> bytes:
+    async def of(self, entry: ModelEntry) -> bytes:
         """Return the JPEG of a style. Raises a ServiceError if the network fails; the next request tries again."""
-        served = {each.identity for each in self._registry.offers.values()}
+        served = {each.identity for each in self._registry.entries.values()}
         for identity in self._tasks.keys() - served:  # replaced or removed
             del self._tasks[identity]
-        task = self._tasks.get(offer.identity)
+        task = self._tasks.get(entry.identity)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            task = self._tasks[offer.identity] = asyncio.create_task(self._paint(offer))
+            task = self._tasks[entry.identity] = asyncio.create_task(self._paint(entry))
         return (await asyncio.shield(task)).body
 
     def close(self) -> None:
@@ -35,8 +35,8 @@ class Thumbnails:
         for task in self._tasks.values():
             task.cancel()
 
-    async def _paint(self, offer: Offer) -> TransformResult:
+    async def _paint(self, entry: ModelEntry) -> TransformResult:
         parameters = StylizeParameters(
-            style=offer.card.name, stroke="off", max_side=_SIDE_PX, format="jpeg", quality=_QUALITY
+            style=entry.card.name, stroke="off", max_side=_SIDE_PX, format="jpeg", quality=_QUALITY
         )
         return await self._pipeline.transform(TransformRequest(parameters, may_wait=True), self._photograph)

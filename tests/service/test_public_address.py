@@ -5,7 +5,7 @@ import pytest
 
 from service.cli.server import Server, refuse_open_door, run
 from service.errors import StartupError
-from service.models.registry import registry_of
+from service.models.registry import registry_from_settings
 from service.settings import Settings
 from tests.conftest import listening
 from tests.keys import BOSS, bearer, write_keys
@@ -33,7 +33,7 @@ def test_a_public_address_wants_keys_or_to_be_told(tmp_path, host):
 def test_the_start_itself_refuses(checkpoints):
     settings = Settings(host="0.0.0.0", port=0, checkpoints=checkpoints)
     with pytest.raises(StartupError, match="whoever reaches this address could have pictures computed"):
-        run(settings, registry_of(settings))
+        run(settings, registry_from_settings(settings))
 
 
 def test_with_a_probe_port_metrics_and_administration_are_only_there(checkpoints, tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 
 from nets.architecture import Task
 from service.errors import ParameterError, UnknownModelError, shown
-from service.models.model import Offer
+from service.models.model import ModelEntry
 from service.models.registry import Registry
 from service.pipeline.parameters import Parameters, StylizeParameters, UpscaleParameters, parse_parameters
 
@@ -26,17 +26,17 @@ class Entry:
     name: str
     version: str
     task: Task
-    offer: Offer
+    model: ModelEntry
 
 
 def entries(registry: Registry) -> dict[str, Entry]:
     """List all networks that are served, by name."""
     found = {}
-    for key, offer in sorted(registry.offers.items()):
-        task, name = offer.card.task, offer.card.name
+    for key, model in sorted(registry.entries.items()):
+        task, name = model.card.task, model.card.name
         plain = name.removesuffix(_PERCEPTUAL)
         if task == "stylize" or plain.removeprefix("x") in registry.factors():
-            entry = Entry(key.replace("/", ".", 1), _short(offer), task, offer)
+            entry = Entry(key.replace("/", ".", 1), _short(model), task, model)
             found[entry.name] = entry
     return found
 
@@ -60,11 +60,11 @@ def parse(entry: Entry, given: Mapping[str, Any]) -> tuple[Parameters, float | N
     """
     parameters = dict(given)
     timeout = parameters.pop("timeout", None)
-    model: type[Parameters] = StylizeParameters if entry.task == "stylize" else UpscaleParameters
-    known = [*(name for name in model.model_fields if name not in _NAMED), "timeout"]
-    perceptual = entry.offer.card.name.endswith(_PERCEPTUAL)
+    declared: type[Parameters] = StylizeParameters if entry.task == "stylize" else UpscaleParameters
+    known = [*(name for name in declared.model_fields if name not in _NAMED), "timeout"]
+    perceptual = entry.model.card.name.endswith(_PERCEPTUAL)
     if perceptual and "detail" in parameters:
-        raise ParameterError(f"parameter 'detail' is for upscale.x{entry.offer.facts.scale}", parameter="detail")
+        raise ParameterError(f"parameter 'detail' is for upscale.x{entry.model.facts.scale}", parameter="detail")
     for name in _NAMED & parameters.keys():
         expected = f"none: known are {', '.join(known)}"
         raise ParameterError(f"parameter {name!r} is unknown; expected {expected}", parameter=name, expected=known)
@@ -73,11 +73,11 @@ def parse(entry: Entry, given: Mapping[str, Any]) -> tuple[Parameters, float | N
         detail = f"parameter 'timeout' is {shown(timeout)!r}; expected {expected}"
         raise ParameterError(detail, parameter="timeout", value=shown(timeout), expected=expected)
     if entry.task == "stylize":
-        parameters["style"] = entry.offer.card.name
+        parameters["style"] = entry.model.card.name
     else:
-        parameters |= {"factor": entry.offer.facts.scale} | ({"detail": 1.0} if perceptual else {})
-    return parse_parameters(model, parameters, known), None if timeout is None else timeout / 1e6
+        parameters |= {"factor": entry.model.facts.scale} | ({"detail": 1.0} if perceptual else {})
+    return parse_parameters(declared, parameters, known), None if timeout is None else timeout / 1e6
 
 
-def _short(offer: Offer) -> str:
-    return offer.version.removeprefix("sha256:")[:_VERSION_CHARACTERS]
+def _short(model: ModelEntry) -> str:
+    return model.version.removeprefix("sha256:")[:_VERSION_CHARACTERS]

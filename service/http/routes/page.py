@@ -72,8 +72,8 @@ async def docs(request: Request) -> Response:
 async def thumbnail(request: Request, name: str) -> Response:
     """What a style makes of a bundled photograph; made by the network when it is first asked for."""
     state = state_of(request)
-    offer = state.registry.find("stylize", name, "style")
-    return _tagged(request, await state.thumbnails.of(offer), "image/jpeg", f'W/"{offer.version}"', {})
+    entry = state.registry.find("stylize", name, "style")
+    return _tagged(request, await state.thumbnails.of(entry), "image/jpeg", f'W/"{entry.version}"', {})
 
 
 def _tagged(request: Request, body: bytes, media_type: str, tag: str, headers: dict[str, str]) -> Response:
