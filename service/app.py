@@ -150,19 +150,21 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     give_back()  # memory of the warm-up
     watching = asyncio.create_task(state.registry.watch(settings.watch_seconds)) if settings.watch_seconds else None
     admission.open()
-    yield
-    admission.close()
-    if watching is not None:
-        watching.cancel()
-    await state.jobs.stop()
-    state.thumbnails.close()
-    await state.engine.stop()
-    state.renderer.close()
-    state.pipeline.close()
-    await state.quotas.close()
-    state.decoder.close()
-    if state.tracer is not None:
-        await asyncio.to_thread(state.tracer.close)
+    try:
+        yield
+    finally:  # an error or a cancellation also stops the parts: a thread left over would abort the process
+        admission.close()
+        if watching is not None:
+            watching.cancel()
+        await state.jobs.stop()
+        state.thumbnails.close()
+        await state.engine.stop()
+        state.renderer.close()
+        state.pipeline.close()
+        await state.quotas.close()
+        state.decoder.close()
+        if state.tracer is not None:
+            await asyncio.to_thread(state.tracer.close)
 
 
 def _add_middleware(app: FastAPI, state: State) -> None:

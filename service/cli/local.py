@@ -10,12 +10,12 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.cli.backends import Order, Painted, RefusedError, is_everywhere_wrong
+from service.cli.backends import Operation, Output, RefusedError, concerns_every_picture
 from service.engine.device import choose_devices
 from service.engine.threads import claim_threads, reserve_threads
 from service.errors import OverloadedError, ServiceError, UnavailableError
 from service.models.registry import Registry, registry_from_settings
-from service.pipeline.parameters import Parameters, StylizeParameters, UpscaleParameters, parse_parameters
+from service.pipeline.parameters import StylizeParameters, UpscaleParameters, parse_parameters
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.request import TransformRequest
 from service.settings import Settings, read_settings
@@ -31,13 +31,13 @@ _OWN_PICTURES: dict[str, Any] = {
 _FULL_SECONDS = 0.1
 
 
-class LocalPainter:
+class LocalBackend:
     """Runs pictures through a service's stages."""
 
     def __init__(self, pipeline: Pipeline, asked: TransformRequest) -> None:
         self._pipeline, self._asked = pipeline, asked
 
-    async def paint(self, data: bytes) -> Painted:
+    async def process(self, data: bytes) -> Output:
         """As the service does it; where pictures in flight fill the memory that is meant for them, once one is done."""
         while True:
             try:
@@ -50,7 +50,7 @@ class LocalPainter:
             except Exception as error:  # as over HTTP, where it would be this request's alone
                 detail = f"an error that we did not foresee: {type(error).__name__}: {error}"
                 raise RefusedError("internal", detail) from error
-        return Painted(answer.body, answer.format, answer.model_names, answer.exact, answer.milliseconds)
+        return Output(answer.body, answer.format, answer.model_names, answer.exact, answer.milliseconds)
 
 
 def local_settings(checkpoints: Path | None, device: str | None, precision: str | None) -> Settings:
@@ -79,30 +79,29 @@ async def engine(settings: Settings) -> AsyncIterator[FastAPI]:
 
 
 @asynccontextmanager
-async def local_painter(settings: Settings, order: Order) -> AsyncIterator[LocalPainter]:
+async def local_backend(settings: Settings, operation: Operation) -> AsyncIterator[LocalBackend]:
     """An engine for that order. Raises StartupError, and RefusedError for what is not served."""
     try:
-        asked = asked_of(order)
+        asked = asked_of(operation)
         async with engine(settings) as app:
             pipeline: Pipeline = app.state.pipeline
             pipeline.check(asked)
-            yield LocalPainter(pipeline, asked)
+            yield LocalBackend(pipeline, asked)
     except ServiceError as error:
         raise refusal_of(error) from error
 
 
-def asked_of(order: Order) -> TransformRequest:
+def asked_of(operation: Operation) -> TransformRequest:
     """What the engine understands. Raises ParameterError."""
-    if order.task == "upscale":
-        given: Parameters = parse_parameters(UpscaleParameters, {"factor": float(order.what), **order.knobs})
-    else:
-        given = parse_parameters(StylizeParameters, {"style": order.what, **order.knobs})
-    return TransformRequest(given)
+    if operation.task == "upscale":
+        given = {"factor": float(operation.what), **operation.parameters}
+        return TransformRequest(parse_parameters(UpscaleParameters, given))
+    return TransformRequest(parse_parameters(StylizeParameters, {"style": operation.what, **operation.parameters}))
 
 
 def refusal_of(error: ServiceError) -> RefusedError:
     """What the engine raised, as the command line tells it."""
-    everywhere = isinstance(error, UnavailableError) or is_everywhere_wrong(error.code, error.facts.get("parameter"))
+    everywhere = isinstance(error, UnavailableError) or concerns_every_picture(error.code, error.facts.get("parameter"))
     return RefusedError(error.code, error.detail, everywhere)
 
 

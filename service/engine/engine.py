@@ -107,7 +107,7 @@ class Engine:
             "upscale": SuperResolutionNet(SuperResolutionConfig(width=48, residual_blocks=6)).eval(),
         }
         device, most = self.devices[0], self._settings.max_batch_items
-        self.precision = choose_precision(self._settings.precision, device, nets["stylize"])
+        self.precision = choose_precision(self._settings.precision, device)
         for task, net in nets.items():
             if most or (task == "stylize" and device.type == "cpu"):  # instance norm in a batch gains nothing there
                 self._batch_pixels[task] = _ANY_PIXELS if most > 1 else 0

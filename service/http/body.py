@@ -30,10 +30,13 @@ EXAMPLE_BASE64 = (
 )
 """A PNG of two by two pixels."""
 
-_BASE64_EXPECTED = "base64 (RFC 4648, section 4), alone or in a data URL: data:image/png;base64,..."
+_BASE64_EXPECTED = "base64 or base64url (RFC 4648), alone or in a data URL: data:image/png;base64,..."
 _DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 _OTHER_URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://", re.IGNORECASE)
-_WHITE_SPACE = str.maketrans("", "", " \t\r\n")  # base64(1) breaks its lines
+_PLAIN = str.maketrans("-_", "+/", " \t\r\n")
+"""Turns base64url into base64, and removes white space: base64(1) breaks its lines."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _MOST_PARTS = 10
 _WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
@@ -155,7 +158,7 @@ def _from_form(body: bytes, content_type: str) -> Upload:
 def _from_json(body: bytes) -> bytes:
     """Decode the base64 in a JSON object. The result is smaller than the body, whose size was limited."""
     try:
-        text = _JsonBody.model_validate_json(body).image
+        text = _JsonBody.model_validate_json(body.removeprefix(_BYTE_ORDER_MARK)).image
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the body"
@@ -167,7 +170,9 @@ def _from_json(body: bytes) -> bytes:
     if start is None and text[:5].lower() == "data:":
         raise _not_base64(text, "is a data URL without ;base64")
     try:
-        return base64.b64decode(text[start.end() if start else 0 :].translate(_WHITE_SPACE), validate=True)
+        data = text[start.end() if start else 0 :].translate(_PLAIN)
+        padding = "" if data.endswith("=") else "=" * (-len(data) % 4)  # base64url often omits it
+        return base64.b64decode(data + padding, validate=True)
     except (binascii.Error, ValueError) as error:
         raise _not_base64(text, f"is not base64 ({error})") from error
 

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.errors import InternalError, ServiceError
+from service.http.operation_ids import name_operations
 from service.http.problems import PROBLEM_JSON, problem_content
 
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
@@ -63,6 +64,7 @@ def complete_document(app: FastAPI) -> None:
             schemas["Problem"] = _SCHEMA
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
+            name_operations(app.openapi_schema or {})
             for operation in _operations(app.openapi_schema or {}):
                 if "security" in operation:
                     operation["security"].append({})  # the service may ask for no key

@@ -33,7 +33,8 @@ async def require_transform(request: Request, key: GivenKey) -> Caller:
 async def require_admin(request: Request, key: GivenKey) -> Caller:
     """Return the caller, which has the scope admin. Raises 404 if no key can have that scope."""
     if not state_of(request).keys.has_admin:
-        raise HTTPException(404, "Not Found")
+        missing = "no key may administer this service; set IMPASTO_ADMIN_KEY, or IMPASTO_KEYS_FILE with an admin key"
+        raise HTTPException(404, missing)
     return _authorize(request, key, "admin")
 
 

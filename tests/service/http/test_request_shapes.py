@@ -183,7 +183,7 @@ def check_prefix(client, headers):
     assert client.get(job.headers["location"].removeprefix("/impasto")).status_code == 200
     assert client.get(job.headers["location"], headers=headers).status_code == 200  # a proxy that keeps the prefix
     docs = client.get("/docs", headers=headers).text
-    assert "'/impasto/openapi.json'" in docs
+    assert '"/impasto/openapi.json"' in docs
     moved = client.post("/upscale/?factor=2", content=PNG, headers=headers)
     assert (moved.status_code, moved.headers["location"]) == (307, "/impasto/upscale?factor=2")
     lost = client.get("/v2/models/none", headers=headers)
@@ -199,7 +199,7 @@ def test_a_trusted_proxy_says_which_prefix_it_removed(client):
 @pytest.mark.parametrize("prefix", ["//evil.example", "impasto", "/a\\b", "/a/../b", "/<script>", "/a b"])
 def test_a_prefix_that_is_no_path_is_ignored(client, prefix):
     docs = client.get("/docs", headers={"X-Forwarded-Prefix": prefix}).text
-    assert "'/openapi.json'" in docs
+    assert '"/openapi.json"' in docs
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,7 @@ def service_of(checkpoints):
 def test_a_proxy_that_is_not_trusted_sets_no_prefix(service_of):
     with service_of(trusted_proxies="10.0.0.0/8") as address:
         docs = httpx.get(f"{address}/docs", headers=PREFIXED, trust_env=False)
-    assert "'/openapi.json'" in docs.text
+    assert '"/openapi.json"' in docs.text
 
 
 def test_the_prefix_can_be_a_setting(service_of):
