@@ -46,7 +46,7 @@ MISUSE = [
     (["empty", "-o", "out"], "no pictures in empty; --recursive"),
     (["a.png", "-o", "a.png/out"], "Not a directory"),
     (["a.png", "-o", "-", "--json"], "--json and the picture would share standard output"),
-    (["a.png", "-o", "out", "--server", "nowhere"], "'nowhere' is no address"),
+    (["a.png", "-o", "out", "--server", "nowhere"], "'nowhere' is not the address"),
     (["a.png", "-o", "out", "--factor", "9"], "--factor"),
 ]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import annotated_types
 import pytest
 
-from impasto.knobs import StylizeKnobs, UpscaleKnobs
+from impasto import parameters as client
 from service.cli import pictures
 from service.pipeline.parameters import (
     LARGEST_STROKE,
@@ -45,7 +45,9 @@ def literals(annotation):
     return set()
 
 
-@pytest.mark.parametrize(("task", "kind"), [("stylize", StylizeKnobs), ("upscale", UpscaleKnobs)])
+@pytest.mark.parametrize(
+    ("task", "kind"), [("stylize", client.StylizeParameters), ("upscale", client.UpscaleParameters)]
+)
 def test_the_client_has_the_same_names_and_choices(task, kind):
     model = MODELS[task]
     hints = typing.get_type_hints(kind)
