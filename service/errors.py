@@ -30,7 +30,7 @@ class ServiceError(Exception):
 
 
 class ParameterError(ServiceError):
-    """A query parameter is missing, doubled, unknown or malformed."""
+    """A query parameter is missing, repeated, unknown or malformed."""
 
     status, code = 422, "invalid_parameter"
     example: ClassVar = {
@@ -54,7 +54,7 @@ class UnknownModelError(ServiceError):
 
 
 class BodyError(ServiceError):
-    """The body is empty, or not the multipart form or the JSON that was expected."""
+    """The body is empty, or is not the expected form or JSON."""
 
     status, code = 422, "invalid_body"
     example: ClassVar = {
@@ -75,7 +75,7 @@ class BodyTooLargeError(ServiceError):
 
 
 class UnsupportedImageError(ServiceError):
-    """The body is not an image of a format that is taken."""
+    """The image format is not supported."""
 
     status, code = 415, "unsupported_image"
     example: ClassVar = {
@@ -92,12 +92,12 @@ class BrokenImageError(ServiceError):
     example: ClassVar = {
         "detail": "the JPEG cannot be decoded: image file is truncated",
         "value": "jpeg",
-        "expected": "a whole, undamaged image",
+        "expected": "an undamaged image",
     }
 
 
 class TooManyPixelsError(ServiceError):
-    """The picture, or its answer, has too many pixels."""
+    """The input or the output has too many pixels."""
 
     status, code = 413, "too_many_pixels"
     example: ClassVar = {
@@ -108,7 +108,7 @@ class TooManyPixelsError(ServiceError):
 
 
 class TooManyFramesError(ServiceError):
-    """The animation is longer than the limit."""
+    """The animation has too many frames."""
 
     status, code = 413, "too_many_frames"
     example: ClassVar = {
@@ -119,7 +119,7 @@ class TooManyFramesError(ServiceError):
 
 
 class NotAcceptableError(ServiceError):
-    """The client accepts no format that can be made."""
+    """Accept names no supported format."""
 
     status, code = 406, "not_acceptable"
     example: ClassVar = {
@@ -131,7 +131,7 @@ class NotAcceptableError(ServiceError):
 
 
 class OverloadedError(ServiceError):
-    """As many requests are in flight as may be."""
+    """The limits on requests or pixels in flight are reached."""
 
     status, code = 503, "overloaded"
     example: ClassVar = {
@@ -149,11 +149,11 @@ class UnavailableError(ServiceError):
 
 
 class DeadlineError(ServiceError):
-    """The client's deadline cannot be met, or has passed before the device was free."""
+    """The deadline cannot be met, or has passed."""
 
     status, code = 504, "deadline_exceeded"
     example: ClassVar = {
-        "detail": "the answer would take about 2.1 s, the deadline is in 0.5 s",
+        "detail": "the request would take about 2.1 s, the deadline is in 0.5 s",
         "parameter": "deadline_ms",
         "predicted_seconds": 2.1,
         "expected": "a later deadline, a smaller picture, or another try when less is queued",
@@ -167,7 +167,7 @@ class ClientLeftError(ServiceError):
 
 
 class UnauthorizedError(ServiceError):
-    """A key is needed, and none was given, or none that is known."""
+    """The key is missing, wrong, revoked or expired."""
 
     status, code = 401, "unauthorized"
     example: ClassVar = {
@@ -178,7 +178,7 @@ class UnauthorizedError(ServiceError):
 
 
 class ForbiddenError(ServiceError):
-    """The key that was given has not the scope for this."""
+    """The key lacks the scope for this request."""
 
     status, code = 403, "forbidden"
     example: ClassVar = {
@@ -189,7 +189,7 @@ class ForbiddenError(ServiceError):
 
 
 class QuotaError(ServiceError):
-    """This key has used what it may use of a minute, or holds what it may hold at once."""
+    """The key has used its quota of the minute, or its share of the requests in flight."""
 
     status, code = 429, "quota_exceeded"
     example: ClassVar = {
@@ -203,7 +203,7 @@ class QuotaError(ServiceError):
 
 
 class SlowRequestError(ServiceError):
-    """The request's head or body comes more slowly than is waited for."""
+    """The headers or the body arrive too slowly."""
 
     status, code = 408, "request_timeout"
     example: ClassVar = {
@@ -214,7 +214,7 @@ class SlowRequestError(ServiceError):
 
 
 class HeadersTooLargeError(ServiceError):
-    """The request's line and headers are larger than max_header_bytes."""
+    """The request line and headers exceed max_header_bytes."""
 
     status, code = 431, "headers_too_large"
     example: ClassVar = {
@@ -224,24 +224,24 @@ class HeadersTooLargeError(ServiceError):
 
 
 class NotHttpError(ServiceError):
-    """What came is no HTTP request."""
+    """The data is not an HTTP request."""
 
     status, code = 400, "bad_request"
     example: ClassVar = {"detail": "invalid http request received", "expected": "an HTTP/1.1 request"}
 
 
 class InferenceError(ServiceError):
-    """The network failed on this picture."""
+    """The network failed on this image."""
 
     status, code = 500, "inference_failed"
-    example: ClassVar = {"detail": "the network failed on this picture"}
+    example: ClassVar = {"detail": "the network failed on this image"}
 
 
 class UnknownJobError(ServiceError):
-    """There is no such job, or no longer."""
+    """The job does not exist, or no longer exists."""
 
     status, code = 404, "unknown_job"
-    example: ClassVar = {"detail": "no such job: it never was, was deleted, or its 600 s are over"}
+    example: ClassVar = {"detail": "no such job: it never existed, was deleted, or its 600 s are over"}
 
 
 class NoResultError(ServiceError):
@@ -252,31 +252,31 @@ class NoResultError(ServiceError):
 
 
 class IdempotencyError(ServiceError):
-    """The Idempotency-Key came with another request before."""
+    """The Idempotency-Key was used with another request."""
 
     status, code = 422, "idempotency_key_reused"
     example: ClassVar = {
-        "detail": "this Idempotency-Key came with another request before; expected a new key",
+        "detail": "this Idempotency-Key was used with another request; expected a new key",
         "parameter": "Idempotency-Key",
         "expected": "a new key for another request",
     }
 
 
 class AnswerTooLargeError(ServiceError):
-    """The answer was made, and is larger than what jobs may keep."""
+    """The result does not fit into the memory for jobs."""
 
     status, code = 413, "answer_too_large"
     example: ClassVar = {
-        "detail": "the answer has 300000000 bytes, more than can be kept; ask for it without Prefer: respond-async",
+        "detail": "the result has 300000000 bytes, more than jobs may use; repeat the request without respond-async",
         "expected": "at most 268435456 bytes for all jobs",
     }
 
 
 class InternalError(ServiceError):
-    """An error that we did not foresee."""
+    """An unexpected error."""
 
     status, code = 500, "internal"
-    example: ClassVar = {"detail": "an error that we did not foresee; the log has it under this request_id"}
+    example: ClassVar = {"detail": "an unexpected error; the log has the details under this request_id"}
 
 
 def shown(value: object) -> str:

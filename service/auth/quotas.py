@@ -59,7 +59,7 @@ class Quotas:
         if cost > most:
             expected = f"at most {most} pixels, which is this key's quota of a minute"
             raise TooManyPixelsError(
-                f"the answer has {cost} pixels; expected {expected}", value=cost, expected=expected
+                f"the output has {cost} pixels; expected {expected}", value=cost, expected=expected
             )
         item = RateLimitItemPerMinute(most, namespace="impasto")
         if time.monotonic() < self._ask_again:
@@ -89,7 +89,7 @@ class Quotas:
         self._metrics.quota_store_errors.inc()
         if self._closed:
             seconds = math.ceil(_PAUSE_SECONDS)
-            detail = "the store of quotas does not answer, and nobody with a quota is let in without it"
+            detail = "the quota store does not respond, and IMPASTO_QUOTA_FAIL=closed requires it"
             raise UnavailableError(detail, {"Retry-After": str(seconds)})
 
     def _note_down(self, error: Exception) -> None:

@@ -48,7 +48,7 @@ class LocalBackend:
             except ServiceError as error:
                 raise refusal_of(error) from error
             except Exception as error:  # as over HTTP, where it would be this request's alone
-                detail = f"an error that we did not foresee: {type(error).__name__}: {error}"
+                detail = f"an unexpected error: {type(error).__name__}: {error}"
                 raise RefusedError("internal", detail) from error
         return Output(answer.body, answer.format, answer.model_names, answer.exact, answer.milliseconds)
 

@@ -277,7 +277,7 @@ class Scheduler:
         self._observer.queued(job.model.label, -1 if job.begun is None else 0, -job.waiting_pixels)
         job.waiting.clear()
         if isinstance(outcome, Exception) and not isinstance(outcome, ServiceError):
-            outcome = InferenceError("the network failed on this picture")
+            outcome = InferenceError("the network failed on this image")
         if outcome is not None:
             job.settle(outcome)
 

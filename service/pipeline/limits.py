@@ -39,7 +39,7 @@ def refuse_long_side(side: int, output: Format) -> None:
     most = MAX_SIDE_PX[output]
     if side > most:
         raise TooManyPixelsError(
-            f"the answer would have a side of {side} pixels, {output} holds at most {most}; try format=png",
+            f"the output would have a side of {side} pixels, {output} holds at most {most}; try format=png",
             parameter="format",
             value=output,
             expected=f"a side of at most {most} pixels, or format=png",

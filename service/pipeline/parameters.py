@@ -21,7 +21,7 @@ LARGEST_FACTOR = 8.0
 
 _STYLES_EXPECTED = f"a style, or up to {MOST_STYLES} with weights: mosaic:0.7,wave:0.3"
 _STROKE_EXPECTED = f"auto, off, or a number from 1 to {LARGEST_STROKE:g}"
-_STYLE_DESCRIPTION = "A style that GET /models lists, or several with weights."
+_STYLE_DESCRIPTION = "A style from GET /models, or up to four with weights."
 _STYLE_SCHEMA = {"type": "string", "description": _STYLE_DESCRIPTION}
 _STROKE_SCHEMA = {
     "anyOf": [
@@ -83,13 +83,17 @@ class _Parameters(BaseModel):
 
 class _Stylize(_Parameters):
     style: Styles = Field(description=_STYLE_DESCRIPTION)
-    strength: float = Field(1.0, ge=0, le=1, allow_inf_nan=False, description="0: the photograph, 1: the style.")
-    preserve_color: bool = Field(False, description="Keep the photograph's colours: only light is painted.")
+    strength: float = Field(
+        1.0, ge=0, le=1, allow_inf_nan=False, description="From 0, the photograph, to 1, the full style."
+    )
+    preserve_color: bool = Field(
+        False, description="Keep the colours of the photograph; only the brightness comes from the style."
+    )
     stroke: Stroke = Field(
         "auto",
-        description="How many times larger strokes are than the network's own; auto: by the picture's size.",
+        description="Factor by which brush strokes grow: auto (by the image size), off, or a number from 1 to 8.",
     )
-    max_side: int | None = Field(None, ge=16, le=100_000, description="The answer's longest side in pixels, at most.")
+    max_side: int | None = Field(None, ge=16, le=100_000, description="Limit of the longer output side, in pixels.")
 
 
 class _Upscale(_Parameters):
@@ -101,7 +105,7 @@ class _Upscale(_Parameters):
         examples=[4, 2.5],
     )
     detail: float = Field(
-        0.0, ge=0, le=1, allow_inf_nan=False, description="0: faithful to the pixels; 1: sharper to the eye."
+        0.0, ge=0, le=1, allow_inf_nan=False, description="From 0, faithful to the pixels, to 1, sharper for the eye."
     )
 
 
@@ -112,17 +116,19 @@ class _Output(_Parameters):
         None,
         ge=1,
         le=3_600_000,
-        description="Milliseconds within which the answer is wanted; else 504, at once.",
+        description="Deadline in milliseconds. If it cannot be met, the response is 504 at once.",
     )
-    format: OutputFormat | None = Field(None, description="Of the answer; default: by Accept, else the picture's own.")
+    format: OutputFormat | None = Field(
+        None, description="Output format. Default: by Accept, then the format of the input."
+    )
     quality: int | None = Field(
-        None, ge=1, le=100, description="Of a JPEG, WebP or AVIF: 100 is best. PNG and GIF have none."
+        None, ge=1, le=100, description="Quality of a JPEG, WebP or AVIF output; 100 is best. No effect on PNG and GIF."
     )
     profile: ProfilePolicy = Field(
-        "keep", description="keep: the picture's own colour profile; srgb: converted and tagged as sRGB."
+        "keep", description="keep: keep the colour profile of the input; srgb: convert to sRGB."
     )
     metadata: MetadataPolicy = Field(
-        "strip", description="keep: EXIF, XMP and comments, as far as the format can; upright."
+        "strip", description="keep: keep EXIF, XMP and comments as far as the output format allows; strip: remove them."
     )
 
 

@@ -13,7 +13,7 @@ _ERROR = {
 
 
 def _errors(*statuses: int) -> _Responses:
-    return {status: {"description": "Why not, in the protocol's own form.", "content": _ERROR} for status in statuses}
+    return {status: {"description": "The error in the form of the protocol.", "content": _ERROR} for status in statuses}
 
 
 def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 _OBJECT: dict[str, Any] = {"type": "object"}
-_ANY_STATE = _json("Whether it is.", _OBJECT)
+_ANY_STATE = _json("The state.", _OBJECT)
 _TENSOR: dict[str, Any] = {
     "type": "object",
     "required": ["name", "shape", "datatype"],
@@ -38,7 +38,7 @@ _REQUEST: dict[str, Any] = {
     "required": ["inputs"],
     "properties": {
         "id": {"type": "string"},
-        "parameters": {"type": "object", "description": "The knobs of /stylize or /upscale."},
+        "parameters": {"type": "object", "description": "The parameters of /stylize or /upscale."},
         "inputs": {"type": "array", "items": _TENSOR, "minItems": 1, "maxItems": 1},
         "outputs": {"type": "array", "items": _OBJECT, "maxItems": 1},
     },
@@ -54,14 +54,14 @@ SERVER: _Responses = {200: _json("Name, version and extensions.", _OBJECT)}
 LIVE: _Responses = {200: _ANY_STATE, 503: _ANY_STATE}
 READY: _Responses = {200: _ANY_STATE, 503: _ANY_STATE, **_errors(404, 422)}
 INDEXED: _Responses = {200: _json("The networks.", {"type": "array", "items": _OBJECT})}
-FOUND: _Responses = {200: _json("Its tensors.", _OBJECT), **_errors(404, 422)}
+FOUND: _Responses = {200: _json("The tensors of the model.", _OBJECT), **_errors(404, 422)}
 INFER_REQUEST: dict[str, Any] = {
     "parameters": [
         {
             "name": "Inference-Header-Content-Length",
             "in": "header",
             "required": False,
-            "description": "Bytes of JSON, where the tensor's bytes follow it.",
+            "description": "The length of the JSON part, if binary tensor data follows it.",
             "schema": {"type": "string"},
         }
     ],
@@ -72,7 +72,7 @@ INFER_REQUEST: dict[str, Any] = {
 }
 INFERRED: _Responses = {
     200: {
-        "description": "The output has the input's name and datatype.",
+        "description": "The output has the name and datatype of the input.",
         "content": {"application/json": {"schema": _ANSWER}, "application/octet-stream": _BYTES},
     },
     **_errors(401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504),

@@ -29,7 +29,7 @@ router = APIRouter(prefix=INFERENCE_PROTOCOL, tags=["Open Inference Protocol"])
 
 @router.get("", responses=SERVER)
 async def server() -> dict[str, Any]:
-    """What this server is."""
+    """Return name, version and extensions."""
     return {"name": "impasto", "version": __version__, "extensions": ["binary_tensor_data"]}
 
 
@@ -49,7 +49,7 @@ async def ready(request: Request) -> JSONResponse:
 
 @router.post("/repository/index", responses=INDEXED)
 async def index(request: Request) -> list[dict[str, str]]:
-    """The networks, and the files that are refused; what a body asks is not looked at."""
+    """Return the served networks and the refused files. The request body is ignored."""
     registry = state_of(request).registry
     served = [
         {"name": entry.name, "version": entry.version, "state": "READY", "reason": ""}
@@ -67,7 +67,7 @@ async def index(request: Request) -> list[dict[str, str]]:
 @router.get("/models/{model}", responses=FOUND)
 @router.get("/models/{model}/versions/{version}", responses=FOUND, operation_id="model_metadata_of_a_version")
 async def model_metadata(request: Request, model: str, version: str | None = None) -> dict[str, Any]:
-    """What a network takes and gives: one of two tensors, encoded pictures or pixels, and the same back."""
+    """Return the tensors of a network: encoded images or pixels, with an output of the same kind."""
     entry = find(state_of(request).registry, model, version)
     both = [
         {"name": codec.IMAGE, "datatype": "BYTES", "shape": [-1]},
@@ -79,7 +79,7 @@ async def model_metadata(request: Request, model: str, version: str | None = Non
 @router.get("/models/{model}/ready", responses=READY)
 @router.get("/models/{model}/versions/{version}/ready", responses=READY, operation_id="version_ready")
 async def model_ready(request: Request, model: str, version: str | None = None) -> JSONResponse:
-    """Whether a network is served, and pictures are taken."""
+    """Return whether a network is served and images are accepted."""
     find(state_of(request).registry, model, version)
     takes = state_of(request).admission.is_open
     return JSONResponse({"name": model, "ready": takes}, 200 if takes else 503)
@@ -101,7 +101,7 @@ async def model_ready(request: Request, model: str, version: str | None = None) 
     dependencies=[Depends(count_request)],
 )
 async def infer(request: Request, model: str, version: str | None = None) -> Response:
-    """Run pictures through a network: JSON, or JSON and then the tensor's bytes."""
+    """Run images through a network. The body is JSON, or JSON followed by binary tensor data."""
     state = state_of(request)
     entry = find(state.registry, model, version)
     state.admission.refuse_if_full(owner_of(request))
@@ -131,7 +131,7 @@ async def _run_pixels(
     assert pixels is not None
     for name in ("format", "quality", "profile", "metadata"):
         if name in inference.parameters:
-            raise BodyError(f"parameter {name!r} is for encoded pictures; expected none of it with the input 'pixels'")
+            raise BodyError(f"parameter {name!r} is for encoded images only; it cannot be used with the input 'pixels'")
     result = await pipeline.transform_pixels(wanted, list(pixels), charge)
     stacked = np.stack(result.pictures)
     shape = stacked.shape if len(inference.tensor.shape) == 4 else stacked.shape[1:]

@@ -34,7 +34,7 @@ _FORM = {"schema": {"type": "object", "required": [FIELD], "properties": {FIELD:
 _JSON_PICTURE = {
     "type": "string",
     "format": "base64-picture",
-    "description": "base64, alone or in a data URL. Other URLs are refused: nothing is fetched.",
+    "description": "base64, alone or in a data URL. Other URLs are refused.",
 }
 _JSON = {
     "schema": {
@@ -52,28 +52,28 @@ _IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
     "required": False,
-    "description": "Entity tags of answers that the client has: where one is this answer's, 304.",
+    "description": "Entity tags of outputs that the client has. If one matches, the response is 304.",
     "schema": {"type": "string", "examples": ['W/"0123456789abcdef"']},
 }
 REQUEST: dict[str, Any] = {
     "parameters": [_IF_NONE_MATCH],
     "requestBody": {
         "required": True,
-        "description": "The picture itself (its bytes decide, not this type), a form, or JSON.",
+        "description": "The image, a multipart form, or JSON. The format is detected from the bytes.",
         "content": {**dict.fromkeys(SOURCE_MEDIA_TYPES.values(), BINARY), FORM: _FORM, JSON: _JSON},
     },
 }
 _HEADERS = {
     "ETag": "Changes with the picture, the parameters, the networks and the version; for If-None-Match.",
-    "Impasto-Model": "The networks that made it, with versions and, where there are several, shares.",
-    "Impasto-Exact": "false: instance norm's statistics come from a reduced picture.",
-    "Impasto-Profile": "What was done with the picture's colour profile: kept, srgb, ignored.",
-    "Impasto-Depth": "8 where the picture had more bits and the answer has not.",
-    "Impasto-Frames": "How many of the frames or pages were read, where not all: 1/12.",
-    "Cache-Status": "Whether the answer was kept from before (RFC 9211), where answers are kept.",
+    "Impasto-Model": "The networks that made the output, with versions and shares.",
+    "Impasto-Exact": "false if the normalisation statistics come from a reduced image.",
+    "Impasto-Profile": "What happened to the colour profile of the input: kept, srgb or ignored.",
+    "Impasto-Depth": "8 if the input had more bits than the output.",
+    "Impasto-Frames": "The frames or pages that were read, if not all: 1/12.",
+    "Cache-Status": "Whether the output came from the cache (RFC 9211), if the cache is on.",
     "Server-Timing": "Milliseconds in each stage.",
     "Content-Disposition": "A file name.",
-    "X-Request-ID": "The client's own where it is well formed, else a new one.",
+    "X-Request-ID": "The X-Request-ID of the request if it is well formed, otherwise a new one.",
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -85,12 +85,12 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "With Prefer: respond-async: the request became a job.",
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobStatus"}}},
         "headers": {
-            "Location": {"description": "The job: GET and DELETE.", "schema": {"type": "string"}},
+            "Location": {"description": "The URL of the job.", "schema": {"type": "string"}},
             "Preference-Applied": {"description": "respond-async.", "schema": {"type": "string"}},
-            "Retry-After": {"description": "Seconds after which it should be done.", "schema": {"type": "integer"}},
+            "Retry-After": {"description": "Seconds until the job should be done.", "schema": {"type": "integer"}},
         },
     },
-    304: {"description": "The client has it already: If-None-Match names its ETag. Nothing was computed."},
+    304: {"description": "If-None-Match names the ETag of the output. Nothing was computed."},
     **problems(
         UnauthorizedError,
         ForbiddenError,

@@ -92,4 +92,4 @@ def _application_segments(data: bytes) -> Iterator[bytes]:
 
 
 def _broken(kind: Source, why: str) -> BrokenImageError:
-    return BrokenImageError(f"the {kind.upper()} is refused: {why}", value=kind, expected="a whole, undamaged image")
+    return BrokenImageError(f"the {kind.upper()} is refused: {why}", value=kind, expected="an undamaged image")
