@@ -14,7 +14,7 @@ from service import __version__
 from service.auth.keys import KeyRing
 from service.auth.quotas import Quotas
 from service.engine.engine import Engine, warm_up_pictures
-from service.engine.threads import helpers, permitted_threads
+from service.engine.threads import helper_pool, permitted_threads
 from service.http.body_timeout import BodyPace
 from service.http.cors import add_cors
 from service.http.head_options import AllMethods
@@ -81,7 +81,7 @@ def create_app(
 
     pages = read_pages()
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
-    tickets = Tickets(settings, engine.scheduler.ahead, metrics)
+    tickets = Tickets(settings, engine.scheduler.tasks_before, metrics)
     metrics.log_lines_lost.set_function(lines_lost)
     metrics.ready.set_function(lambda: float(admission.open and engine.alive and bool(registry.entries)))
 
@@ -116,7 +116,7 @@ async def _lifespan(app: FastAPI, decoder: Decoder, renderer: Renderer, tracer: 
         state.admission.open = False
 
     decoder.start()
-    asyncio.get_running_loop().set_default_executor(helpers(_FILE_THREADS, "files"))
+    asyncio.get_running_loop().set_default_executor(helper_pool(_FILE_THREADS, "files"))
     await state.engine.start(on_fatal=close)
     _describe(state.metrics, state.engine)
     await state.registry.start(partial(renderer.warm, pictures=warm_up_pictures()), state.metrics)

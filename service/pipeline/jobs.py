@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from service.engine.task import Job
+from service.engine.task import Task
 from service.errors import (
     AnswerTooLargeError,
     IdempotencyError,
@@ -99,7 +99,7 @@ class Ticket:
 class Tickets:
     """All tickets of one service, on the event loop alone."""
 
-    def __init__(self, settings: Settings, ahead: Callable[[Job], int], metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, ahead: Callable[[Task], int], metrics: Metrics) -> None:
         """ahead: how many pictures the devices will take before one."""
         self._settings, self._ahead, self._metrics = settings, ahead, metrics
         self._tickets: dict[str, Ticket] = {}
@@ -175,8 +175,8 @@ class Tickets:
 
     def position(self, ticket: Ticket) -> int:
         """1: it is next."""
-        if (job := ticket.progress.job) is not None:
-            return 1 + self._ahead(job)
+        if (task := ticket.progress.task) is not None:
+            return 1 + self._ahead(task)
         before = list(self._tickets.values())
         return 1 + sum(not other.over.is_set() for other in before[: before.index(ticket)])
 

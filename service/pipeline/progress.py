@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from service.engine.task import Job
+from service.engine.task import Task
 
 
 class Progress:
@@ -17,7 +17,7 @@ class Progress:
         self.known = asyncio.Event()
         self.ends: float | None = None
         self.encoding = False
-        self.job: Job | None = None
+        self.task: Task | None = None
         self._expected = self._before = 0
 
     def expect(self, tiles: int, seconds: float) -> None:
@@ -25,26 +25,26 @@ class Progress:
         self._expected, self.ends = tiles, time.monotonic() + seconds
         self.known.set()
 
-    def compute(self, job: Job) -> None:
+    def compute(self, task: Task) -> None:
         """The next pass is handed to the devices, and the one before is over."""
-        if self.job is not None:
-            self._before += self.job.count
-        self.job = job
+        if self.task is not None:
+            self._before += self.task.window_count
+        self.task = task
 
     @property
     def begun(self) -> bool:
         """Whether a device has begun, or is no longer needed."""
-        return self.encoding or self._before > 0 or (self.job is not None and self.job.begun is not None)
+        return self.encoding or self._before > 0 or (self.task is not None and self.task.started is not None)
 
     @property
     def tiles_done(self) -> int:
         """Tiles that were computed."""
-        return self._before + (max(0, self.job.count - self.job.left) if self.job else 0)
+        return self._before + (max(0, self.task.window_count - self.task.unfinished_count) if self.task else 0)
 
     @property
     def tiles_total(self) -> int:
         """Tiles in all, as far as it can be told: more where the memory was not enough for so large ones."""
-        return max(self._expected, self._before + (self.job.count if self.job else 0))
+        return max(self._expected, self._before + (self.task.window_count if self.task else 0))
 
     @property
     def seconds_left(self) -> float | None:
