@@ -8,7 +8,7 @@ import httpx
 
 from impasto.errors import ConnectionFailedError, DeadlineError, ServiceTimeoutError, problem_of
 from impasto.requests import Ask
-from impasto.retries import Retries, retry_after_seconds
+from impasto.retries import Retries, is_refused_here, retry_after_seconds
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ def _final(came: httpx.Response | httpx.RequestError, attempt: int, expires: flo
         error: Exception = ServiceTimeoutError(f"{url} said nothing for {timeout:g} s")
     else:
         tries = "" if attempt == 1 else f" ({attempt} attempts)"
-        error = ConnectionFailedError(f"{url}: {came or type(came).__name__}{tries}")
+        hint = "; is the service running?" if is_refused_here(came) else ""
+        error = ConnectionFailedError(f"{url}: {came or type(came).__name__}{tries}{hint}")
     error.__cause__ = came
     return error

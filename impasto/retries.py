@@ -1,5 +1,6 @@
 """When a call that failed is made again, and after how long."""
 
+import ipaddress
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,7 +45,7 @@ class Retries:
             if failure.status_code not in _WORTH_ANOTHER_TRY:
                 return None
             asked = retry_after_seconds(failure)
-        elif isinstance(failure, _BROKEN_CONNECTION):
+        elif isinstance(failure, _BROKEN_CONNECTION) and not is_refused_here(failure):
             asked = None
         else:
             return None
@@ -53,6 +54,19 @@ class Retries:
         doubled = self.first_seconds * 2 ** min(attempt - 1, _MOST_DOUBLINGS)
         seconds = min(self.most_seconds, doubled) if asked is None else asked
         return seconds * (1 + random.uniform(0, self.jitter))  # noqa: S311  # nobody gains by guessing it
+
+
+def is_refused_here(failure: httpx.RequestError) -> bool:
+    """Return whether nothing listens at an address of this machine. Waiting would not help there."""
+    if not isinstance(failure, httpx.ConnectError) or failure._request is None:  # noqa: SLF001  # `request` raises
+        return False
+    host = failure.request.url.host
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def retry_after_seconds(response: httpx.Response) -> float | None:

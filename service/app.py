@@ -123,19 +123,21 @@ async def _lifespan(app: FastAPI, decoder: Decoder, renderer: Renderer, tracer: 
     give_back()  # the warm-up's
     watching = asyncio.create_task(state.registry.watch(settings.watch_seconds)) if settings.watch_seconds else None
     state.warm = state.admission.open = True
-    yield
-    close()
-    if watching is not None:
-        watching.cancel()
-    await state.tickets.stop()
-    state.thumbnails.close()
-    await state.engine.stop()
-    renderer.close()
-    state.pipeline.close()
-    await state.quotas.close()
-    decoder.close()
-    if tracer is not None:
-        await asyncio.to_thread(tracer.close)
+    try:
+        yield
+    finally:  # an error or a cancellation in between stops the parts too: a thread left over would abort the process
+        close()
+        if watching is not None:
+            watching.cancel()
+        await state.tickets.stop()
+        state.thumbnails.close()
+        await state.engine.stop()
+        renderer.close()
+        state.pipeline.close()
+        await state.quotas.close()
+        decoder.close()
+        if tracer is not None:
+            await asyncio.to_thread(tracer.close)
 
 
 def _surround(app: FastAPI, settings: Settings, metrics: Metrics, tracer: Tracer | None) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 from nets.banded.bands import run_to_end
 from nets.banded.run import compute, pattern_picture
 from nets.pixels import Picture
+from nets.precision import cpu_precision
 from service.engine.precision import DTYPES, Precision
 from service.errors import StartupError
 
@@ -50,15 +51,13 @@ def check_precision(setting: str, device: torch.device) -> None:
         raise StartupError("IMPASTO_PRECISION=fp16: a CPU has no fast fp16; expected auto, fp32 or bf16")
 
 
-def choose_precision(setting: Precision | Literal["auto"], device: torch.device, net: nn.Module) -> Precision:
-    """Return the precision of the setting. "auto" measures `net` on a CPU."""
+def choose_precision(setting: Precision | Literal["auto"], device: torch.device) -> Precision:
+    """Return the precision of the setting. "auto" on a CPU depends on its instructions (`nets.precision`)."""
     if setting != "auto":
         return setting
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    fp32, bf16 = (_seconds(net, device, precision, 1) for precision in ("fp32", "bf16"))
-    log.info("precision measured", extra={"fp32_seconds": round(fp32, 4), "bf16_seconds": round(bf16, 4)})
-    return "bf16" if bf16 < fp32 else "fp32"
+    return cpu_precision()
 
 
 def measure_batch_pixels(net: nn.Module, device: torch.device, precision: Precision, max_items: int) -> int:

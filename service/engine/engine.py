@@ -107,7 +107,7 @@ class Engine:
             "upscale": SuperResolutionNet(SuperResolutionConfig(width=48, residual_blocks=6)).eval(),
         }
         device, max_items = self.devices[0], self._settings.max_batch_items
-        self.precision = choose_precision(self._settings.precision, device, nets["stylize"])
+        self.precision = choose_precision(self._settings.precision, device)
         for task, net in nets.items():
             if max_items or (task == "stylize" and device.type == "cpu"):  # instance norm gains nothing from a batch
                 self._batch_pixels[task] = _MAX_BATCH_PIXELS if max_items > 1 else 0

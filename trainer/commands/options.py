@@ -9,14 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
+from nets.bundled import bundled_checkpoints
 from nets.checkpoint import Checkpoint, load
 from nets.style_trunk import StyleTrunkNet
 from trainer.data import SUFFIXES
 from trainer.errors import TrainerError
 
 STYLES_VARIABLE = "IMPASTO_STYLES"
+CONFIGS = Path(__file__).parents[1] / "configs"
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML recipe, such as trainer/configs/mosaic.toml.")]
+Config = Annotated[
+    Path,
+    typer.Argument(metavar="RECIPE", help="A TOML file, or the name of a bundled recipe: engraving, x4, paper/style."),
+]
 Data = Annotated[list[Path], typer.Option("--data", help="Folder of photographs; may be given more than once.")]
 Vgg16 = Annotated[Path | None, typer.Option("--vgg16", help="VGG16 weights; default: IMPASTO_VGG16, then torchvision.")]
 # torchrun takes --run, wherever it stands, for an option of its own: hence the second name.
@@ -29,11 +34,37 @@ Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that d
 StyleImage = Annotated[
     Path | None, typer.Option("--style", exists=True, dir_okay=False, help="Style image, instead of the recipe's.")
 ]
+Name = Annotated[
+    str | None, typer.Option("--name", help="Of the style; default: from the file name of --style, else the recipe's.")
+]
+License = Annotated[str | None, typer.Option("--license", help="Licence of the style image, for the card.")]
+Origin = Annotated[str | None, typer.Option("--source", help="Painter, title and year, for the card.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, instead of lines for people.")]
 
 
 DEFAULT_WORKERS = max(1, min(8, (os.cpu_count() or 1) // 2))
 """One process for every two cores, at most eight: decoding overlaps with computing and does not starve it."""
+
+
+def find_recipe(given: Path) -> Path:
+    """Return the file of a recipe: `given` itself, or the bundled recipe of that name. Raises TrainerError."""
+    if given.is_file():
+        return given
+    bundled = {str(path.relative_to(CONFIGS).with_suffix("")): path for path in sorted(CONFIGS.rglob("*.toml"))}
+    try:
+        return bundled[str(given)]
+    except KeyError:
+        raise TrainerError(
+            f"{given}: cannot be read: no such file, and no bundled recipe of that name; there are {', '.join(bundled)}"
+        ) from None
+
+
+def find_parent(parent: str) -> str:
+    """Return a recipe's parent as a path: one below `checkpoints/` is a bundled one where there is no such file."""
+    parts = Path(parent).parts
+    if not parent or Path(parent).exists() or parts[0] != "checkpoints":
+        return parent
+    return str(bundled_checkpoints().joinpath(*parts[1:]))
 
 
 def find_style_image(name: str, config: Path) -> Path:

@@ -75,9 +75,8 @@ def test_two_windows_that_end_at_once_after_a_restart_are_both_in_the_output():
         harness.scheduler.complete(batch, [expected[2 * window.top : 2 * bottom, 2 * window.left : 2 * right]], 0.5)
 
     task = harness.submit("a", 40, 60, model=model)
-    harness.scheduler.restart(
-        harness.scheduler.take().items[0], TilingLimits(2000, TILE // 2).plan(model.facts, 40, 60)
-    )
+    plan = TilingLimits(2000, TILE // 2).plan(model.facts, 40, 60)
+    harness.scheduler.restart(harness.scheduler.take().items[0], plan)
     threads = [threading.Thread(target=compute, args=[harness.scheduler.take()]) for _ in range(2)]
     for thread in threads:
         thread.start()
