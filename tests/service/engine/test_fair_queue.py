@@ -88,7 +88,7 @@ def test_idle_owners_are_forgotten():
 
 def admission_of(requests=10, pixels=1000, share=0.5):
     admission = Admission(requests, pixels, lambda: 0.0, Metrics(CollectorRegistry()).requests_in_flight, share)
-    admission.open = True
+    admission.open()
     return admission
 
 
@@ -111,12 +111,12 @@ def test_a_flood_of_one_owner_leaves_room_for_another():
 
 def test_of_pixels_too_and_one_picture_is_always_let_in():
     admission = admission_of(pixels=1000)
-    with admission.picture(900, "F"):
-        with pytest.raises(QuotaError, match="900 pixels in flight, and may have 500"), admission.picture(100, "F"):
+    with admission.pixels(900, "F"):
+        with pytest.raises(QuotaError, match="900 pixels in flight, and may have 500"), admission.pixels(100, "F"):
             pass
-        with admission.picture(100, "q"):
-            assert admission.pixels == 1000
-    assert admission.pixels == 0
+        with admission.pixels(100, "q"):
+            assert admission.pixels_in_flight == 1000
+    assert admission.pixels_in_flight == 0
 
 
 def test_a_patient_request_waits_for_room_among_its_owners():
