@@ -123,8 +123,8 @@ def test_a_patient_request_waits_for_room_among_its_owners():
     async def waiting():
         admission = admission_of(requests=2)
         with admission.request(owner="F"):
-            room = asyncio.create_task(admission.room(owner="F"))
-            await admission.room(owner="q")
+            room = asyncio.create_task(admission.wait_for_request(owner="F"))
+            await admission.wait_for_request(owner="q")
             await asyncio.sleep(0)
             assert not room.done()
         await room
