@@ -59,7 +59,7 @@ class Quotas:
         if cost > most:
             expected = f"at most {most} pixels, which is this key's quota of a minute"
             raise TooManyPixelsError(
-                f"the answer has {cost} pixels; expected {expected}", value=cost, expected=expected
+                f"the output has {cost} pixels; expected {expected}", value=cost, expected=expected
             )
         item = RateLimitItemPerMinute(most, namespace="impasto")
         if time.monotonic() < self._ask_again:
@@ -154,7 +154,7 @@ def _standing(most: int, wanted: int, before: int, before_left: float, now: int,
 
 
 def _exceeded(unit: Unit, most: int, cost: int, standing: Standing) -> QuotaError:
-    asked = f"; this answer has {cost}" if unit == "pixels" else ""
+    asked = f"; this output has {cost}" if unit == "pixels" else ""
     return QuotaError(
         f"this key may use {most} {unit} a minute, {standing.remaining} are left{asked}; "
         f"try again in {standing.seconds} s",

@@ -90,7 +90,7 @@ def test_a_client_that_has_the_output_gets_304_and_nothing_is_computed(client):
         assert response.status_code == 200
 
 
-def test_what_is_wrong_stays_wrong_whatever_tag_matches(client):
+def test_what_is_wrong_stays_wrong_whatever_tag_is_named(client):
     headers = {"If-None-Match": tag_of(client)}
     refused(client.post("/stylize?style=mosaic", content=PICTURE[:20], headers=headers), 422, "broken_image")
 
