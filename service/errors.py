@@ -241,7 +241,7 @@ class UnknownJobError(ServiceError):
     """The job does not exist, or no longer exists."""
 
     status, code = 404, "unknown_job"
-    example: ClassVar = {"detail": "no such job: it never was, was deleted, or its 600 s are over"}
+    example: ClassVar = {"detail": "no such job: it never existed, was deleted, or its 600 s are over"}
 
 
 class NoResultError(ServiceError):

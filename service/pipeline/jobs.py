@@ -138,7 +138,7 @@ class JobStore:
         job = self._jobs.get(identity)
         if job is None or job.request.owner != owner:
             kept = self._settings.job_seconds
-            raise UnknownJobError(f"no such job: it never was, was deleted, or its {kept:g} s are over")
+            raise UnknownJobError(f"no such job: it never existed, was deleted, or its {kept:g} s are over")
         return job
 
     async def delete(self, job: Job) -> None:
