@@ -234,12 +234,12 @@ def test_of_pixels_too_and_one_picture_is_always_let_in():
     assert gate.pixels_in_flight == 0
 
 
-def test_a_patient_request_waits_for_room_among_its_owners():
+def test_a_request_that_may_wait_waits_for_a_permit_of_its_owner():
     async def waiting():
         gate = gate_of(requests=2)
         with gate.request(owner="F"):
-            room = asyncio.create_task(gate.room(owner="F"))
-            await gate.room(owner="q")
+            room = asyncio.create_task(gate.wait_for_request("F"))
+            await gate.wait_for_request("q")
             await asyncio.sleep(0)
             assert not room.done()
         await room
