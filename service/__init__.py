@@ -8,8 +8,8 @@
         --pipeline.plan.sizes--> sizes of all steps --pipeline.admission--> permit for pixels, deadline
         --auth.quotas--> the output pixels are charged
         --images.decode (codec thread)--> uint8 or uint16 (H, W, 3)
-        --pipeline.rendering (event loop)--> task: a picture, cut into windows
-        --engine.scheduler (fair_queue)--> batch of windows
+        --pipeline.rendering (event loop)--> task: a picture in windows
+        --engine.scheduler (fair_queue, preemption)--> batch of windows
         --engine.worker (one thread per device)--> one output or error per window
         --pipeline.compositing (its own threads)--> resized, blended
         --images.restore, images.encode (codec thread)--> bytes
