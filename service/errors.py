@@ -30,7 +30,7 @@ class ServiceError(Exception):
 
 
 class ParameterError(ServiceError):
-    """A query parameter is missing, repeated, unknown or malformed."""
+    """A parameter is missing, repeated, unknown or malformed."""
 
     status, code = 422, "invalid_parameter"
     example: ClassVar = {
@@ -75,7 +75,7 @@ class BodyTooLargeError(ServiceError):
 
 
 class UnsupportedImageError(ServiceError):
-    """The image format is not supported."""
+    """The body is not an image in a supported format, or has an unsupported content coding."""
 
     status, code = 415, "unsupported_image"
     example: ClassVar = {
@@ -97,13 +97,13 @@ class BrokenImageError(ServiceError):
 
 
 class TooManyPixelsError(ServiceError):
-    """The input or the output has too many pixels."""
+    """The image or the output has too many pixels."""
 
     status, code = 413, "too_many_pixels"
     example: ClassVar = {
         "detail": "the picture is 12000 x 10000; expected at most 12500000 pixels",
-        "value": "12000x10000",
-        "expected": "expected at most 12500000 pixels",
+        "value": "12000 x 10000",
+        "expected": "at most 12500000 pixels",
     }
 
 
@@ -119,7 +119,7 @@ class TooManyFramesError(ServiceError):
 
 
 class NotAcceptableError(ServiceError):
-    """Accept names no supported format."""
+    """The client accepts no format that the service can make."""
 
     status, code = 406, "not_acceptable"
     example: ClassVar = {
@@ -131,7 +131,7 @@ class NotAcceptableError(ServiceError):
 
 
 class OverloadedError(ServiceError):
-    """The limits on requests or pixels in flight are reached."""
+    """The limit on requests or pixels in flight is reached."""
 
     status, code = 503, "overloaded"
     example: ClassVar = {
@@ -149,11 +149,11 @@ class UnavailableError(ServiceError):
 
 
 class DeadlineError(ServiceError):
-    """The deadline cannot be met, or has passed."""
+    """The deadline cannot be met, or passed before a device was free."""
 
     status, code = 504, "deadline_exceeded"
     example: ClassVar = {
-        "detail": "the request would take about 2.1 s, the deadline is in 0.5 s",
+        "detail": "the result would take about 2.1 s, the deadline is in 0.5 s",
         "parameter": "deadline_ms",
         "predicted_seconds": 2.1,
         "expected": "a later deadline, a smaller picture, or another try when less is queued",
@@ -161,13 +161,13 @@ class DeadlineError(ServiceError):
 
 
 class ClientLeftError(ServiceError):
-    """The client hung up before its answer was ready."""
+    """The client disconnected before the result was ready."""
 
     status, code = 499, "client_left"
 
 
 class UnauthorizedError(ServiceError):
-    """The key is missing, wrong, revoked or expired."""
+    """A key is required, and the request has none that is valid."""
 
     status, code = 401, "unauthorized"
     example: ClassVar = {
@@ -178,7 +178,7 @@ class UnauthorizedError(ServiceError):
 
 
 class ForbiddenError(ServiceError):
-    """The key lacks the scope for this request."""
+    """The key lacks the required scope."""
 
     status, code = 403, "forbidden"
     example: ClassVar = {
@@ -189,7 +189,7 @@ class ForbiddenError(ServiceError):
 
 
 class QuotaError(ServiceError):
-    """The key has used its quota of the minute, or its share of the requests in flight."""
+    """The key has used its quota per minute, or its share of what is in flight."""
 
     status, code = 429, "quota_exceeded"
     example: ClassVar = {
@@ -203,7 +203,7 @@ class QuotaError(ServiceError):
 
 
 class SlowRequestError(ServiceError):
-    """The headers or the body arrive too slowly."""
+    """The request arrives too slowly."""
 
     status, code = 408, "request_timeout"
     example: ClassVar = {
@@ -214,7 +214,7 @@ class SlowRequestError(ServiceError):
 
 
 class HeadersTooLargeError(ServiceError):
-    """The request line and headers exceed max_header_bytes."""
+    """The request line and headers are larger than max_header_bytes."""
 
     status, code = 431, "headers_too_large"
     example: ClassVar = {
@@ -224,7 +224,7 @@ class HeadersTooLargeError(ServiceError):
 
 
 class NotHttpError(ServiceError):
-    """The data is not an HTTP request."""
+    """The request is not valid HTTP."""
 
     status, code = 400, "bad_request"
     example: ClassVar = {"detail": "invalid http request received", "expected": "an HTTP/1.1 request"}
@@ -245,7 +245,7 @@ class UnknownJobError(ServiceError):
 
 
 class NoResultError(ServiceError):
-    """The job is not done yet, or was cancelled."""
+    """The job is not done, or was cancelled."""
 
     status, code = 409, "no_result"
     example: ClassVar = {"detail": "the job has no result: it is running", "value": "running", "expected": "done"}
@@ -263,11 +263,11 @@ class IdempotencyError(ServiceError):
 
 
 class AnswerTooLargeError(ServiceError):
-    """The result does not fit into the memory for jobs."""
+    """The result of the job is larger than what may be kept."""
 
     status, code = 413, "answer_too_large"
     example: ClassVar = {
-        "detail": "the result has 300000000 bytes, more than jobs may use; repeat the request without respond-async",
+        "detail": "the result has 300000000 bytes, more than can be kept; ask for it without Prefer: respond-async",
         "expected": "at most 268435456 bytes for all jobs",
     }
 
@@ -280,6 +280,6 @@ class InternalError(ServiceError):
 
 
 def shown(value: object) -> str:
-    """What a client sent, cut to a length that fits in an answer."""
+    """Cut a value from a client to a length that fits in a message."""
     text = str(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"

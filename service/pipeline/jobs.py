@@ -240,7 +240,7 @@ class JobStore:
                 break
             self.forget(other)
         if self._bytes + size > most:
-            detail = f"the result has {size} bytes, more than jobs may use; repeat the request without respond-async"
+            detail = f"the result has {size} bytes, more than can be kept; ask for it without Prefer: respond-async"
             job.error = AnswerTooLargeError(detail, expected=f"at most {most} bytes for all jobs")
         else:
             job.result, job.size_bytes = result, size

@@ -14,7 +14,7 @@ def refuse_pixels(settings: Settings, header: Header, frames: int, scale: int) -
     most, why = settings.max_pixels, ""
     if (by_output := settings.max_output_pixels // scale**2) < most:
         most, limit = by_output, settings.max_output_pixels
-        why = f": the network makes each side {scale} times as long, and an answer has at most {limit}"
+        why = f": the network makes each side {scale} times as long, and an output has at most {limit}"
     if header.height * header.width * frames <= most:
         return
     size = f"{header.width} x {header.height}" + (f", {frames} frames" if frames > 1 else "")

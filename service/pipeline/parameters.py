@@ -84,16 +84,18 @@ class _Parameters(BaseModel):
 class _Stylize(_Parameters):
     style: Styles = Field(description=_STYLE_DESCRIPTION)
     strength: float = Field(
-        1.0, ge=0, le=1, allow_inf_nan=False, description="From 0, the photograph, to 1, the full style."
+        1.0, ge=0, le=1, allow_inf_nan=False, description="0 returns the photograph, 1 the full style."
     )
     preserve_color: bool = Field(
-        False, description="Keep the colours of the photograph; only the brightness comes from the style."
+        False, description="Keep the colours of the photograph; only the luminance is painted."
     )
     stroke: Stroke = Field(
         "auto",
-        description="Factor by which brush strokes grow: auto (by the image size), off, or a number from 1 to 8.",
+        description="Enlarge brush strokes by this factor. auto: by the size of the image. off: not at all.",
     )
-    max_side: int | None = Field(None, ge=16, le=100_000, description="Limit of the longer output side, in pixels.")
+    max_side: int | None = Field(
+        None, ge=16, le=100_000, description="Maximum length of the longer side of the output, in pixels."
+    )
 
 
 class _Upscale(_Parameters):
@@ -105,7 +107,7 @@ class _Upscale(_Parameters):
         examples=[4, 2.5],
     )
     detail: float = Field(
-        0.0, ge=0, le=1, allow_inf_nan=False, description="From 0, faithful to the pixels, to 1, sharper for the eye."
+        0.0, ge=0, le=1, allow_inf_nan=False, description="0: faithful to the pixels. 1: sharper to the eye."
     )
 
 
@@ -116,19 +118,22 @@ class _Output(_Parameters):
         None,
         ge=1,
         le=3_600_000,
-        description="Deadline in milliseconds. If it cannot be met, the response is 504 at once.",
+        description="Deadline in milliseconds. If the result cannot be ready in time, the response is 504 at once.",
     )
     format: OutputFormat | None = Field(
-        None, description="Output format. Default: by Accept, then the format of the input."
+        None, description="Output format. Default: by Accept, otherwise the format of the input."
     )
     quality: int | None = Field(
-        None, ge=1, le=100, description="Quality of a JPEG, WebP or AVIF output; 100 is best. No effect on PNG and GIF."
+        None,
+        ge=1,
+        le=100,
+        description="Quality of a JPEG, WebP or AVIF output; 100 is the best. PNG and GIF have none.",
     )
     profile: ProfilePolicy = Field(
-        "keep", description="keep: keep the colour profile of the input; srgb: convert to sRGB."
+        "keep", description="keep: the colour profile of the input. srgb: converted to sRGB and tagged."
     )
     metadata: MetadataPolicy = Field(
-        "strip", description="keep: keep EXIF, XMP and comments as far as the output format allows; strip: remove them."
+        "strip", description="keep: EXIF, XMP and comments, as far as the output format holds them."
     )
 
 

@@ -13,7 +13,9 @@ _ERROR = {
 
 
 def _errors(*statuses: int) -> _Responses:
-    return {status: {"description": "The error in the form of the protocol.", "content": _ERROR} for status in statuses}
+    return {
+        status: {"description": "The error, in the form of the protocol.", "content": _ERROR} for status in statuses
+    }
 
 
 def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +63,7 @@ INFER_REQUEST: dict[str, Any] = {
             "name": "Inference-Header-Content-Length",
             "in": "header",
             "required": False,
-            "description": "The length of the JSON part, if binary tensor data follows it.",
+            "description": "Bytes of JSON, if the bytes of the tensor follow it.",
             "schema": {"type": "string"},
         }
     ],

@@ -11,7 +11,9 @@ from service.http.state import state_of
 from service.pipeline.request import Charge
 
 _BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="An API key, if the service requires one.")
-_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="keyHeader", description="The same.")
+_HEADER = APIKeyHeader(
+    name="X-API-Key", auto_error=False, scheme_name="keyHeader", description="The same key in another header."
+)
 
 
 def given_key(

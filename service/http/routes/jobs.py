@@ -27,20 +27,22 @@ _EVENT = "event: running\ndata: {...}\n\n"
 
 
 class JobStatus(BaseModel):
-    """The state of the job."""
+    """The state and progress of a job."""
 
     id: str
     state: State
-    position: int | None = Field(None, description="For a queued job: the position in the queue; 1 is next.")
-    tiles_done: int | None = Field(None, description="For a running job: the number of finished tiles.")
-    tiles_total: int | None = Field(None, description="For a running job: the number of tiles.")
+    position: int | None = Field(None, description="Of a queued job: its position; 1 is next.")
+    tiles_done: int | None = Field(None, description="Of a running job: tiles that were computed.")
+    tiles_total: int | None = Field(None, description="Of a running job: all tiles.")
     seconds_left: float | None = Field(
-        None, description="Predicted seconds until the job is done; missing while unknown."
+        None, description="Predicted seconds until it is done; missing until they are known."
     )
-    bytes: int | None = Field(None, description="For a finished job: the size of the result.")
-    media_type: str | None = Field(None, description="For a finished job: the media type of the result.")
-    milliseconds: dict[str, float] | None = Field(None, description="For a finished job: the time of each stage.")
-    problem: dict[str, Any] | None = Field(None, description="For a failed job: the problem.")
+    bytes: int | None = Field(None, description="Of a job that is done: the size of its result.")
+    media_type: str | None = Field(None, description="Of a job that is done: the media type of its result.")
+    milliseconds: dict[str, float] | None = Field(
+        None, description="Of a job that is done: milliseconds in each stage."
+    )
+    problem: dict[str, Any] | None = Field(None, description="Of a job that failed: the problem, as in problem+json.")
 
 
 def status_of(job: Job, jobs: JobStore) -> JobStatus:
@@ -76,7 +78,7 @@ _UNKNOWN = {**problems(UnknownJobError, UnauthorizedError, ForbiddenError), **OT
 
 @router.get("/jobs/{identity}", responses=_UNKNOWN, response_model_exclude_none=True)
 async def job(request: Request, response: Response, job: FoundJob) -> JobStatus:
-    """Return the state of a job. The ID is a secret; with API keys, only the key that created the job may use it."""
+    """Return the state and progress of a job. The id is a secret; a job of an API key also needs that key."""
     response.headers.update(_NO_STORE)
     return status_of(job, state_of(request).jobs)
 
@@ -86,15 +88,15 @@ async def job(request: Request, response: Response, job: FoundJob) -> JobStatus:
     response_class=EventSourceResponse,
     responses={
         200: {
-            "description": "An event for each change, named by the state, with the job as data. The last one is done, "
-            "failed or cancelled.",
+            "description": "An event at each change, named after the state, with the job as its data. "
+            "The last one is done, failed or cancelled.",
             "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EVENT}},
         },
         **_UNKNOWN,
     },
 )
 async def events(request: Request, job: FoundJob) -> AsyncIterable[ServerSentEvent]:
-    """Return the state of a job as server-sent events, one for each change."""
+    """Stream the changes of a job as server-sent events."""
     jobs, sent = state_of(request).jobs, None
     yield ServerSentEvent(retry=_RETRY_MILLISECONDS)
     while True:
@@ -114,14 +116,14 @@ async def events(request: Request, job: FoundJob) -> AsyncIterable[ServerSentEve
     "/jobs/{identity}/result",
     response_class=Response,
     responses={
-        200: {"description": "The picture.", "content": dict.fromkeys(MEDIA_TYPES.values(), BINARY)},
-        304: {"description": "If-None-Match names the ETag of the output."},
+        200: {"description": "The output image.", "content": dict.fromkeys(MEDIA_TYPES.values(), BINARY)},
+        304: {"description": "If-None-Match names the ETag of the result."},
         **problems(UnknownJobError, NoResultError, UnauthorizedError, ForbiddenError),
         **OTHERWISE,
     },
 )
 async def result(request: Request, job: FoundJob) -> Response:
-    """Return the result with its usual headers, or the problem of a failed job."""
+    """Return the result with the headers of a synchronous response, or the problem of a failed job."""
     if job.error is not None:
         raise job.error
     if job.result is None:
@@ -137,6 +139,6 @@ async def result(request: Request, job: FoundJob) -> Response:
 
 @router.delete("/jobs/{identity}", status_code=204, response_class=Response, responses=_UNKNOWN)
 async def delete(request: Request, job: FoundJob) -> Response:
-    """Cancel a job, or delete a finished one with its result."""
+    """Cancel a job; the computation stops. A job that is over is removed together with its result."""
     await state_of(request).jobs.delete(job)
     return Response(status_code=204)

@@ -34,7 +34,7 @@ _FORM = {"schema": {"type": "object", "required": [FIELD], "properties": {FIELD:
 _JSON_PICTURE = {
     "type": "string",
     "format": "base64-picture",
-    "description": "base64, alone or in a data URL. Other URLs are refused.",
+    "description": "base64 or base64url, alone or in a data URL. Other URLs are refused: nothing is fetched.",
 }
 _JSON = {
     "schema": {
@@ -52,32 +52,32 @@ _IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
     "required": False,
-    "description": "Entity tags of outputs that the client has. If one matches, the response is 304.",
+    "description": "Entity tags of earlier results. If one is the tag of this result, the response is 304.",
     "schema": {"type": "string", "examples": ['W/"0123456789abcdef"']},
 }
 REQUEST: dict[str, Any] = {
     "parameters": [_IF_NONE_MATCH],
     "requestBody": {
         "required": True,
-        "description": "The image, a multipart form, or JSON. The format is detected from the bytes.",
+        "description": "The image itself, a form, or JSON. The bytes decide the format, not the media type.",
         "content": {**dict.fromkeys(SOURCE_MEDIA_TYPES.values(), BINARY), FORM: _FORM, JSON: _JSON},
     },
 }
 _HEADERS = {
-    "ETag": "Changes with the picture, the parameters, the networks and the version; for If-None-Match.",
-    "Impasto-Model": "The networks that made the output, with versions and shares.",
-    "Impasto-Exact": "false if the normalisation statistics come from a reduced image.",
-    "Impasto-Profile": "What happened to the colour profile of the input: kept, srgb or ignored.",
-    "Impasto-Depth": "8 if the input had more bits than the output.",
-    "Impasto-Frames": "The frames or pages that were read, if not all: 1/12.",
-    "Cache-Status": "Whether the output came from the cache (RFC 9211), if the cache is on.",
+    "ETag": "Weak entity tag for If-None-Match. Depends on image, parameters, networks and version.",
+    "Impasto-Model": "The networks that made the output, with versions and, if there are several, shares.",
+    "Impasto-Exact": "false: the statistics of instance norm come from a reduced image.",
+    "Impasto-Profile": "What became of the colour profile of the image: kept, srgb or ignored.",
+    "Impasto-Depth": "8 if the image had more bits and the output has not.",
+    "Impasto-Frames": "How many frames or pages were read, if not all: 1/12.",
+    "Cache-Status": "Whether the output comes from the cache (RFC 9211), if there is a cache.",
     "Server-Timing": "Milliseconds in each stage.",
     "Content-Disposition": "A file name.",
-    "X-Request-ID": "The X-Request-ID of the request if it is well formed, otherwise a new one.",
+    "X-Request-ID": "The id from the request if it is well formed, otherwise a new one.",
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The picture.",
+        "description": "The output image.",
         "content": dict.fromkeys(MEDIA_TYPES.values(), BINARY),
         "headers": {name: {"description": what, "schema": {"type": "string"}} for name, what in _HEADERS.items()},
     },
@@ -85,12 +85,12 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "With Prefer: respond-async: the request became a job.",
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobStatus"}}},
         "headers": {
-            "Location": {"description": "The URL of the job.", "schema": {"type": "string"}},
+            "Location": {"description": "The address of the job, for GET and DELETE.", "schema": {"type": "string"}},
             "Preference-Applied": {"description": "respond-async.", "schema": {"type": "string"}},
-            "Retry-After": {"description": "Seconds until the job should be done.", "schema": {"type": "integer"}},
+            "Retry-After": {"description": "Predicted seconds until the job is done.", "schema": {"type": "integer"}},
         },
     },
-    304: {"description": "If-None-Match names the ETag of the output. Nothing was computed."},
+    304: {"description": "If-None-Match names the ETag of the result. Nothing was computed."},
     **problems(
         UnauthorizedError,
         ForbiddenError,
