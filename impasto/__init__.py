@@ -1,14 +1,13 @@
 """A client of an Impasto service.
 
-    picture --pictures--> Upload --requests--> httpx.Request --exchange--> httpx.Response --answers--> Painting
-                                                  ^   |  again, after a while, where the service is full
+    picture --pictures--> bytes --requests--> Call --exchange--> httpx.Response --responses--> Painting
+                                                  ^   |  again, after a pause, while the service is full
                                                   +---+
 
-`Client` waits, `AsyncClient` is awaited; all that they decide is decided in the modules that they share. Importing this
-package loads httpx, and neither torch nor the service.
+`Client` blocks and `AsyncClient` is awaited. The modules that they share make all decisions. Importing this package
+loads httpx, and neither torch nor the service.
 """
 
-from impasto.answers import Model, Models, Painting, Refused
 from impasto.asynchronous import AsyncClient
 from impasto.errors import (
     BadRequestError,
@@ -40,6 +39,7 @@ from impasto.errors import (
     UnsupportedImageError,
 )
 from impasto.many import Outcome
+from impasto.responses import Model, Models, Painting, Refused
 from impasto.retries import Retries
 from impasto.synchronous import Client
 from impasto.version import __version__

@@ -1,4 +1,4 @@
-"""Where the service is, and what every call says of its sender."""
+"""The address of the service, and the headers of every call."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ DEFAULT_TIMEOUT_SECONDS = 120.0
 
 
 def base_of(url: str | None) -> str:
-    """The address without a slash at its end. Raises ValueError for what is none."""
+    """Return the address without a slash at its end. Raises ValueError for anything else than an address."""
     given = url if url is not None else os.environ.get(SERVER_VARIABLE) or DEFAULT_URL
     expected = f"expected an address such as {DEFAULT_URL}"
     try:
@@ -27,9 +27,9 @@ def base_of(url: str | None) -> str:
 
 
 def headers_of(given: Mapping[str, str] | None, key: str | None = None) -> dict[str, str]:
-    """What is sent with every call; the caller's own go before.
+    """Return the headers of every call. Those that are given take precedence.
 
-    key: default: the environment's IMPASTO_KEY, if there is one. Raises ValueError for what no header can hold.
+    key: by default that of the environment variable IMPASTO_KEY. Raises ValueError for a key that no header can hold.
     """
     headers = {"User-Agent": user_agent(), "Content-Type": "application/octet-stream"}
     key = key if key is not None else os.environ.get(KEY_VARIABLE)
@@ -41,6 +41,6 @@ def headers_of(given: Mapping[str, str] | None, key: str | None = None) -> dict[
     return {name: value for name, value in headers.items() if name.lower() not in own} | dict(given or {})
 
 
-def is_ready(came: httpx.Response | httpx.RequestError | None) -> bool:
-    """Whether that is what a service says that takes pictures."""
-    return isinstance(came, httpx.Response) and came.status_code == httpx.codes.OK
+def is_ready(received: httpx.Response | httpx.RequestError | None) -> bool:
+    """Return whether this is the response of a service that accepts pictures."""
+    return isinstance(received, httpx.Response) and received.status_code == httpx.codes.OK

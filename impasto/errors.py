@@ -1,10 +1,10 @@
-"""Every way in which a call can fail; what the service says no with has a class for each of its codes.
+"""The errors of a call. Each error code of the service has a class.
 
 ImpastoError                                  (never raised itself)
-+-- PictureError                              what was given is no picture that can be sent; nothing was sent
-+-- ConnectionFailedError                     no service there, or it hung up
-+-- ServiceTimeoutError                       it said nothing for longer than `timeout`
-+-- ProblemError                              the service's own no: `code`, `detail`, `parameter`, `expected`, ...
++-- PictureError                              the given picture cannot be sent; nothing was sent
++-- ConnectionFailedError                     no service at the address, or the connection broke
++-- ServiceTimeoutError                       the service was silent for longer than `timeout`
++-- ProblemError                              the service refused: `code`, `detail`, `parameter`, `expected`, ...
     +-- ParameterError         422 invalid_parameter
     +-- UnknownModelError      404 unknown_model         `expected` lists what is served
     +-- BodyError              422 invalid_body
@@ -16,13 +16,13 @@ ImpastoError                                  (never raised itself)
     +-- NotAcceptableError     406 not_acceptable
     +-- OverloadedError        503 overloaded
     +-- UnavailableError       503 unavailable           starting, or shutting down
-    +-- DeadlineError          504 deadline_exceeded     said by the service, or by this side's clock
+    +-- DeadlineError          504 deadline_exceeded     reported by the service, or passed on this side
     +-- UnauthorizedError      401 unauthorized
     +-- ForbiddenError         403 forbidden
     +-- QuotaError             429 quota_exceeded        `facts` has `quota`, `limit`, `remaining`
-    +-- SlowRequestError       408 request_timeout       the request came too slowly
+    +-- SlowRequestError       408 request_timeout       the request received too slowly
     +-- HeadersTooLargeError   431 headers_too_large
-    +-- BadRequestError        400 bad_request           no HTTP, said the service
+    +-- BadRequestError        400 bad_request           the service received no HTTP request
     +-- InferenceError         500 inference_failed
     +-- InternalError          500 internal
     +-- NotFoundError          404 not_found             no such path: is it an Impasto service?
@@ -37,31 +37,31 @@ import httpx
 
 _SHOWN_CHARACTERS = 200
 UNRECOGNISED = "unrecognised"
-"""The code of an answer that is no problem+json: a proxy's, or another service's."""
+"""The code for a response that is not problem+json: it came from a proxy or another service."""
 
 
 class ImpastoError(Exception):
-    """A call that has no answer."""
+    """A call that failed."""
 
 
 class PictureError(ImpastoError):
-    """What was given is no picture that can be sent: an empty file, or a kind of Pillow image that no format holds."""
+    """A picture that cannot be sent: an empty file, or a Pillow image of a mode that no format holds."""
 
 
 class ConnectionFailedError(ImpastoError):
-    """Nothing listens there, or the connection broke before the answer was whole, as often as it was tried."""
+    """Nothing listens at the address, or every attempt lost its connection before the response was complete."""
 
 
 class ServiceTimeoutError(ImpastoError):
-    """The service said nothing for longer than `timeout`."""
+    """The service was silent for longer than `timeout`."""
 
 
 class ProblemError(ImpastoError):
-    """The service's no. Where its code is one that this client does not know, the error is of this class itself.
+    """A refusal of the service. A code that this client does not know gives an error of this class.
 
-    status: of HTTP; 0 where this side said it. code: for programs. detail: for people. parameter, value, expected: what
-    was wrong, and what would have been right; None where the service does not say. request_id: what its log calls it.
-    retry_after: seconds, where it says when to come back. facts: all members of the problem.
+    status: HTTP status; 0 for a deadline that passed on this side. code: for programs. detail: for people. parameter,
+    value, expected: what was wrong and what was expected; None where the service does not report it. request_id: as in
+    the log of the service. retry_after: seconds until a retry makes sense, or None. facts: all members of the problem.
     """
 
     code: str = UNRECOGNISED
@@ -84,7 +84,7 @@ class ProblemError(ImpastoError):
 
 
 class ParameterError(ProblemError):
-    """A knob is missing, unknown or malformed."""
+    """A parameter is missing, unknown or malformed."""
 
     known_code = "invalid_parameter"
 
@@ -102,13 +102,13 @@ class BodyError(ProblemError):
 
 
 class BodyTooLargeError(ProblemError):
-    """The picture's file has more bytes than the service takes."""
+    """The picture file has more bytes than the service accepts."""
 
     known_code = "body_too_large"
 
 
 class UnsupportedImageError(ProblemError):
-    """Not an image of a format that is taken."""
+    """The file is no image of an accepted format."""
 
     known_code = "unsupported_image"
 
@@ -120,7 +120,7 @@ class BrokenImageError(ProblemError):
 
 
 class TooManyPixelsError(ProblemError):
-    """The picture, or its answer, has too many pixels."""
+    """The picture or its output has too many pixels."""
 
     known_code = "too_many_pixels"
 
@@ -132,19 +132,19 @@ class TooManyFramesError(ProblemError):
 
 
 class NotAcceptableError(ProblemError):
-    """No format that was asked for can be made."""
+    """None of the requested formats can be written."""
 
     known_code = "not_acceptable"
 
 
 class OverloadedError(ProblemError):
-    """The service is full, and stayed so for as long as was tried."""
+    """The service was full at every attempt."""
 
     known_code = "overloaded"
 
 
 class UnavailableError(ProblemError):
-    """The service is starting or shutting down, and was so for as long as was tried."""
+    """The service was starting or shutting down at every attempt."""
 
     known_code = "unavailable"
 
@@ -162,31 +162,31 @@ class UnauthorizedError(ProblemError):
 
 
 class ForbiddenError(ProblemError):
-    """The key that was given does not open this."""
+    """The key does not have the scope for this."""
 
     known_code = "forbidden"
 
 
 class QuotaError(ProblemError):
-    """This key has used what it may, and did so for as long as was tried; `retry_after` says when there is more."""
+    """The quota of this key was used up at every attempt; `retry_after` says when there is more."""
 
     known_code = "quota_exceeded"
 
 
 class SlowRequestError(ProblemError):
-    """The picture was sent more slowly than the service waits for."""
+    """The picture was sent more slowly than the service allows."""
 
     known_code = "request_timeout"
 
 
 class HeadersTooLargeError(ProblemError):
-    """The request's headers are larger than the service takes."""
+    """The headers of the request are larger than the service accepts."""
 
     known_code = "headers_too_large"
 
 
 class BadRequestError(ProblemError):
-    """What arrived was no HTTP request: is something in between?"""
+    """The service received no HTTP request. A proxy may have changed it."""
 
     known_code = "bad_request"
 
@@ -198,36 +198,36 @@ class InferenceError(ProblemError):
 
 
 class InternalError(ProblemError):
-    """An error that the service did not foresee; its log has it under `request_id`."""
+    """An unexpected error in the service, which logged it under `request_id`."""
 
     known_code = "internal"
 
 
 class NotFoundError(ProblemError):
-    """No such path: perhaps there is no Impasto service at this address."""
+    """There is no such path. Perhaps another service listens at this address."""
 
     known_code = "not_found"
 
 
 class MethodNotAllowedError(ProblemError):
-    """The path does not take this method: perhaps there is no Impasto service at this address."""
+    """The path does not support this method. Perhaps another service listens at this address."""
 
     known_code = "method_not_allowed"
 
 
 def problem_classes() -> Iterator[type[ProblemError]]:
-    """The class of each code that is known."""
+    """Yield the class of each known code."""
     yield from ProblemError.__subclasses__()
 
 
 def problem_of(response: httpx.Response) -> ProblemError:
-    """What an answer that is no success says. Whatever it holds, something is made of it."""
+    """Return the error that a failed response describes, whatever it contains."""
     facts = _members(response)
     code = facts.get("code")
     if not isinstance(code, str):
         words = " ".join(response.text[: 4 * _SHOWN_CHARACTERS].split())[:_SHOWN_CHARACTERS]
         detail = (
-            f"{response.status_code} {response.reason_phrase} from {response.url}, not in Impasto's form: {words!r}"
+            f"{response.status_code} {response.reason_phrase} from {response.url}, not an error of Impasto: {words!r}"
         )
         return ProblemError(response.status_code, detail, facts={"request_id": response.headers.get("x-request-id")})
     kind = next((each for each in problem_classes() if each.known_code == code), ProblemError)

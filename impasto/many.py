@@ -1,10 +1,10 @@
-"""Many pictures at once: what became of each, as it comes."""
+"""The outcome of each picture, where many are processed at once."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from impasto.answers import Painting
 from impasto.errors import ImpastoError
+from impasto.responses import Painting
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 Given = TypeVar("Given")
 
 CONCURRENCY = 4
-"""Calls at once, unless the caller says otherwise."""
+"""Calls at once, by default."""
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[Given]):
-    """What became of one `source`: a `painting`, or the `error` why not."""
+    """The outcome for one `source`: a `painting`, or an `error`."""
 
     source: Given
     painting: "Painting | Image | None" = None
     error: ImpastoError | OSError | None = None
 
     def unwrap(self) -> "Painting | Image":
-        """The painting. Raises the error."""
+        """Return the painting. Raises the error where there is none."""
         if self.error is not None:
             raise self.error
         assert self.painting is not None

@@ -1,4 +1,4 @@
-"""What a caller calls a picture -> bytes that the service reads, and back. Pillow is the caller's to have."""
+"""From what a caller gives as a picture to the bytes that are sent, and back. Pillow is optional."""
 
 import io
 import os
@@ -21,13 +21,13 @@ _AS_RGBA = frozenset({"RGBa", "La"})
 
 
 def is_image(picture: object) -> "TypeGuard[Image]":
-    """Whether it is one of Pillow's. Where nobody has loaded Pillow, it is not."""
+    """Return whether it is a Pillow image. It is none where Pillow was never imported."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(picture, pillow.Image)
 
 
 def content_of(picture: "Source | Image") -> bytes:
-    """The bytes to send. Raises PictureError, and OSError for a file that cannot be read."""
+    """Return the bytes to send. Raises PictureError, and OSError for a file that cannot be read."""
     if is_image(picture):
         return _encoded(picture)
     if isinstance(picture, bytes | bytearray | memoryview):
@@ -37,7 +37,7 @@ def content_of(picture: "Source | Image") -> bytes:
     elif hasattr(picture, "read"):
         data = picture.read()
     else:
-        kinds = "a path, bytes, a file opened for reading bytes, or an image of Pillow's"
+        kinds = "a path, bytes, a file opened in binary mode, or a Pillow image"
         raise TypeError(f"a picture of type {type(picture).__name__}; expected {kinds}")
     if not isinstance(data, bytes):
         raise TypeError(
@@ -49,8 +49,8 @@ def content_of(picture: "Source | Image") -> bytes:
 
 
 def image_of(data: bytes) -> "Image":
-    """The answer as an image of Pillow's, with its pixels read."""
-    from PIL import Image  # noqa: PLC0415  # only who gives one of Pillow's, or asks for one, needs Pillow
+    """Return an encoded picture as a Pillow image, with its pixels read."""
+    from PIL import Image  # noqa: PLC0415  # Pillow is optional
 
     image = Image.open(io.BytesIO(data))
     image.load()
@@ -58,14 +58,14 @@ def image_of(data: bytes) -> "Image":
 
 
 def name_of(picture: object) -> str:
-    """What messages call it."""
+    """Return the name of a picture in messages."""
     if isinstance(picture, str | os.PathLike):
         return os.fspath(picture)
     return str(getattr(picture, "filename", None) or getattr(picture, "name", None) or "the picture")
 
 
 def _encoded(image: "Image") -> bytes:
-    """Losslessly, upright, with its profile; of an animation the frame that it stands at."""
+    """Encode an image without loss, upright, with its profile. An animation gives its current frame."""
     from PIL import ImageOps  # noqa: PLC0415
 
     image = ImageOps.exif_transpose(image)

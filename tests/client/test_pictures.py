@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from impasto.knobs import StylizeKnobs, UpscaleKnobs
 from PIL import Image
 
 import impasto
-from impasto.knobs import StylizeKnobs, UpscaleKnobs
 from service.http.routes import transform
 from tests.conftest import decoded, encoded, picture
 
@@ -105,7 +105,7 @@ def test_the_client_has_every_knob_of_the_service(route, first, kind):
 
 
 def test_a_knob_that_there_is_not_is_an_error_of_the_caller(connect, address):
-    with pytest.raises(TypeError, match=r"there is no knob 'strenght'; there are .*strength"):
+    with pytest.raises(TypeError, match=r"unknown parameter 'strenght'; expected one of .*strength"):
         connect(address).stylize(encoded(picture()), style="mosaic", strenght=1)
 
 

@@ -1,4 +1,4 @@
-"""What comes back: a painting, or what the service has."""
+"""The responses of a service: an encoded picture, or the list of its models."""
 
 import os
 import re
@@ -19,11 +19,11 @@ _STAGE = re.compile(r"([\w-]+);dur=([0-9.]+)")
 
 
 class Painting(bytes):
-    """An encoded picture: its bytes, and what the service said of it.
+    """An encoded picture: its bytes, and what the service reported about it.
 
-    format: "jpeg", "png", ... model: what made it: "stylize/mosaic@sha256:...". exact: whether it is the whole
-    picture's, or statistics come from a reduced one. milliseconds: of each stage. request_id: what the service's log
-    calls it. headers: all that were there, by lower-case name.
+    format: "jpeg", "png", ... model: the networks that made it: "stylize/mosaic@sha256:...". exact: False where the
+    statistics of a style come from a reduced copy. milliseconds: of each stage. request_id: as in the log of the
+    service. headers: all headers of the response, by lower-case name.
     """
 
     format: str
@@ -35,7 +35,7 @@ class Painting(bytes):
 
     @classmethod
     def of(cls, response: httpx.Response) -> "Painting":
-        """Read a success. Raises ProblemError where it is no picture, for then it is another service's."""
+        """Read a successful response. Raises ProblemError where it is no picture: another service must have sent it."""
         headers = dict(response.headers)
         kind = headers.get("content-type", "").partition(";")[0]
         if not kind.startswith("image/"):
@@ -50,11 +50,11 @@ class Painting(bytes):
         return painting
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the bytes to a file, which is theirs whatever its ending says."""
+        """Write the bytes to a file. Its ending does not change the format."""
         Path(path).write_bytes(self)
 
     def image(self) -> "Image":
-        """As an image of Pillow's, which must be installed."""
+        """Return it as a Pillow image. Pillow must be installed."""
         return image_of(self)
 
     def __repr__(self) -> str:
@@ -63,7 +63,7 @@ class Painting(bytes):
 
 @dataclass(frozen=True)
 class Model:
-    """A network that is served. key: "stylize/mosaic". scale: how many times as long it makes each side."""
+    """A network that is served. key: "stylize/mosaic". scale: output pixels per input pixel, along a side."""
 
     key: str
     task: str
@@ -75,7 +75,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Refused:
-    """A checkpoint file that the service does not serve, and why."""
+    """A checkpoint file that the service does not serve, and the reason."""
 
     file: str
     reason: str
@@ -83,7 +83,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Models:
-    """What GET /models says; goes through those that are served. raw: the document as it came."""
+    """The response of GET /models; iterating yields the served models. raw: the JSON document."""
 
     served: tuple[Model, ...]
     refused: tuple[Refused, ...]
@@ -91,7 +91,7 @@ class Models:
 
     @classmethod
     def of(cls, response: httpx.Response) -> "Models":
-        """Read a success. Raises ProblemError where it is not this document."""
+        """Read a successful response. Raises ProblemError where it is not this document."""
         raw = json_of(response)
         try:
             served = tuple(
@@ -110,17 +110,17 @@ class Models:
 
     @property
     def styles(self) -> list[str]:
-        """What `stylize` takes."""
+        """Return the names that `stylize` accepts."""
         return [model.name for model in self.served if model.task == "stylize"]
 
     @property
     def factors(self) -> list[int]:
-        """Of the networks for `upscale`; it takes any number from 1 to the largest."""
+        """Return the factors of the networks for `upscale`, which accepts any number from 1 to the largest."""
         return sorted({model.scale for model in self.served if model.task == "upscale"})
 
 
 def json_of(response: httpx.Response) -> dict[str, Any]:
-    """The object in a success. Raises ProblemError where there is none."""
+    """Return the JSON object of a successful response. Raises ProblemError where there is none."""
     try:
         raw = response.json()
     except ValueError as error:
