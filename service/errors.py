@@ -29,6 +29,7 @@ ServiceError                                  (never raised itself)
 StartupError                                         the service cannot start; the command line prints it
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -200,6 +201,12 @@ class InternalError(ServiceError):
     """An error that we did not foresee."""
 
     status, code = 500, "internal"
+
+
+def expectation(message: str) -> str:
+    """Return what a message of pydantic expects: "Input should be a valid integer, ..." becomes "a valid integer"."""
+    words = re.sub(r"^(Input|String|Value) should (be|match|have) ", "", message.removeprefix("Value error, "))
+    return re.sub(r",? unable to .*$", "", words)
 
 
 def shown(value: object) -> str:

@@ -6,7 +6,7 @@ import re
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from service.errors import BodyError, shown
+from service.errors import BodyError, expectation, shown
 
 FIELD = "image"
 
@@ -39,7 +39,8 @@ def picture_of(body: bytes) -> bytes:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the body"
-        detail = f'the JSON cannot be read: {shown(where)}: {shown(first["msg"])}; expected {{"image": "..."}}'
+        wanted = shown(expectation(first["msg"]))
+        detail = f'the JSON cannot be read: {shown(where)}: expected {wanted}, as in {{"image": "..."}}'
         raise BodyError(detail, parameter=FIELD, expected=_EXPECTED) from error
     if _FETCHABLE.match(text):
         raise _wrong(text, "is a URL, and nothing is fetched here")

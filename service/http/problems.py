@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from service.errors import ParameterError, ServiceError, UnavailableError, shown
+from service.errors import ParameterError, ServiceError, UnavailableError, expectation, shown
 
 PROBLEM_JSON = "application/problem+json"
 INFERENCE_PROTOCOL = "/v2"
@@ -60,9 +60,11 @@ def install_handlers(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         name, missing = str(first["loc"][-1]), first["type"] == "missing"
-        expected = "one value; GET /models lists what is served" if missing else first["msg"]
+        expected = "one value; GET /models lists what is served" if missing else expectation(first["msg"])
         value = None if missing else shown(first["input"])
-        detail = f"{first['loc'][0]} parameter {name!r} " + ("is missing" if missing else f"is {value!r}: {expected}")
+        detail = f"{first['loc'][0]} parameter {name!r} " + (
+            "is missing" if missing else f"is {value!r}; expected {expected}"
+        )
         return await ours(request, ParameterError(detail, parameter=name, value=value, expected=expected))
 
     async def framework(request: Request, error: Exception) -> JSONResponse:

@@ -24,7 +24,7 @@ def test_every_bundled_recipe_can_be_read(path):
     ("text", "message"),
     [
         (GOOD.replace("iterations", "itreations"), "itreations = 3: Extra inputs are not permitted"),
-        (GOOD.replace("= 3", "= 0"), "iterations = 0: Input should be greater than or equal to 1"),
+        (GOOD.replace("= 3", "= 0"), "iterations = 0: expected greater than or equal to 1"),
         (GOOD + "[network]\nnorm = 'layer'\n", "network.norm = 'layer'"),
         (GOOD + "[data]\ncrop_px = 'large'\n", "data.crop_px = 'large'"),
         (GOOD + "style_layers = { relu9_9 = 1.0 }\n", "relu9_9"),

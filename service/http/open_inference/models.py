@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nets.architecture import Task
-from service.errors import ParameterError, UnknownModelError, shown
+from service.errors import ParameterError, UnknownModelError, expectation, shown
 from service.images.formats import Format
 from service.images.types import MetadataPolicy, ProfilePolicy
 from service.models.model import ModelEntry
@@ -87,7 +87,11 @@ def asked_of(entry: Entry, parameters: Mapping[str, Any]) -> tuple[Asked, float 
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         name = shown(first["loc"][0])
-        expected = f"there are {', '.join(kind.model_fields)}" if first["type"] == "extra_forbidden" else first["msg"]
+        expected = (
+            f"there are {', '.join(kind.model_fields)}"
+            if first["type"] == "extra_forbidden"
+            else expectation(first["msg"])
+        )
         raise ParameterError(f"parameter {name!r} is {shown(first['input'])!r}: {expected}", parameter=name) from error
     if entry.task == "stylize":
         stroke = parse_stroke(str(given.stroke))
