@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from impasto.knobs import StylizeKnobs, UpscaleKnobs
 from PIL import Image
 
 import impasto
+from impasto.parameters import StylizeParameters, UpscaleParameters
 from service.http.routes import transform
 from tests.conftest import decoded, encoded, picture
 
@@ -95,7 +95,7 @@ def test_every_knob_reaches_the_service(connect, address):
 
 
 @pytest.mark.parametrize(
-    ("route", "first", "kind"), [("stylize", "style", StylizeKnobs), ("upscale", "factor", UpscaleKnobs)]
+    ("route", "first", "kind"), [("stylize", "style", StylizeParameters), ("upscale", "factor", UpscaleParameters)]
 )
 def test_the_client_has_every_knob_of_the_service(route, first, kind):
     endpoint = next(each for each in transform.router.routes if each.path == f"/{route}")
