@@ -1,11 +1,11 @@
-"""A client of an Impasto service.
+"""The client of an Impasto service.
 
-    picture --pictures--> bytes --requests--> Call --exchange--> httpx.Response --responses--> Painting
-                                                  ^   |  again, after a pause, while the service is full
-                                                  +---+
+    image --pictures--> bytes --requests--> Request --exchange--> httpx.Response --results--> Painting
+                                               ^  |
+                                               +--+  retry, if the service is full
 
-`Client` blocks and `AsyncClient` is awaited. The modules that they share make all decisions. Importing this package
-loads httpx, and neither torch nor the service.
+`Client` is synchronous, `AsyncClient` asynchronous; both share all decisions. Importing this package loads httpx, and
+neither torch nor the service.
 """
 
 from impasto.asynchronous import AsyncClient
@@ -39,7 +39,7 @@ from impasto.errors import (
     UnsupportedImageError,
 )
 from impasto.many import Outcome
-from impasto.responses import Model, Models, Painting, Refused
+from impasto.results import Model, Models, Painting, Refused
 from impasto.retries import Retries
 from impasto.synchronous import Client
 from impasto.version import __version__

@@ -10,12 +10,12 @@ import httpx
 
 from impasto.address import DEFAULT_TIMEOUT_SECONDS, base_of, headers_of, is_ready
 from impasto.errors import ImpastoError
-from impasto.exchange import Received, Send, converse, too_late
+from impasto.exchange import Received, Send, deadline_passed, exchange_of
 from impasto.many import CONCURRENCY, Outcome, refuse_concurrency
 from impasto.parameters import Style, StylizeParameters, UpscaleParameters, stylize_query, upscale_query
 from impasto.pictures import Source, content_of, image_of, is_image
-from impasto.requests import Call, picture
-from impasto.responses import Models, Painting, json_of
+from impasto.requests import Request, picture
+from impasto.results import Models, Painting, json_of
 from impasto.retries import Retries
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ Given = TypeVar("Given", bound="Source | Image")
 
 
 class AsyncClient:
-    """A client for an event loop. Close it, or use it in an `async with`. The arguments are those of Client.
+    """Calls an Impasto service from an event loop. Close it, or use it in an `async with`. See Client.
 
-    Cancelling a call disconnects it, and the service then drops its work.
+    Cancelling a call closes its connection, and the service stops the work.
     """
 
     def __init__(
@@ -75,9 +75,9 @@ class AsyncClient:
         deadline: float | None = None,
         **parameters: Unpack[StylizeParameters],
     ) -> "Painting | Image":
-        """Restyle a picture. A Pillow image gives a Pillow image; anything else gives the bytes of an image file.
+        """Transform an image into a style. Returns a Pillow image for a Pillow image, otherwise the bytes of a file.
 
-        Raises ImpastoError, and OSError for a file that cannot be read.
+        Raises ImpastoError, or OSError if a file cannot be read.
         """
         return await self._picture("/stylize", stylize_query(style, parameters), picture, deadline)
 
@@ -97,7 +97,7 @@ class AsyncClient:
         deadline: float | None = None,
         **parameters: Unpack[UpscaleParameters],
     ) -> "Painting | Image":
-        """Enlarge each side of a picture `factor` times. Returns and raises as `stylize` does."""
+        """Enlarge an image: multiply each side by `factor`. Returns and raises the same as `stylize`."""
         return await self._picture("/upscale", upscale_query(factor, parameters), picture, deadline)
 
     def stylize_many(
@@ -108,7 +108,7 @@ class AsyncClient:
         concurrency: int = CONCURRENCY,
         **parameters: Unpack[StylizeParameters],
     ) -> AsyncIterator[Outcome[Given]]:
-        """Restyle pictures, `concurrency` at once. Yield each outcome when it is done, failures included."""
+        """Transform many images concurrently. Yields outcomes as they complete; an error affects one image."""
         query = stylize_query(style, parameters)
         return self._many(pictures, concurrency, lambda each: self._picture("/stylize", query, each, None))
 
@@ -120,61 +120,61 @@ class AsyncClient:
         concurrency: int = CONCURRENCY,
         **parameters: Unpack[UpscaleParameters],
     ) -> AsyncIterator[Outcome[Given]]:
-        """Enlarge pictures, as `stylize_many` restyles them."""
+        """Enlarge many images, as `stylize_many` does."""
         query = upscale_query(factor, parameters)
         return self._many(pictures, concurrency, lambda each: self._picture("/upscale", query, each, None))
 
     async def models(self) -> Models:
-        """Return the models that are served and the checkpoint files that are refused. Raises ImpastoError."""
-        return Models.of(await self._call(Call("GET", "/models"), self.deadline))
+        """Return the served models and the refused checkpoint files. Raises ImpastoError."""
+        return Models.of(await self._call(Request("GET", "/models"), self.deadline))
 
     async def card(self, task: str, name: str) -> dict[str, Any]:
-        """Return the card of a model: its training, its licence, its metrics. Raises ImpastoError."""
-        return json_of(await self._call(Call("GET", f"/models/{task}/{name}"), self.deadline))
+        """Return the card of a model: recipe, licence, source. Raises ImpastoError."""
+        return json_of(await self._call(Request("GET", f"/models/{task}/{name}"), self.deadline))
 
     async def ready(self) -> bool:
-        """Return whether the service runs and accepts pictures. Sends one request."""
-        return is_ready(await self._answer(Send(Call("GET", "/readyz"), httpx.Timeout(self.timeout), None)))
+        """Return whether the service accepts images. Does not retry."""
+        return is_ready(await self._send(Send(Request("GET", "/readyz"), httpx.Timeout(self.timeout), None)))
 
     async def _picture(
         self, path: str, query: dict[str, str], given: "Source | Image", deadline: float | None
     ) -> "Painting | Image":
         lossless = {"format": "png"} if is_image(given) else {}
-        call = picture(path, {**lossless, **query}, await asyncio.to_thread(content_of, given))
-        painting = Painting.of(await self._call(call, self.deadline if deadline is None else deadline))
+        request = picture(path, {**lossless, **query}, await asyncio.to_thread(content_of, given))
+        painting = Painting.of(await self._call(request, self.deadline if deadline is None else deadline))
         return await asyncio.to_thread(image_of, painting) if is_image(given) else painting
 
-    async def _call(self, call: Call, deadline: float | None) -> httpx.Response:
-        conversation = converse(call, self.retries, self.timeout, deadline)
-        step = next(conversation)
+    async def _call(self, request: Request, deadline: float | None) -> httpx.Response:
+        exchange = exchange_of(request, self.retries, self.timeout, deadline)
+        step = next(exchange)
         while True:
             received: Received = None
             if isinstance(step, Send):
-                received = await self._answer(step)
+                received = await self._send(step)
             else:
                 await asyncio.sleep(step.seconds)
             try:
-                step = conversation.send(received)
+                step = exchange.send(received)
             except StopIteration as end:
                 response: httpx.Response = end.value
                 return response
 
-    async def _answer(self, step: Send) -> Received:
-        call, left = step.call, None if step.expires is None else max(0.0, step.expires - time.monotonic())
+    async def _send(self, step: Send) -> Received:
+        request, left = step.request, None if step.expires is None else max(0.0, step.expires - time.monotonic())
         try:
             async with asyncio.timeout(left):
                 return await self._http.request(
-                    call.method,
-                    self.url + call.path,
-                    params=call.query,
-                    content=call.content,
+                    request.method,
+                    self.url + request.path,
+                    params=request.query,
+                    content=request.content,
                     headers=self._headers,
                     timeout=step.timeout,
                 )
         except httpx.RequestError as error:
             return error
         except TimeoutError as error:
-            raise too_late() from error
+            raise deadline_passed() from error
 
     @staticmethod
     async def _many(
@@ -200,7 +200,7 @@ class AsyncClient:
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for each in done:
                     yield each.result()
-        finally:  # a caller that stops iterating cancels the calls
+        finally:  # a consumer that stops iterating cancels the calls
             for each in running:
                 each.cancel()
             await asyncio.gather(*running, return_exceptions=True)

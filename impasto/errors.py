@@ -1,10 +1,10 @@
-"""The errors of a call. Each error code of the service has a class.
+"""The errors of the client, with a class for each error code of the service.
 
 ImpastoError                                  (never raised itself)
-+-- PictureError                              the given picture cannot be sent; nothing was sent
-+-- ConnectionFailedError                     no service at the address, or the connection broke
++-- PictureError                              the argument is not an image; nothing was sent
++-- ConnectionFailedError                     nothing listens, or the connection broke
 +-- ServiceTimeoutError                       the service was silent for longer than `timeout`
-+-- ProblemError                              the service refused: `code`, `detail`, `parameter`, `expected`, ...
++-- ProblemError                              an error response: `code`, `detail`, `parameter`, `expected`, ...
     +-- ParameterError         422 invalid_parameter
     +-- UnknownModelError      404 unknown_model         `expected` lists what is served
     +-- BodyError              422 invalid_body
@@ -16,16 +16,16 @@ ImpastoError                                  (never raised itself)
     +-- NotAcceptableError     406 not_acceptable
     +-- OverloadedError        503 overloaded
     +-- UnavailableError       503 unavailable           starting, or shutting down
-    +-- DeadlineError          504 deadline_exceeded     reported by the service, or passed on this side
+    +-- DeadlineError          504 deadline_exceeded     by the service, or by the clock of the client
     +-- UnauthorizedError      401 unauthorized
     +-- ForbiddenError         403 forbidden
     +-- QuotaError             429 quota_exceeded        `facts` has `quota`, `limit`, `remaining`
     +-- SlowRequestError       408 request_timeout       the request received too slowly
     +-- HeadersTooLargeError   431 headers_too_large
-    +-- BadRequestError        400 bad_request           the service received no HTTP request
+    +-- BadRequestError        400 bad_request           the service received malformed HTTP
     +-- InferenceError         500 inference_failed
     +-- InternalError          500 internal
-    +-- NotFoundError          404 not_found             no such path: is it an Impasto service?
+    +-- NotFoundError          404 not_found             unknown path: is it an Impasto service?
     +-- MethodNotAllowedError  405 method_not_allowed
 """
 
@@ -37,19 +37,19 @@ import httpx
 
 _SHOWN_CHARACTERS = 200
 UNRECOGNISED = "unrecognised"
-"""The code for a response that is not problem+json: it came from a proxy or another service."""
+"""The code of an error response that is not problem+json, from a proxy or another service."""
 
 
 class ImpastoError(Exception):
-    """A call that failed."""
+    """A failed call."""
 
 
 class PictureError(ImpastoError):
-    """A picture that cannot be sent: an empty file, or a Pillow image of a mode that no format holds."""
+    """The argument is not an image that can be sent: an empty file, or a Pillow mode without a file format."""
 
 
 class ConnectionFailedError(ImpastoError):
-    """Nothing listens at the address, or every attempt lost its connection before the response was complete."""
+    """Nothing listens at the address, or the connection broke, in every attempt."""
 
 
 class ServiceTimeoutError(ImpastoError):
@@ -57,11 +57,11 @@ class ServiceTimeoutError(ImpastoError):
 
 
 class ProblemError(ImpastoError):
-    """A refusal of the service. A code that this client does not know gives an error of this class.
+    """An error response. A code that this client does not know raises this class itself.
 
-    status: HTTP status; 0 for a deadline that passed on this side. code: for programs. detail: for people. parameter,
-    value, expected: what was wrong and what was expected; None where the service does not report it. request_id: as in
-    the log of the service. retry_after: seconds until a retry makes sense, or None. facts: all members of the problem.
+    status: HTTP status; 0 for an error of the client. code: for programs. detail: for people. parameter, value,
+    expected: what was wrong and what was expected, or None. request_id: as in the log of the service. retry_after:
+    seconds, or None. facts: all members of the problem document.
     """
 
     code: str = UNRECOGNISED
@@ -96,19 +96,19 @@ class UnknownModelError(ProblemError):
 
 
 class BodyError(ProblemError):
-    """The body is empty, or not what was expected."""
+    """The body is empty or malformed."""
 
     known_code = "invalid_body"
 
 
 class BodyTooLargeError(ProblemError):
-    """The picture file has more bytes than the service accepts."""
+    """The file is larger than the service accepts."""
 
     known_code = "body_too_large"
 
 
 class UnsupportedImageError(ProblemError):
-    """The file is no image of an accepted format."""
+    """The image format is not supported."""
 
     known_code = "unsupported_image"
 
@@ -120,31 +120,31 @@ class BrokenImageError(ProblemError):
 
 
 class TooManyPixelsError(ProblemError):
-    """The picture or its output has too many pixels."""
+    """The input or the output has too many pixels."""
 
     known_code = "too_many_pixels"
 
 
 class TooManyFramesError(ProblemError):
-    """The animation is longer than the limit."""
+    """The animation has too many frames."""
 
     known_code = "too_many_frames"
 
 
 class NotAcceptableError(ProblemError):
-    """None of the requested formats can be written."""
+    """No requested output format is supported."""
 
     known_code = "not_acceptable"
 
 
 class OverloadedError(ProblemError):
-    """The service was full at every attempt."""
+    """The service was full in every attempt."""
 
     known_code = "overloaded"
 
 
 class UnavailableError(ProblemError):
-    """The service was starting or shutting down at every attempt."""
+    """The service was starting or shutting down in every attempt."""
 
     known_code = "unavailable"
 
@@ -156,61 +156,61 @@ class DeadlineError(ProblemError):
 
 
 class UnauthorizedError(ProblemError):
-    """A key is needed, and none was given."""
+    """The service requires a valid key."""
 
     known_code = "unauthorized"
 
 
 class ForbiddenError(ProblemError):
-    """The key does not have the scope for this."""
+    """The key lacks the scope for this request."""
 
     known_code = "forbidden"
 
 
 class QuotaError(ProblemError):
-    """The quota of this key was used up at every attempt; `retry_after` says when there is more."""
+    """The quota of the key was used up in every attempt; `retry_after` says when more is available."""
 
     known_code = "quota_exceeded"
 
 
 class SlowRequestError(ProblemError):
-    """The picture was sent more slowly than the service allows."""
+    """The request was sent too slowly."""
 
     known_code = "request_timeout"
 
 
 class HeadersTooLargeError(ProblemError):
-    """The headers of the request are larger than the service accepts."""
+    """The request headers are larger than the service accepts."""
 
     known_code = "headers_too_large"
 
 
 class BadRequestError(ProblemError):
-    """The service received no HTTP request. A proxy may have changed it."""
+    """The service received malformed HTTP, perhaps from a proxy."""
 
     known_code = "bad_request"
 
 
 class InferenceError(ProblemError):
-    """The network failed on this picture."""
+    """The network failed on this image."""
 
     known_code = "inference_failed"
 
 
 class InternalError(ProblemError):
-    """An unexpected error in the service, which logged it under `request_id`."""
+    """An unexpected error of the service; its log has the details under `request_id`."""
 
     known_code = "internal"
 
 
 class NotFoundError(ProblemError):
-    """There is no such path. Perhaps another service listens at this address."""
+    """The path is unknown; perhaps the address is not that of an Impasto service."""
 
     known_code = "not_found"
 
 
 class MethodNotAllowedError(ProblemError):
-    """The path does not support this method. Perhaps another service listens at this address."""
+    """The path does not support the method; perhaps the address is not that of an Impasto service."""
 
     known_code = "method_not_allowed"
 
@@ -221,14 +221,13 @@ def problem_classes() -> Iterator[type[ProblemError]]:
 
 
 def problem_of(response: httpx.Response) -> ProblemError:
-    """Return the error that a failed response describes, whatever it contains."""
+    """Return the error of an unsuccessful response, whatever it contains."""
     facts = _members(response)
     code = facts.get("code")
     if not isinstance(code, str):
         words = " ".join(response.text[: 4 * _SHOWN_CHARACTERS].split())[:_SHOWN_CHARACTERS]
-        detail = (
-            f"{response.status_code} {response.reason_phrase} from {response.url}, not an error of Impasto: {words!r}"
-        )
+        status = f"{response.status_code} {response.reason_phrase} from {response.url}"
+        detail = f"{status}, which is not an error of Impasto: {words!r}"
         return ProblemError(response.status_code, detail, facts={"request_id": response.headers.get("x-request-id")})
     kind = next((each for each in problem_classes() if each.known_code == code), ProblemError)
     return kind(response.status_code, str(facts.get("detail", code)), code, facts)

@@ -1,4 +1,4 @@
-"""One call with its retries, as a generator of steps that the blocking and the asynchronous client carry out."""
+"""One call with its retries, as a generator of steps that a synchronous or asynchronous client executes."""
 
 import time
 from collections.abc import Generator
@@ -7,36 +7,36 @@ from dataclasses import dataclass
 import httpx
 
 from impasto.errors import ConnectionFailedError, DeadlineError, ServiceTimeoutError, problem_of
-from impasto.requests import Call
+from impasto.requests import Request
 from impasto.retries import Retries, is_refused_here, retry_after_seconds
 
 
 @dataclass(frozen=True)
 class Send:
-    """Send a call; its result is a response or an httpx error. expires: as time.monotonic, in seconds."""
+    """Send a request and return the response or the httpx error. expires: on the clock of time.monotonic."""
 
-    call: Call
+    request: Request
     timeout: httpx.Timeout
     expires: float | None
 
 
 @dataclass(frozen=True)
 class Sleep:
-    """Wait for this time."""
+    """Sleep."""
 
     seconds: float
 
 
 Step = Send | Sleep
 Received = httpx.Response | httpx.RequestError | None
-Conversation = Generator[Step, Received, httpx.Response]
+Exchange = Generator[Step, Received, httpx.Response]
 
 
-def converse(call: Call, retries: Retries, timeout_seconds: float, deadline_seconds: float | None) -> Conversation:
-    """Yield steps until a response is successful, and return it. Raises ImpastoError for a final failure.
+def exchange_of(request: Request, retries: Retries, timeout_seconds: float, deadline_seconds: float | None) -> Exchange:
+    """Yield steps until a request succeeds, and return its response. Raises ImpastoError for a final error.
 
-    timeout_seconds: longest silence of the service. deadline_seconds: limit for all attempts, from now on; the service
-    is told what is left.
+    timeout_seconds: longest silence of the service. deadline_seconds: for all attempts, from now on; the service
+    receives the remainder.
     """
     expires = None if deadline_seconds is None else time.monotonic() + deadline_seconds
     attempt = 0
@@ -44,7 +44,7 @@ def converse(call: Call, retries: Retries, timeout_seconds: float, deadline_seco
         attempt += 1
         left = _left(expires)
         timeout = httpx.Timeout(timeout_seconds if left is None else min(timeout_seconds, left))
-        received = yield Send(call.within(left), timeout, expires)
+        received = yield Send(request.within(left), timeout, expires)
         assert received is not None
         if isinstance(received, httpx.Response) and received.is_success:
             return received
@@ -54,13 +54,13 @@ def converse(call: Call, retries: Retries, timeout_seconds: float, deadline_seco
         yield Sleep(wait)
 
 
-def too_late() -> DeadlineError:
-    """Return the error for a deadline that passed on this side."""
+def deadline_passed() -> DeadlineError:
+    """Return the error for a deadline that has passed by the clock of the client."""
     return DeadlineError(0, "the deadline passed before the response was complete", facts={"parameter": "deadline"})
 
 
-def whole(response: httpx.Response, content: bytes) -> httpx.Response:
-    """Return a response that was read in chunks as an ordinary one. `content` is decoded already."""
+def read_response(response: httpx.Response, content: bytes) -> httpx.Response:
+    """Return a response with its streamed `content`, which is already decoded."""
     gone = {"content-encoding", "content-length", "transfer-encoding"}
     headers = [(name, value) for name, value in response.headers.items() if name.lower() not in gone]
     return httpx.Response(response.status_code, headers=headers, content=content, request=response.request)
@@ -71,7 +71,7 @@ def _left(expires: float | None) -> float | None:
         return None
     left = expires - time.monotonic()
     if left <= 0:
-        raise too_late()
+        raise deadline_passed()
     return left
 
 
@@ -85,7 +85,7 @@ def _final(
     url = received.request.url if received._request is not None else "the service"  # noqa: SLF001  # `request` raises
     if isinstance(received, httpx.TimeoutException) and not isinstance(received, httpx.ConnectTimeout):
         if expires is not None and time.monotonic() >= expires:
-            return too_late()
+            return deadline_passed()
         error: Exception = ServiceTimeoutError(f"{url} was silent for {timeout:g} s")
     else:
         tries = "" if attempt == 1 else f" ({attempt} attempts)"

@@ -1,15 +1,15 @@
-"""The parameters of /stylize and /upscale, typed. docs/parameters.md shows their effect."""
+"""The parameters of /stylize and /upscale with their types; docs/parameters.md shows what they do."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, get_type_hints
 
 Format = Literal["jpeg", "png", "webp", "avif", "gif"]
 Style = str | Mapping[str, float]
-"""A style that the service has, or several with weights: "mosaic:0.7,wave:0.3", or {"mosaic": 0.7, "wave": 0.3}."""
+"""A style of the service, or several with weights: "mosaic:0.7,wave:0.3", or {"mosaic": 0.7, "wave": 0.3}."""
 
 
 class OutputParameters(TypedDict, total=False):
-    """The form of the output. The service has defaults for all of them."""
+    """Parameters of the output. The service has a default for each."""
 
     format: Format
     quality: int
@@ -18,7 +18,7 @@ class OutputParameters(TypedDict, total=False):
 
 
 class StylizeParameters(OutputParameters, total=False):
-    """strength: 0 to 1. stroke: "auto", "off" or 1 to 8. max_side: most pixels of the longest side of the output."""
+    """strength: 0 to 1. stroke: "auto", "off" or 1 to 8. max_side: limit of the longer output side in pixels."""
 
     strength: float
     preserve_color: bool
@@ -48,7 +48,7 @@ def _texts(parameters: Mapping[str, Any], kind: type) -> dict[str, str]:
     known = get_type_hints(kind)
     for name in parameters:
         if name not in known:
-            raise TypeError(f"unknown parameter {name!r}; expected one of {', '.join(known)}")
+            raise TypeError(f"there is no parameter {name!r}; expected one of {', '.join(known)}")
     return {name: _text(value) for name, value in parameters.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""A call, before it is sent."""
+"""A request before it is sent."""
 
 from dataclasses import dataclass, field, replace
 
@@ -13,22 +13,22 @@ def user_agent() -> str:
 
 
 @dataclass(frozen=True)
-class Call:
-    """A request. path: below the address of the service. content: the body."""
+class Request:
+    """A request. path: relative to the address of the service. query: names and values. content: the body."""
 
     method: str
     path: str
     query: dict[str, str] = field(default_factory=dict)
     content: bytes | None = None
 
-    def within(self, seconds: float | None) -> "Call":
-        """Return the call with the rest of its deadline, where it has one and sends a picture."""
+    def within(self, seconds: float | None) -> "Request":
+        """Return the request with the rest of the deadline, if there is one and the request has a body."""
         if seconds is None or self.content is None:
             return self
         milliseconds = min(_LONGEST_DEADLINE_MS, max(1, int(seconds * 1000)))
         return replace(self, query={**self.query, "deadline_ms": str(milliseconds)})
 
 
-def picture(path: str, query: dict[str, str], content: bytes) -> Call:
-    """Return the call that posts a picture."""
-    return Call("POST", path, query, content)
+def picture(path: str, query: dict[str, str], content: bytes) -> Request:
+    """Return a POST request with an image."""
+    return Request("POST", path, query, content)

@@ -1,4 +1,4 @@
-"""When a failed call is repeated, and after how long."""
+"""Which failed calls are retried, and after how long."""
 
 import ipaddress
 import random
@@ -10,18 +10,18 @@ import httpx
 
 _WORTH_ANOTHER_TRY = frozenset({429, 502, 503})
 _BROKEN_CONNECTION = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout, httpx.PoolTimeout)
-"""A read timeout is not among them: repeating it would add load to a service that is too slow already."""
+"""Read timeouts are missing on purpose: a retry would add load to a service that is already slow."""
 
 _MOST_DOUBLINGS = 16
 
 
 @dataclass(frozen=True)
 class Retries:
-    """The rules for repeating a call, which is safe since a request changes nothing in the service.
+    """The retry policy. Requests change nothing in the service, so a retry is safe.
 
-    attempts: most attempts, with the first one. first_seconds: pause before the second attempt; each further pause is
-    twice as long, up to most_seconds. jitter: largest share by which a pause is lengthened at random, so that clients
-    do not return all at once. patience_seconds: longest Retry-After that is waited for.
+    attempts: maximum, including the first. first_seconds: wait before the second attempt; doubles each time, up to
+    most_seconds. jitter: largest share by which a wait is lengthened at random, which spreads clients in time.
+    patience_seconds: a longer Retry-After is a final error.
     """
 
     attempts: int = 6
@@ -32,13 +32,10 @@ class Retries:
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
-            raise ValueError(f"attempts = {self.attempts}; expected 1 (never try again) or more")
+            raise ValueError(f"attempts = {self.attempts}; expected 1 (no retries) or more")
 
     def wait_seconds(self, attempt: int, failure: httpx.Response | httpx.RequestError) -> float | None:
-        """Return the seconds to wait after `attempt` attempts and this failure; None where the failure is final.
-
-        The pause is never shorter than the Retry-After of the service.
-        """
+        """Return the seconds to wait after this failed attempt, at least Retry-After; None if the failure is final."""
         if attempt >= self.attempts:
             return None
         if isinstance(failure, httpx.Response):
@@ -70,7 +67,7 @@ def is_refused_here(failure: httpx.RequestError) -> bool:
 
 
 def retry_after_seconds(response: httpx.Response) -> float | None:
-    """Return the seconds of the header Retry-After, a number or a date; None where it is missing or unreadable."""
+    """Return the header Retry-After in seconds; None if it is missing or unreadable."""
     text = response.headers.get("retry-after", "").strip()
     if text.isdecimal():
         return float(text)

@@ -1,4 +1,4 @@
-"""The blocking client."""
+"""The synchronous client."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,12 +10,12 @@ import httpx
 
 from impasto.address import DEFAULT_TIMEOUT_SECONDS, base_of, headers_of, is_ready
 from impasto.errors import ImpastoError
-from impasto.exchange import Received, Send, converse, too_late, whole
+from impasto.exchange import Received, Send, deadline_passed, exchange_of, read_response
 from impasto.many import CONCURRENCY, Outcome, refuse_concurrency
 from impasto.parameters import Style, StylizeParameters, UpscaleParameters, stylize_query, upscale_query
 from impasto.pictures import Source, content_of, image_of, is_image
-from impasto.requests import Call, picture
-from impasto.responses import Models, Painting, json_of
+from impasto.requests import Request, picture
+from impasto.results import Models, Painting, json_of
 from impasto.retries import Retries
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ Given = TypeVar("Given", bound="Source | Image")
 
 
 class Client:
-    """A client of an Impasto service. Several threads may share it. Close it, or use it in a `with`.
+    """Calls an Impasto service. Several threads may share it. Close it, or use it in a `with`.
 
-    url: address of the service; by default that of IMPASTO_SERVER, otherwise http://localhost:8000.
-    api_key: for a service that needs one; by default that of IMPASTO_KEY.
-    timeout: longest silence of the service, in seconds. deadline: limit for a whole call with its retries, in seconds;
-    the service refuses a request at once if it cannot meet the deadline. headers: sent with every call.
-    http: an httpx client to use instead, for proxies or certificates; its owner closes it.
+    url: address of the service; default: the environment variable IMPASTO_SERVER, then http://localhost:8000.
+    api_key: default: the environment variable IMPASTO_KEY. timeout: longest silence of the service in seconds.
+    deadline: seconds for a whole call, including retries; the service receives it and refuses early if it cannot meet
+    it. headers: sent with every call. http: an httpx client to use instead, for proxies or certificates; the caller
+    closes it.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class Client:
         deadline: float | None = None,
         **parameters: Unpack[StylizeParameters],
     ) -> "Painting | Image":
-        """Restyle a picture. A Pillow image gives a Pillow image; anything else gives the bytes of an image file.
+        """Transform an image into a style. Returns a Pillow image for a Pillow image, otherwise the bytes of a file.
 
-        Raises ImpastoError, and OSError for a file that cannot be read.
+        Raises ImpastoError, or OSError if a file cannot be read.
         """
         return self._picture("/stylize", stylize_query(style, parameters), picture, deadline)
 
@@ -101,7 +101,7 @@ class Client:
         deadline: float | None = None,
         **parameters: Unpack[UpscaleParameters],
     ) -> "Painting | Image":
-        """Enlarge each side of a picture `factor` times. Returns and raises as `stylize` does."""
+        """Enlarge an image: multiply each side by `factor`. Returns and raises the same as `stylize`."""
         return self._picture("/upscale", upscale_query(factor, parameters), picture, deadline)
 
     def stylize_many(
@@ -112,7 +112,7 @@ class Client:
         concurrency: int = CONCURRENCY,
         **parameters: Unpack[StylizeParameters],
     ) -> Iterator[Outcome[Given]]:
-        """Restyle pictures, `concurrency` at once. Yield each outcome when it is done, failures included."""
+        """Transform many images concurrently. Yields outcomes as they complete; an error affects one image."""
         query = stylize_query(style, parameters)
         return self._many(pictures, concurrency, lambda each: self._picture("/stylize", query, each, None))
 
@@ -124,53 +124,53 @@ class Client:
         concurrency: int = CONCURRENCY,
         **parameters: Unpack[UpscaleParameters],
     ) -> Iterator[Outcome[Given]]:
-        """Enlarge pictures, as `stylize_many` restyles them."""
+        """Enlarge many images, as `stylize_many` does."""
         query = upscale_query(factor, parameters)
         return self._many(pictures, concurrency, lambda each: self._picture("/upscale", query, each, None))
 
     def models(self) -> Models:
-        """Return the models that are served and the checkpoint files that are refused. Raises ImpastoError."""
-        return Models.of(self._call(Call("GET", "/models"), self.deadline))
+        """Return the served models and the refused checkpoint files. Raises ImpastoError."""
+        return Models.of(self._call(Request("GET", "/models"), self.deadline))
 
     def card(self, task: str, name: str) -> dict[str, Any]:
-        """Return the card of a model: its training, its licence, its metrics. Raises ImpastoError."""
-        return json_of(self._call(Call("GET", f"/models/{task}/{name}"), self.deadline))
+        """Return the card of a model: recipe, licence, source. Raises ImpastoError."""
+        return json_of(self._call(Request("GET", f"/models/{task}/{name}"), self.deadline))
 
     def ready(self) -> bool:
-        """Return whether the service runs and accepts pictures. Sends one request."""
-        return is_ready(self._answer(Send(Call("GET", "/readyz"), httpx.Timeout(self.timeout), None)))
+        """Return whether the service accepts images. Does not retry."""
+        return is_ready(self._send(Send(Request("GET", "/readyz"), httpx.Timeout(self.timeout), None)))
 
     def _picture(
         self, path: str, query: dict[str, str], given: "Source | Image", deadline: float | None
     ) -> "Painting | Image":
         lossless = {"format": "png"} if is_image(given) else {}
-        call = picture(path, {**lossless, **query}, content_of(given))
-        painting = Painting.of(self._call(call, self.deadline if deadline is None else deadline))
+        request = picture(path, {**lossless, **query}, content_of(given))
+        painting = Painting.of(self._call(request, self.deadline if deadline is None else deadline))
         return image_of(painting) if is_image(given) else painting
 
-    def _call(self, call: Call, deadline: float | None) -> httpx.Response:
-        conversation = converse(call, self.retries, self.timeout, deadline)
-        step = next(conversation)
+    def _call(self, request: Request, deadline: float | None) -> httpx.Response:
+        exchange = exchange_of(request, self.retries, self.timeout, deadline)
+        step = next(exchange)
         while True:
             received: Received = None
             if isinstance(step, Send):
-                received = self._answer(step)
+                received = self._send(step)
             else:
                 time.sleep(step.seconds)
             try:
-                step = conversation.send(received)
+                step = exchange.send(received)
             except StopIteration as end:
                 response: httpx.Response = end.value
                 return response
 
-    def _answer(self, step: Send) -> Received:
-        call = step.call
+    def _send(self, step: Send) -> Received:
+        request = step.request
         try:
             with self._http.stream(
-                call.method,
-                self.url + call.path,
-                params=call.query,
-                content=call.content,
+                request.method,
+                self.url + request.path,
+                params=request.query,
+                content=request.content,
                 headers=self._headers,
                 timeout=step.timeout,
             ) as response:
@@ -178,10 +178,10 @@ class Client:
                 for chunk in response.iter_bytes():
                     chunks.append(chunk)
                     if step.expires is not None and time.monotonic() > step.expires:
-                        raise too_late()
+                        raise deadline_passed()
         except httpx.RequestError as error:
             return error
-        return whole(response, b"".join(chunks))
+        return read_response(response, b"".join(chunks))
 
     @staticmethod
     def _many(

@@ -1,4 +1,4 @@
-"""The responses of a service: an encoded picture, or the list of its models."""
+"""What the service returns: an output image, or the list of its models."""
 
 import os
 import re
@@ -19,11 +19,11 @@ _STAGE = re.compile(r"([\w-]+);dur=([0-9.]+)")
 
 
 class Painting(bytes):
-    """An encoded picture: its bytes, and what the service reported about it.
+    """The bytes of an output image, with what the service reported about it.
 
-    format: "jpeg", "png", ... model: the networks that made it: "stylize/mosaic@sha256:...". exact: False where the
-    statistics of a style come from a reduced copy. milliseconds: of each stage. request_id: as in the log of the
-    service. headers: all headers of the response, by lower-case name.
+    format: "jpeg", "png", ... model: the network that made it, "stylize/mosaic@sha256:...". exact: False if the
+    normalisation statistics come from a reduced image. milliseconds: by stage. request_id: as in the log of the
+    service. headers: all response headers by lower-case name.
     """
 
     format: str
@@ -35,11 +35,13 @@ class Painting(bytes):
 
     @classmethod
     def of(cls, response: httpx.Response) -> "Painting":
-        """Read a successful response. Raises ProblemError where it is no picture: another service must have sent it."""
+        """Read a successful response. Raises ProblemError if it is not an image, as from another service."""
         headers = dict(response.headers)
         kind = headers.get("content-type", "").partition(";")[0]
         if not kind.startswith("image/"):
-            detail = f"{response.url} answered with {kind or 'no type'}; expected a picture: is it an Impasto service?"
+            detail = (
+                f"{response.url} returned {kind or 'no content type'}; expected an image. Is it an Impasto service?"
+            )
             raise ProblemError(response.status_code, detail)
         painting = cls(response.content)
         painting.format = kind.removeprefix("image/")
@@ -50,11 +52,11 @@ class Painting(bytes):
         return painting
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the bytes to a file. Its ending does not change the format."""
+        """Write the bytes to a file, whatever its suffix."""
         Path(path).write_bytes(self)
 
     def image(self) -> "Image":
-        """Return it as a Pillow image. Pillow must be installed."""
+        """Return a Pillow image. Pillow must be installed."""
         return image_of(self)
 
     def __repr__(self) -> str:
@@ -63,7 +65,7 @@ class Painting(bytes):
 
 @dataclass(frozen=True)
 class Model:
-    """A network that is served. key: "stylize/mosaic". scale: output pixels per input pixel, along a side."""
+    """A served network. key: "stylize/mosaic". scale: the factor by which each side grows."""
 
     key: str
     task: str
@@ -75,7 +77,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Refused:
-    """A checkpoint file that the service does not serve, and the reason."""
+    """A checkpoint file that the service refused, with the reason."""
 
     file: str
     reason: str
@@ -83,7 +85,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Models:
-    """The response of GET /models; iterating yields the served models. raw: the JSON document."""
+    """The response of GET /models; iterates over the served models. raw: the JSON document."""
 
     served: tuple[Model, ...]
     refused: tuple[Refused, ...]
@@ -91,7 +93,7 @@ class Models:
 
     @classmethod
     def of(cls, response: httpx.Response) -> "Models":
-        """Read a successful response. Raises ProblemError where it is not this document."""
+        """Read a successful response. Raises ProblemError if it is another document."""
         raw = json_of(response)
         try:
             served = tuple(
@@ -110,17 +112,17 @@ class Models:
 
     @property
     def styles(self) -> list[str]:
-        """Return the names that `stylize` accepts."""
+        """Return the names of the styles."""
         return [model.name for model in self.served if model.task == "stylize"]
 
     @property
     def factors(self) -> list[int]:
-        """Return the factors of the networks for `upscale`, which accepts any number from 1 to the largest."""
+        """Return the factors of the upscalers; `upscale` accepts any number from 1 to the largest."""
         return sorted({model.scale for model in self.served if model.task == "upscale"})
 
 
 def json_of(response: httpx.Response) -> dict[str, Any]:
-    """Return the JSON object of a successful response. Raises ProblemError where there is none."""
+    """Return the JSON object of a successful response. Raises ProblemError if there is none."""
     try:
         raw = response.json()
     except ValueError as error:
@@ -131,4 +133,4 @@ def json_of(response: httpx.Response) -> dict[str, Any]:
 
 
 def _not_ours(response: httpx.Response) -> ProblemError:
-    return ProblemError(response.status_code, f"{response.url} answered with something else: is it an Impasto service?")
+    return ProblemError(response.status_code, f"{response.url} returned something else. Is it an Impasto service?")
