@@ -256,6 +256,8 @@ def read_recipe(path: Path, kind: type[Recipe]) -> Recipe:
 
 def _explanation(message: str) -> str:
     """Return a message of pydantic in our words: "Input should be a valid integer" -> "expected a valid integer"."""
+    if message == "Extra inputs are not permitted":
+        return "there is no such setting"
     own = message.removeprefix("Value error, ")
     if own != message:
         return own
