@@ -208,7 +208,7 @@ def test_owners_that_are_gone_are_forgotten():
 
 def gate_of(requests=10, pixels=1000, share=0.5):
     gate = Admission(requests, pixels, lambda: 0.0, Metrics(CollectorRegistry()).requests_in_flight, share)
-    gate.open = True
+    gate.open()
     return gate
 
 
@@ -226,12 +226,12 @@ def test_a_flood_of_one_owner_leaves_room_for_another():
 
 def test_of_pixels_too_and_one_picture_is_always_let_in():
     gate = gate_of(pixels=1000)
-    with gate.picture(900, "F"):
-        with pytest.raises(QuotaError, match="900 pixels in flight, and may have 500"), gate.picture(100, "F"):
+    with gate.pixels(900, "F"):
+        with pytest.raises(QuotaError, match="900 pixels in flight, and may have 500"), gate.pixels(100, "F"):
             pass
-        with gate.picture(100, "q"):
-            assert gate.pixels == 1000
-    assert gate.pixels == 0
+        with gate.pixels(100, "q"):
+            assert gate.pixels_in_flight == 1000
+    assert gate.pixels_in_flight == 0
 
 
 def test_a_patient_request_waits_for_room_among_its_owners():
