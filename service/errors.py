@@ -284,6 +284,8 @@ def expectation(message: str) -> str:
     """Return what a message of pydantic expects: "Input should be a valid integer, ..." becomes "a valid integer"."""
     if message == "Extra inputs are not permitted":
         return "no such field"
+    if message == "Field required":
+        return "a value"
     words = re.sub(r"^(Input|String|Value) should (be|match|have) ", "", message.removeprefix("Value error, "))
     return re.sub(r",? unable to .*$", "", words)
 
