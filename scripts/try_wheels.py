@@ -127,7 +127,7 @@ def torch() -> list[str]:
     if named := os.environ.get("TORCH"):
         return named.split()
     try:
-        urllib.request.urlopen(f"{CPU_INDEX}/torch/", timeout=10).close()
+        urllib.request.urlopen(f"{CPU_INDEX}/torch/", timeout=10).close()  # noqa: S310  # https
     except OSError:
         return ["torch"]
     return ["--extra-index-url", CPU_INDEX, "torch"]
