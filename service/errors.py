@@ -4,6 +4,7 @@ This is the catalogue. `service.http.problems` turns the errors into application
 document shows the docstrings and the examples. Tests compare it with docs/http.md and with the classes of the client.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -277,6 +278,16 @@ class InternalError(ServiceError):
 
     status, code = 500, "internal"
     example: ClassVar = {"detail": "an unexpected error; the log has the details under this request_id"}
+
+
+def expectation(message: str) -> str:
+    """Return what a message of pydantic expects: "Input should be a valid integer, ..." becomes "a valid integer"."""
+    if message == "Extra inputs are not permitted":
+        return "no such field"
+    if message == "Field required":
+        return "a value"
+    words = re.sub(r"^(Input|String|Value) should (be|match|have) ", "", message.removeprefix("Value error, "))
+    return re.sub(r",? unable to .*$", "", words)
 
 
 def shown(value: object) -> str:

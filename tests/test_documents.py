@@ -17,9 +17,7 @@ OPERATIONS = (DOCS / "operations.md").read_text()
 RESULTS = (DOCS / "results.md").read_text()
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted([*ROOT.glob("[A-Z]*.md"), *DOCS.rglob("*.md")])
-GENERATED = {"gallery.md", "results.md", "settings.md"}
-MOST_WORDS = 21_000
-"""The limit for all hand-written pages together."""
+MOST_WORDS = 22_900
 
 PLAIN = {
     r"(^|[.,;:(|]|\b(for|to|by|of|from|than|beside|and|or|in)) *who\b": "name the person or program",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from service.errors import ParameterError, shown
+from service.errors import ParameterError, expectation, shown
 from service.images.formats import Format
 from service.images.types import MetadataPolicy, ProfilePolicy
 
@@ -178,9 +178,9 @@ def parameter_error(errors: Iterable[ErrorDetails], known: Iterable[str]) -> Par
         why, expected = first["ctx"]["why"], first["ctx"]["expected"]
         detail = f"{kind} {name!r} is {value!r}{': ' if why else ''}{why}; expected {expected}"
         return ParameterError(detail, parameter=name, value=value, expected=expected)
-    return ParameterError(
-        f"{kind} {name!r} is {value!r}: {first['msg']}", parameter=name, value=value, expected=first["msg"]
-    )
+    expected = expectation(first["msg"])
+    detail = f"{kind} {name!r} is {value!r}; expected {expected}"
+    return ParameterError(detail, parameter=name, value=value, expected=expected)
 
 
 def _number(value: object) -> float:
