@@ -76,7 +76,7 @@ docs: install
 pictures: install
 	$(BIN)/python scripts/pictures.py
 	$(BIN)/python scripts/gallery.py
-	$(BIN)/python scripts/knobs.py
+	$(BIN)/python scripts/parameters.py
 
 openapi: install
 	$(BIN)/python scripts/openapi.py

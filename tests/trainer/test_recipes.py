@@ -353,5 +353,5 @@ def test_recipes_are_found_by_name_and_their_parents_in_the_package(tmp_path, mo
         assert find_recipe(Path(name)).is_file()
     assert Path(find_parent("checkpoints/stylize/starry_night.safetensors")).is_file()
     assert find_parent("") == ""
-    with pytest.raises(TrainerError, match="no bundled recipe of that name; there are composition_vii, engraving"):
+    with pytest.raises(TrainerError, match="or the name of a bundled recipe: composition_vii, engraving"):
         find_recipe(Path("engravign"))

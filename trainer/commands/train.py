@@ -50,7 +50,7 @@ def style(
     workers: Workers = DEFAULT_WORKERS,
     as_json: Json = False,
 ) -> None:
-    """Train a style; run it again to go on where it stopped."""
+    """Train a style. The same command resumes an interrupted run."""
     config = find_recipe(config)
     recipe = _with_options(read_recipe(config, StyleRecipe), parent, iterations)
     recipe = _of_style(recipe, style_image, name, license, source)
@@ -74,13 +74,13 @@ def family(
     vgg16: Vgg16 = None,
     run: RunFolder = None,
     parent: Annotated[
-        Path | None, typer.Option("--parent", help="Model repository whose trunk and styles to start from.")
+        Path | None, typer.Option("--parent", help="Model repository with the trunk and styles to start from.")
     ] = None,
     iterations: Iterations = None,
     workers: Workers = DEFAULT_WORKERS,
     as_json: Json = False,
 ) -> None:
-    """Train a trunk and all the styles of a recipe together; run it again to resume."""
+    """Train a trunk and all styles of a recipe together. The same command resumes an interrupted run."""
     config = find_recipe(config)
     recipe = _with_options(read_recipe(config, FamilyRecipe), parent, iterations)
     directory = Run(run or Path("runs") / recipe.name)
@@ -104,11 +104,11 @@ def upscale(
     iterations: Iterations = None,
     workers: Workers = DEFAULT_WORKERS,
     validation: Annotated[
-        Path | None, typer.Option("--validation", help="Folder of test images whose PSNR is logged along the way.")
+        Path | None, typer.Option("--validation", help="Folder of test images; logs their PSNR during training.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train an upscaling factor; run it again to go on where it stopped."""
+    """Train an upscaler. The same command resumes an interrupted run."""
     recipe = _with_options(read_recipe(find_recipe(config), UpscaleRecipe), parent, iterations)
     directory = Run(run or Path("runs") / recipe.name)
     with joined() as processes:
@@ -119,15 +119,13 @@ def upscale(
 
 def publish(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run directory.")],
-    to: Annotated[Path, typer.Option("--to", help="The model repository that the service reads.")] = Path(
-        "checkpoints"
-    ),
+    to: Annotated[Path, typer.Option("--to", help="Model repository that the service reads.")] = Path("checkpoints"),
     force: Annotated[bool, typer.Option("--force", help="Replace checkpoints of another origin too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Copy a run's checkpoint, verified, to where the service looks for it.
+    """Verify the checkpoint of a run and copy it to a model repository.
 
-    A checkpoint of that name that was trained on other pictures stays, unless --force is given.
+    An existing checkpoint that was trained on other images stays, unless --force is given.
     """
     published = publish_checkpoints(Run(run), to, force)
     if as_json:
@@ -176,7 +174,7 @@ def _say_done(processes: Processes, checkpoint: Path, run: Run, as_json: bool) -
         say_json({**facts, "metrics": run.metrics()[-1:]})
         return
     if skipped := count_skipped(run.skipped):
-        typer.echo(f"{skipped} photographs could not be read and were skipped: {run.skipped} says which and why")
+        typer.echo(f"{skipped} photographs could not be read and were skipped: see {run.skipped}")
     typer.echo(f"checkpoint {checkpoint}")
     typer.echo(f"try it:     IMPASTO_CHECKPOINTS={run.directory / 'checkpoints'} make serve")
     typer.echo(f"publish it: python -m trainer publish {run.directory} --to checkpoints")

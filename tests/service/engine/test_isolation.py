@@ -45,14 +45,17 @@ def wait_until(condition):
 
 
 @pytest.mark.parametrize("fault", [BUG, NOT_A_NUMBER])
-def test_one_picture_that_fails_its_batch_fails_alone(faulty, fault):
+def test_one_image_that_fails_its_batch_fails_alone(faulty, fault):
     address, net, app = faulty
     with ThreadPoolExecutor(8) as clients:
         held = hold(address, net, clients)
         pictures = [faulty_picture(code) for code in (PLAIN, fault, PLAIN + 1)]
         answers = [clients.submit(upscale, address, pixels) for pixels in pictures]
         wait_until(
-            lambda: app.state.admission.requests == 4 and metric(address, 'impasto_queue_jobs{model="upscale/x2"}') == 3
+            lambda: (
+                app.state.admission.requests_in_flight == 4
+                and metric(address, 'impasto_queue_jobs{model="upscale/x2"}') == 3
+            )
         )
         net.go.set()
         responses = [answer.result() for answer in answers]
@@ -92,7 +95,7 @@ def test_a_lost_device_fails_what_is_in_flight_and_turns_the_probes_red(faulty):
     with ThreadPoolExecutor(8) as clients:
         held = hold(address, net, clients)
         answers = [clients.submit(upscale, address, faulty_picture(code)) for code in (LOST, PLAIN, PLAIN)]
-        wait_until(lambda: app.state.admission.requests == 4)
+        wait_until(lambda: app.state.admission.requests_in_flight == 4)
         net.go.set()
         assert {answer.result().status_code for answer in answers} <= {200, 503}
         assert answers[0].result().json()["code"] == "unavailable"
@@ -104,7 +107,7 @@ def test_a_lost_device_fails_what_is_in_flight_and_turns_the_probes_red(faulty):
     assert "illegal memory access" in app.state.engine.fatal
 
 
-def test_clients_that_hang_up_leave_the_queue_and_nothing_is_computed_for_them(faulty):
+def test_clients_that_disconnect_leave_the_queue_and_nothing_is_computed_for_them(faulty):
     address, net, app = faulty
     host, port = address.removeprefix("http://").split(":")
     body = encoded(faulty_picture(PLAIN))
@@ -114,10 +117,10 @@ def test_clients_that_hang_up_leave_the_queue_and_nothing_is_computed_for_them(f
         connections = [socket.create_connection((host, int(port))) for _ in range(20)]
         for connection in connections:
             connection.sendall(request)
-        wait_until(lambda: app.state.admission.requests == 21)
+        wait_until(lambda: app.state.admission.requests_in_flight == 21)
         for connection in connections:
             connection.close()
-        wait_until(lambda: app.state.admission.requests == 1)
+        wait_until(lambda: app.state.admission.requests_in_flight == 1)
         net.go.set()
         assert held.result().status_code == 200
     assert metric(address, 'impasto_cancelled_total{reason="client_left"}') > 0
@@ -126,14 +129,14 @@ def test_clients_that_hang_up_leave_the_queue_and_nothing_is_computed_for_them(f
     assert upscale(address, faulty_picture(PLAIN)).status_code == 200
 
 
-def test_the_tiles_left_of_a_client_that_hangs_up_are_not_computed(checkpoints):
+def test_remaining_tiles_of_a_disconnected_client_are_not_computed(checkpoints):
     with faulty_service(checkpoints, tile_pixels=4096, max_pixels=10**6, max_batch_items=1) as (address, net, app):
         with (
             httpx.Client(base_url=address, trust_env=False, timeout=0.5) as client,
             pytest.raises(httpx.ReadTimeout),
         ):
             client.post("/upscale?factor=2", content=encoded(faulty_picture(WAIT, 200, 200)))
-        wait_until(lambda: app.state.admission.requests == 0)
+        wait_until(lambda: app.state.admission.requests_in_flight == 0)
         net.go.set()
         assert upscale(address, faulty_picture(PLAIN)).status_code == 200
         assert net.passes == [[WAIT], [PLAIN]]
@@ -150,12 +153,12 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_the_prediction(cl
     assert client.post("/upscale?factor=2", content=encoded(picture()), headers={"Request-Timeout": "60"}).is_success
 
 
-def test_who_waits_past_the_deadline_is_told_and_not_computed(faulty):
+def test_a_task_past_its_deadline_gets_504_and_is_not_computed(faulty):
     address, net, app = faulty
     with ThreadPoolExecutor(2) as clients:
         held = hold(address, net, clients)
         late = clients.submit(upscale, address, faulty_picture(PLAIN), deadline_ms=1500)
-        wait_until(lambda: app.state.admission.requests == 2)
+        wait_until(lambda: app.state.admission.requests_in_flight == 2)
         time.sleep(1.6)
         net.go.set()
         assert held.result().status_code == 200
@@ -169,7 +172,7 @@ def test_who_waits_past_the_deadline_is_told_and_not_computed(faulty):
     [("&deadline_ms=0", {}, "deadline_ms"), ("&deadline_ms=soon", {}, "deadline_ms"),
      ("", {"Request-Timeout": "-1"}, "request-timeout"), ("", {"Request-Timeout": "nan"}, "request-timeout")],
 )  # fmt: skip
-def test_a_deadline_that_is_none_is_refused_by_name(client, query, headers, parameter):
+def test_an_invalid_deadline_is_refused_by_name(client, query, headers, parameter):
     response = client.post(f"/upscale?factor=2{query}", content=encoded(picture()), headers=headers)
     assert (response.status_code, response.json()["parameter"]) == (422, parameter)
 
@@ -184,11 +187,11 @@ def test_two_devices_compute_at_once_before_one_queue(checkpoints):
         assert "cpu,cpu" in httpx.get(f"{address}/metrics", trust_env=False).text
 
 
-def test_more_requests_than_permits_hear_when_to_come_back(checkpoints):
+def test_requests_beyond_the_permits_get_retry_after(checkpoints):
     with faulty_service(checkpoints, max_requests=2) as (address, net, app), ThreadPoolExecutor(8) as clients:
         held = hold(address, net, clients)
         second = clients.submit(upscale, address, faulty_picture(PLAIN))
-        wait_until(lambda: app.state.admission.requests == 2)
+        wait_until(lambda: app.state.admission.requests_in_flight == 2)
         refused = upscale(address, faulty_picture(PLAIN))
         assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
         assert 1 <= int(refused.headers["retry-after"]) <= 60
@@ -196,7 +199,7 @@ def test_more_requests_than_permits_hear_when_to_come_back(checkpoints):
         assert (held.result().status_code, second.result().status_code) == (200, 200)
 
 
-def test_more_pixels_than_may_be_in_flight_are_refused_and_a_giant_is_let_in_alone(checkpoints):
+def test_pixels_beyond_the_limit_are_refused_and_a_larger_image_is_admitted_alone(checkpoints):
     with faulty_service(checkpoints, max_pixels_in_flight=10_000) as (address, net, app):
         with ThreadPoolExecutor(8) as clients:
             held = hold(address, net, clients)
@@ -205,5 +208,5 @@ def test_more_pixels_than_may_be_in_flight_are_refused_and_a_giant_is_let_in_alo
             assert "pixels are in flight, the limit is 10000" in refused.json()["detail"]
             net.go.set()
             assert held.result().status_code == 200
-        assert app.state.admission.pixels == 0
+        assert app.state.admission.pixels_in_flight == 0
         assert upscale(address, faulty_picture(PLAIN, 60, 60)).status_code == 200

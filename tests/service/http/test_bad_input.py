@@ -129,13 +129,8 @@ def test_a_body_past_the_limit_without_content_length(client):
     ("content", "content_type", "detail"),
     [
         (b"x", "multipart/form-data", "cannot be read"),
-        (b"--b\r\nnonsense", "multipart/form-data; boundary=b", "has the fields []"),
+        (b"--b\r\nnonsense", "multipart/form-data; boundary=b", "cannot be read"),
         (b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\nx\r\n--b--\r\n', None, "['photo']"),
-        (
-            b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\ntext\r\n--b--\r\n',
-            None,
-            "one file in the field",
-        ),
         (
             2 * b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nx\r\n' + b"--b--\r\n",
             None,
@@ -170,7 +165,7 @@ def test_wrong_paths_and_methods_are_problems_too(client):
 
 
 @pytest.mark.usefixtures("the_next_one_works")
-def test_a_client_that_hangs_up_half_way(address):
+def test_a_client_that_disconnects_in_the_middle_of_a_body(address):
     host, port = address.removeprefix("http://").split(":")
     for _ in range(5):
         with socket.create_connection((host, int(port))) as connection:
