@@ -131,7 +131,7 @@ def test_two_replicas_answer_through_the_gateway(rehearsal):
 def test_a_quota_holds_for_all_replicas_together(rehearsal):
     """In Redis: in the memory of each, twice as many would be let in.
 
-    A store that does not answer within a second lets a request in; on a machine that is so slow, once more a minute later.
+    A store that does not answer within a second lets a request in. On a machine that is so slow, the test tries again.
     """
     fleet = rehearsal.fleet
     for _ in range(3):
