@@ -7,9 +7,9 @@
         --pipeline.plan.sizes--> sizes on the way --pipeline.admission--> permit in pixels, deadline
         --auth.quotas--> the answer's pixels are charged
         --images.decode (codec thread)--> uint8 or uint16 (H, W, 3)
-        --pipeline.rendering (event loop)--> job: a picture, cut into windows
-        --engine.scheduler (fair_queue)--> batch of windows
-        --engine.worker (one thread per device)--> one answer or error per window
+        --pipeline.rendering (event loop)--> task: a picture in windows
+        --engine.scheduler (fair_queue, preemption)--> batch of windows
+        --engine.worker (one thread per device)--> one output or error per window
         --pipeline.compositing (its own threads)--> resized, blended
         --images.restore, images.encode (codec thread)--> bytes
         --> response, or (Prefer: respond-async) a ticket until it is fetched

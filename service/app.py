@@ -14,7 +14,7 @@ from service import __version__
 from service.auth.keys import KeyRing
 from service.auth.quotas import Quotas
 from service.engine.engine import Engine, warm_up_pictures
-from service.engine.threads import helpers, permitted_threads
+from service.engine.threads import helper_pool, permitted_threads
 from service.http.body_timeout import BodyTimeout
 from service.http.cors import add_cors
 from service.http.head_options import HeadAndOptions
@@ -113,7 +113,7 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
         made_by=lambda: (__version__, engine.precision, settings.max_whole_pixels),
     )
     pages = read_pages()
-    jobs_store = JobStore(settings, engine.scheduler.ahead, metrics)
+    jobs_store = JobStore(settings, engine.scheduler.tasks_before, metrics)
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
     state = State(
         settings,
@@ -143,7 +143,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings, admission = state.settings, state.admission
 
     state.decoder.start()
-    asyncio.get_running_loop().set_default_executor(helpers(_FILE_THREADS, "files"))
+    asyncio.get_running_loop().set_default_executor(helper_pool(_FILE_THREADS, "files"))
     await state.engine.start(on_fatal=admission.close)
     _set_build_info(state)
     await state.registry.start(partial(state.renderer.warm, pictures=warm_up_pictures()), state.metrics)

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from service.app import create_app
 from service.cli.backends import Operation, Output, RefusedError, concerns_every_picture
 from service.engine.device import choose_devices
-from service.engine.threads import claim_threads, reserve_threads
+from service.engine.threads import reserve_threads, use_threads
 from service.errors import OverloadedError, ServiceError, UnavailableError
 from service.models.registry import Registry, registry_from_settings
 from service.pipeline.parameters import StylizeParameters, UpscaleParameters, parse_parameters
@@ -75,7 +75,7 @@ async def engine(settings: Settings) -> AsyncIterator[FastAPI]:
         async with app.router.lifespan_context(app):
             yield app
     finally:
-        claim_threads(threads)  # whoever goes on in this process finds them again
+        use_threads(threads)  # whoever goes on in this process finds them again
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from service.engine.task import Job as DeviceTask
+from service.engine.task import Task
 from service.errors import (
     AnswerTooLargeError,
     IdempotencyError,
@@ -99,7 +99,7 @@ class Job:
 class JobStore:
     """All jobs of one service. Use it on the event loop only."""
 
-    def __init__(self, settings: Settings, ahead: Callable[[DeviceTask], int], metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, ahead: Callable[[Task], int], metrics: Metrics) -> None:
         """ahead: counts the tasks that the devices take before a given one."""
         self._settings, self._ahead, self._metrics = settings, ahead, metrics
         self._jobs: dict[str, Job] = {}

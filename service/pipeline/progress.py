@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from service.engine.task import Job as DeviceTask
+from service.engine.task import Task
 
 
 class Progress:
@@ -17,7 +17,7 @@ class Progress:
         self.known = asyncio.Event()
         self.ends: float | None = None
         self.encoding = False
-        self.task: DeviceTask | None = None
+        self.task: Task | None = None
         self._expected = self._before = 0
 
     def expect(self, tiles: int, seconds: float) -> None:
@@ -25,26 +25,26 @@ class Progress:
         self._expected, self.ends = tiles, time.monotonic() + seconds
         self.known.set()
 
-    def compute(self, task: DeviceTask) -> None:
+    def compute(self, task: Task) -> None:
         """Note that the next pass was queued. The pass before it is over."""
         if self.task is not None:
-            self._before += self.task.count
+            self._before += self.task.window_count
         self.task = task
 
     @property
     def begun(self) -> bool:
         """Whether a device has begun, or is no longer needed."""
-        return self.encoding or self._before > 0 or (self.task is not None and self.task.begun is not None)
+        return self.encoding or self._before > 0 or (self.task is not None and self.task.started is not None)
 
     @property
     def tiles_done(self) -> int:
         """Tiles that were computed."""
-        return self._before + (max(0, self.task.count - self.task.left) if self.task else 0)
+        return self._before + (max(0, self.task.window_count - self.task.unfinished_count) if self.task else 0)
 
     @property
     def tiles_total(self) -> int:
         """All tiles. The number grows if memory was short and the tiles had to be smaller."""
-        return max(self._expected, self._before + (self.task.count if self.task else 0))
+        return max(self._expected, self._before + (self.task.window_count if self.task else 0))
 
     @property
     def seconds_left(self) -> float | None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from nets.pixels import Picture
 from service.engine.engine import Engine
-from service.engine.task import OVERTAKING, Job
-from service.engine.threads import helpers
+from service.engine.task import AGEING_FACTOR, Task
+from service.engine.threads import helper_pool
 from service.models.model import Model
 from service.models.registry import Registry
 from service.observability.logs import request_id
@@ -74,7 +74,7 @@ class Renderer:
         """threads: how many pictures are resized or blended at once."""
         self._scheduler, self._costs, self._limits = engine.scheduler, engine.costs, engine.limits
         self._measured: dict[str, str] = {}
-        self._threads = helpers(threads, "compose")
+        self._threads = helper_pool(threads, "compose")
 
     async def load(self, plan: InferencePlan, sizes: Sizes, registry: Registry) -> LoadedPlan:
         """Load or interpolate the networks of a plan. Raises UnknownModelError if one was removed."""
@@ -122,7 +122,7 @@ class Renderer:
 
     def most_pixels(self, plan: InferencePlan) -> int | None:
         """Return the most pixels that the networks of a plan can take, or None if they take any number."""
-        limits = [self._limits.most_pixels(layer.mixture.entries[0].facts) for layer in plan.layers]
+        limits = [self._limits.max_pixels(layer.mixture.entries[0].facts) for layer in plan.layers]
         return min((limit for limit in limits if limit is not None), default=None)
 
     def tiles(self, loaded: LoadedPlan) -> int:
@@ -144,7 +144,7 @@ class Renderer:
         if not passes:
             return 0.0
         composing = self._costs.predict(_COMPOSE, loaded.sizes.composed_pixels(loaded.plan))
-        ahead = self._scheduler.seconds_before(time.monotonic() + OVERTAKING * passes[0])
+        ahead = self._scheduler.seconds_before(time.monotonic() + AGEING_FACTOR * passes[0])
         return ahead + pictures * (sum(passes) + composing)
 
     def close(self) -> None:
@@ -163,16 +163,16 @@ class Renderer:
     ) -> Picture:
         plan = self._limits.plan(model.facts, *picture.shape[:2])
         cost = self._costs.predict(model.label, plan.pixels, len(plan.windows))
-        output, job = await self._run(model, picture, cost, request.expires, request.owner, progress)
-        assert job.begun is not None
-        rendered.exact = rendered.exact and not job.plan.reduced
-        rendered.queue_seconds += job.begun - job.entered
-        rendered.forward_seconds += job.forward_seconds
+        output, task = await self._run(model, picture, cost, request.expires, request.owner, progress)
+        assert task.started is not None
+        rendered.exact = rendered.exact and not task.plan.reduced
+        rendered.queue_seconds += task.started - task.submitted
+        rendered.forward_seconds += task.forward_seconds
         return output
 
     async def _run(
         self, model: Model, picture: Picture, cost: float, expires: float | None, owner: str, progress: Progress
-    ) -> tuple[Picture, Job]:
+    ) -> tuple[Picture, Task]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Picture] = loop.create_future()
 
@@ -180,17 +180,17 @@ class Renderer:
             loop.call_soon_threadsafe(_settle, future, outcome)
 
         plan = self._limits.plan(model.facts, *picture.shape[:2])
-        job = Job(model, picture, plan, cost, settle, expires, owner, request_id.get(), current())
-        self._scheduler.submit(job)
-        progress.compute(job)
+        task = Task(model, picture, plan, cost, settle, expires, owner, request_id.get(), current())
+        self._scheduler.submit(task)
+        progress.compute(task)
         try:
-            return await future, job
+            return await future, task
         finally:
             if not future.done() or future.cancelled():
-                self._scheduler.cancel(job)
-            record("queue", job.entered, job.begun)
-            if job.begun is not None:
-                record("forward", job.begun, model=model.label, pixels=job.plan.pixels, windows=job.count)
+                self._scheduler.cancel(task)
+            record("queue", task.submitted, task.started)
+            if task.started is not None:
+                record("forward", task.started, model=model.label, pixels=task.plan.pixels, windows=task.window_count)
 
 
 def _finish(plan: InferencePlan, sizes: Sizes, painted: Picture, base: Picture) -> Picture:
