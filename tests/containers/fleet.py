@@ -20,6 +20,9 @@ from tests.containers.pods import Manifest, Podman, pod, without_namespace
 from tests.deploy.faults import of_kind
 from tests.deploy.tools import ROOT
 
+START_SECONDS = 240
+"""Within which a pod must be ready; the machine may be busy."""
+
 PRESTOP_SECONDS = 2
 """After a pod has left the Gateway, until it is told to stop; the manifest's own is longer."""
 
@@ -74,7 +77,7 @@ class Fleet:
         self.podman.play(called, [*configs, manifest])
         replica = Replica(called, track, port)
         try:
-            wait_until(lambda: httpx.get(f"{replica.address}/readyz", trust_env=False).status_code == 200, 120)
+            wait_until(lambda: httpx.get(f"{replica.address}/readyz", trust_env=False).status_code == 200, START_SECONDS)
         except AssertionError as error:
             raise AssertionError(self.podman.run("podman", "logs", f"{called}-service", check=False)) from error
         return replica
