@@ -77,7 +77,8 @@ class Fleet:
         self.podman.play(called, [*configs, manifest])
         replica = Replica(called, track, port)
         try:
-            wait_until(lambda: httpx.get(f"{replica.address}/readyz", trust_env=False).status_code == 200, START_SECONDS)
+            ready = f"{replica.address}/readyz"
+            wait_until(lambda: httpx.get(ready, trust_env=False).status_code == 200, START_SECONDS)
         except AssertionError as error:
             raise AssertionError(self.podman.run("podman", "logs", f"{called}-service", check=False)) from error
         return replica
