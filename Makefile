@@ -17,7 +17,7 @@ export IMPASTO_PORT := $(PORT)
 endif
 
 .PHONY: install serve wheels test-wheels demo test test-long test-browser soak check format docs pictures openapi settings lock hashes audit sbom bench \
-	manifests deploy-tools test-containers
+	manifests deploy-tools client-tools test-containers
 
 # Everything: the service, the trainer, and what tests, checks and documents need.
 install: $(VENV)/installed
@@ -146,6 +146,17 @@ deploy-tools: .venv-deploy/installed
 		--requirement tests/deploy/requirements.txt
 	cp tests/deploy/package.json .venv-deploy/
 	npm install --prefix .venv-deploy --no-audit --no-fund --no-package-lock --loglevel error
+	@touch $@
+
+# What tests/generated_clients generates clients with: openapi-python-client, openapi-typescript.
+client-tools: .venv-clients/installed
+
+.venv-clients/installed: tests/generated_clients/requirements.txt tests/generated_clients/package.json
+	test -x .venv-clients/bin/python || $(PYTHON) -m venv --without-pip .venv-clients
+	$(PYTHON) -m pip --disable-pip-version-check --python .venv-clients/bin/python install --quiet \
+		--requirement tests/generated_clients/requirements.txt
+	cp tests/generated_clients/package.json .venv-clients/
+	npm install --prefix .venv-clients --no-audit --no-fund --no-package-lock --loglevel error
 	@touch $@
 
 # Builds the images and tries them in the Docker engine of this machine: docs/deploy.md.

@@ -4,7 +4,7 @@
     python3 scripts/install.py everything   the trainer and the development tools too
 
 TORCH=cpu or TORCH=cuda chooses the build of torch. By default it is the CPU-only build, which is 4 GB smaller, where
-this machine shows no NVIDIA driver. TORCH_INDEX_URL names another index for torch, TORCH_VERSION another version.
+there is no NVIDIA driver. TORCH_INDEX_URL names another index for torch, TORCH_VERSION another version.
 """
 
 import os
@@ -38,7 +38,7 @@ def main() -> None:
     install_torch(["torch", "torchvision"] if what == "everything" else ["torch"])
     say(f"installing what {'development' if what == 'everything' else 'serving'} needs")
     editable = [part for project in ("./impasto", *WANTED[what]) for part in ("--editable", project)]
-    pip("--constraint", "requirements.lock", *editable)
+    pip("--constraint", str(constraints_without_torch()), *editable)
     say(f"done in {time.monotonic() - start:.0f} s: {ENVIRONMENT.name} has {gigabytes(ENVIRONMENT):.1f} GB")
 
 
@@ -70,6 +70,14 @@ def install_torch(packages: list[str]) -> None:
             sys.exit(f"TORCH=cpu: {', '.join(cpu_only)} could not be installed from {CPU_INDEX}; see the lines above")
         say(f"{CPU_INDEX} did not answer, or has no such version: installing the build with CUDA, which is 4 GB larger")
         pip(*pinned)
+
+
+def constraints_without_torch() -> Path:
+    """Write the locked versions of everything else: which torch there is was decided before."""
+    path = ENVIRONMENT / "constraints.txt"
+    lines = Path("requirements.lock").read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("torch")))
+    return path
 
 
 def has_nvidia_driver() -> bool:

@@ -2,7 +2,8 @@
 
     python3 scripts/try_wheels.py dist
 
-TORCH names what torch is asked for instead of the newest: TORCH=torch==2.13.0+cpu. Standard library only.
+The CPU build of torch is installed where its index can be reached. TORCH names another one: TORCH=torch==2.13.0+cpu.
+Standard library only.
 """
 
 import json
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PHOTOGRAPH = ROOT / "docs" / "images" / "photographs" / "coffee.jpg"
 PAINT = "from impasto import Client; Client({address!r}).stylize({photograph!r}, style='mosaic').save('client.jpg')"
 
@@ -72,7 +74,7 @@ def main() -> None:
         expect(client.command("python", "-c", probe).stdout.strip(), f"{version} False False")
         timed(
             "install the service",
-            lambda: service.install(*os.environ.get("TORCH", "torch").split(), str(client_wheel), str(service_wheel)),
+            lambda: service.install(*torch(), str(client_wheel), str(service_wheel)),
         )
         expect(service.command("impasto", "--version").stdout.strip(), f"impasto {version}")
         listed = json.loads(service.command("impasto", "models", "--json").stdout)
@@ -118,6 +120,17 @@ def serve(service: Environment, client: Environment) -> None:
         finally:
             process.send_signal(signal.SIGTERM)
     expect(process.returncode, 0)
+
+
+def torch() -> list[str]:
+    """Return what to ask pip for to have torch: the CPU build, unless its index cannot be reached."""
+    if named := os.environ.get("TORCH"):
+        return named.split()
+    try:
+        urllib.request.urlopen(f"{CPU_INDEX}/torch/", timeout=10).close()  # noqa: S310  # https
+    except OSError:
+        return ["torch"]
+    return ["--extra-index-url", CPU_INDEX, "torch"]
 
 
 def timed(what: str, work: Callable[[], None]) -> None:

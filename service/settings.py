@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from nets.bundled import default_checkpoints
-from service.errors import StartupError
+from service.errors import StartupError, expectation
 
 PREFIX = "IMPASTO_"
 _SHORTEST_KEY = 16
@@ -197,13 +198,20 @@ def read_settings(**overrides: object) -> Settings:
     try:
         settings = Settings(**overrides)  # type: ignore[arg-type]  # checked by pydantic
     except ValidationError as error:
-        lines = [
-            f"{PREFIX}{'_'.join(map(str, problem['loc'])).upper()}={problem['input']!r}: {problem['msg']}"
-            for problem in error.errors()
-        ]
-        raise StartupError("; ".join(lines)) from error
+        lines = [_refusal(problem) for problem in error.errors()]
+        raise StartupError("; ".join(dict.fromkeys(lines))) from error
     if "checkpoints" in settings.model_fields_set:
         return settings
     found = Settings(**{**overrides, "checkpoints": default_checkpoints()})  # type: ignore[arg-type]
     found.model_fields_set.discard("checkpoints")
     return found
+
+
+def _refusal(problem: ErrorDetails) -> str:
+    """Return a variable, its value, unless that is a secret, and what was expected."""
+    name = "_".join(map(str, problem["loc"]))
+    field = Settings.model_fields[name]
+    value = "..." if "SecretStr" in str(field.annotation) else repr(problem["input"])
+    pattern = problem["type"] == "string_pattern_mismatch"
+    expected = field.description if pattern else expectation(problem["msg"])
+    return f"{PREFIX}{name.upper()}={value}: expected {expected}"

@@ -1,5 +1,6 @@
 """A recipe's settings, read from TOML: frozen, complete, and strict (an unknown key is an error)."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
@@ -249,5 +250,16 @@ def read_recipe(path: Path, kind: type[Recipe]) -> Recipe:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
+        lines = [f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {_explanation(e['msg'])}" for e in error.errors()]
         raise TrainerError(f"{path}: " + "; ".join(lines)) from error
+
+
+def _explanation(message: str) -> str:
+    """Return a message of pydantic in our words: "Input should be a valid integer" -> "expected a valid integer"."""
+    if message == "Extra inputs are not permitted":
+        return "there is no such setting"
+    own = message.removeprefix("Value error, ")
+    if own != message:
+        return own
+    words = re.sub(r"^(Input|String|Value) should (be|match|have) ", "", message)
+    return "expected " + re.sub(r",? unable to .*$", "", words)

@@ -1,9 +1,9 @@
-"""The commands of `impasto`. A folder of pictures travels:
+"""The commands of `impasto`. The path of a folder of pictures:
 
-    IN... --files--> sources --output_paths--> (source, target)s --backends--> encoded pictures --writing--> files
-                                             `run` joins them, `report` tells
+    IN... --files--> sources --output_paths, records--> work items --backends--> encoded outputs --writing--> files
+                                              `run` joins them, `report` reports
 
-`backends` are two: the service's own engine in this process (`local`), or a server, through the client. Only `local`,
-`listing`, `bench` and `server` need torch, and are imported when they are needed: help and completion do not wait for
-it.
+There are two backends: the engine of the service in this process (`local`), or a server, through the client. Only
+`local`, `bench` and `server` need torch. They are imported when they are needed, so that help, completion, `catalogue`
+and everything that can be refused early do not wait for it.
 """

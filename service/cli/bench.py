@@ -1,4 +1,4 @@
-"""`impasto bench`: how quick this machine is, in seconds rather than minutes."""
+"""`impasto bench`: the throughput of this machine, measured in seconds."""
 
 import asyncio
 import io
@@ -23,9 +23,10 @@ _AT_ONCE = 2
 
 @dataclass(frozen=True)
 class Throughput:
-    """Of one network. megapixels_per_second: of pictures that go in, from file to file, two at once.
+    """The throughput of one network.
 
-    milliseconds: a picture's mean in each stage; two that are computed together count the whole time each.
+    megapixels_per_second: of the inputs, from file to file, two at once. milliseconds: mean of each stage per picture;
+    two pictures that are computed together each count the whole time.
     """
 
     model: str
@@ -38,17 +39,17 @@ class Throughput:
 
 def bench(
     style: Annotated[
-        str | None, typer.Option(help="Default: the first there is.", autocompletion=options.complete_style)
+        str | None, typer.Option(help="Default: the first one.", autocompletion=options.complete_style)
     ] = None,
     factor: Annotated[float | None, typer.Option(min=1, max=8, help="Default: the middle one.")] = None,
-    side: Annotated[int, typer.Option("--side", min=16, max=4096, help="Of the square pictures, in pixels.")] = 512,
-    seconds: Annotated[float, typer.Option(min=0, max=3600, help="For each network, at least.")] = 5.0,
+    side: Annotated[int, typer.Option("--side", min=16, max=4096, help="Side of the pictures in pixels.")] = 512,
+    seconds: Annotated[float, typer.Option(min=0, max=3600, help="Least time for each network.")] = 5.0,
     checkpoints: options.Checkpoints = None,
     device: options.Device = None,
     precision: options.Precision = None,
     json: options.Json = False,
 ) -> None:
-    """Measure a style and a factor on this machine: JPEG in, JPEG out, by the service's own engine."""
+    """Measure a style and a factor on this machine with the engine of the service: JPEG in, JPEG out."""
     from service.cli.local import local_settings, registry_in  # noqa: PLC0415  # torch takes seconds
 
     with plainly():
@@ -111,7 +112,7 @@ async def _throughput(backend: Any, order: Operation, picture: bytes, side: int,
 
 
 def _jpeg(side: int) -> bytes:
-    """A picture in code: shades with noise, as compressible as a photograph about."""
+    """Return a JPEG of shades with noise, about as compressible as a photograph."""
     import numpy as np  # noqa: PLC0415  # completion does not wait for it
     from PIL import Image  # noqa: PLC0415
 
@@ -128,4 +129,4 @@ def _print(found: dict[str, Any]) -> None:
         size = f"{each.pictures} of {each.side_px} x {each.side_px}"
         stages = ", ".join(f"{stage} {value:.1f}" for stage, value in each.milliseconds.items())
         typer.echo(f"{each.model:28} {each.megapixels_per_second:8.3g} MP/s  ({size}; ms: {stages})")
-    typer.echo(f"on {found['device']} in {found['precision']}; megapixels of the pictures that go in")
+    typer.echo(f"on {found['device']} in {found['precision']}; megapixels of input")

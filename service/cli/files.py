@@ -1,4 +1,4 @@
-"""What the command line names -> picture files: files, folders, patterns, and "-" for standard input."""
+"""From the arguments of the command line to picture files: files, folders, patterns, and "-" for standard input."""
 
 import glob
 import os
@@ -14,9 +14,10 @@ _PICTURE_SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Source:
-    """A picture to read. path: None for standard input, whose bytes are `data` once they were read.
+    """A picture to read.
 
-    below: its folder within the one that was named.
+    path: None for standard input, whose bytes are `data` once they were read. below: its folder, relative to the folder
+    that was named.
     """
 
     path: Path | None
@@ -24,20 +25,20 @@ class Source:
     data: bytes = field(default=b"", repr=False)
 
     def read(self) -> bytes:
-        """Its bytes. Raises OSError."""
+        """Return its bytes. Raises OSError."""
         return self.data if self.path is None else self.path.read_bytes()
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Return its name in messages."""
         return STANDARD if self.path is None else str(self.path)
 
 
 def find(named: Sequence[str], recursive: bool, leave_out: Path | None) -> Iterator[Source]:
-    """The pictures of each thing named, in order, none twice. One that is not there comes too: opening it will say so.
+    """Yield the pictures that the arguments name, in order, each once, and the names of those that do not exist.
 
-    Of a folder those whose names end as pictures' do, but for hidden ones; below it, where `recursive`. leave_out: a
-    folder that is not searched where it lies in another: the answers'.
+    A folder gives the files with the suffix of an image format, except for hidden ones. With `recursive`, its
+    subfolders do too. leave_out: a folder that is not searched: that of the outputs.
     """
     seen: set[Path] = set()
     for source in _each(named, recursive, leave_out):

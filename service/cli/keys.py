@@ -1,4 +1,4 @@
-"""`impasto keys new`: a key for a person or a program."""
+"""`impasto keys new`: an API key for a person or a program."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -11,25 +11,25 @@ from service.auth.key_file import KeyFileError, key_table, new_key
 from service.cli.exit_codes import plainly
 from service.cli.output_paths import PlanError
 
-keys = typer.Typer(no_args_is_help=True, help="Keys for a service that asks for one.")
+keys = typer.Typer(no_args_is_help=True, help="API keys for a service.")
 
 
 @keys.callback()
 def _keys() -> None:
-    """Keys for a service that asks for one: docs/security.md."""
+    """API keys for a service: docs/security.md."""
 
 
 @keys.command()
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: 1 to 64 of A-Z, a-z, 0-9, _ and -.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the owner: 1 to 64 of A-Z, a-z, 0-9, _ and -.")],
     scope: Annotated[
         list[str] | None, typer.Option("--scope", help="transform (default) or admin; may be given twice.")
     ] = None,
     requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Quota.")] = None,
-    pixels_per_minute: Annotated[int | None, typer.Option(min=1, help="Quota, of answers.")] = None,
+    pixels_per_minute: Annotated[int | None, typer.Option(min=1, help="Quota, in output pixels.")] = None,
     days: Annotated[int | None, typer.Option(min=1, max=36500, help="Until it expires; default: never.")] = None,
 ) -> None:
-    """Make a key. It is shown once, on standard error; the lines for IMPASTO_KEYS_FILE go to standard output.
+    """Make a key and show it once, on standard error. The lines for IMPASTO_KEYS_FILE go to standard output.
 
     impasto keys new alice >> keys.toml
     """
@@ -48,4 +48,4 @@ def new(
         except KeyFileError as error:
             raise PlanError(str(error)) from error
     sys.stdout.write(f"\n{table}")
-    typer.echo(f"The key of {name}, which is shown this once:\n{key}", err=True)
+    typer.echo(f"The key of {name}. It is not shown again:\n{key}", err=True)

@@ -1,4 +1,4 @@
-"""`impasto models`: what is there, in a folder or on a server."""
+"""`impasto models`: the models of a folder or a server."""
 
 import json as json_module
 import sys
@@ -48,7 +48,7 @@ def models(
 
 
 class _ServerBook:
-    """What a server has."""
+    """The models of a server."""
 
     def __init__(self, url: str, key: str | None) -> None:
         refuse_no_address(url, key)
@@ -69,7 +69,7 @@ class _ServerBook:
 
 
 class _FolderBook:
-    """What a folder has. The list comes from the files' cards and needs no torch; a card with its facts does."""
+    """The models of a folder. The list comes from the cards of the files, without torch; a single card needs torch."""
 
     def __init__(self, checkpoints: Path | None) -> None:
         given = {} if checkpoints is None else {"checkpoints": checkpoints}
@@ -91,7 +91,7 @@ class _FolderBook:
 
 
 def _found(summary: dict[str, Any], name: str) -> tuple[str, str]:
-    """The task and the name of what was asked for. Raises RefusedError, which lists what there is."""
+    """Return task and name of a model. Raises RefusedError, which lists the models there are."""
     keys = [model["model"] for model in summary["models"]]
     for key in (name, *(f"{task}/{name}" for task in _TASKS)):
         if key in keys:

@@ -1,4 +1,4 @@
-"""The service's own engine, in this process and without HTTP: the same stages, the same pictures."""
+"""The engine of the service in this process, without HTTP: the same stages give the same outputs."""
 
 import asyncio
 import logging
@@ -26,19 +26,19 @@ _OWN_PICTURES: dict[str, Any] = {
     "max_pixels_in_flight": 500_000_000,
     "decoder": "thread",
 }
-"""Limits where nobody has set others: the pictures are the user's own, not a stranger's."""
+"""Limits where no others are set. They are higher than those of a service, since the pictures are the user's own."""
 
 _FULL_SECONDS = 0.1
 
 
 class LocalBackend:
-    """Runs pictures through a service's stages."""
+    """Runs pictures through the stages of the service."""
 
     def __init__(self, pipeline: Pipeline, asked: TransformRequest) -> None:
         self._pipeline, self._asked = pipeline, asked
 
     async def process(self, data: bytes) -> Output:
-        """As the service does it; where pictures in flight fill the memory that is meant for them, once one is done."""
+        """Do it as the service does, and wait while the pictures in flight fill the memory that they may use."""
         while True:
             try:
                 answer = await self._pipeline.transform(self._asked, data)
@@ -47,14 +47,14 @@ class LocalBackend:
                 await asyncio.sleep(_FULL_SECONDS)
             except ServiceError as error:
                 raise refusal_of(error) from error
-            except Exception as error:  # as over HTTP, where it would be this request's alone
-                detail = f"an error that we did not foresee: {type(error).__name__}: {error}"
+            except Exception as error:  # as over HTTP, an unexpected error affects this picture only
+                detail = f"an unexpected error: {type(error).__name__}: {error}"
                 raise RefusedError("internal", detail) from error
         return Output(answer.body, answer.format, answer.model_names, answer.exact, answer.milliseconds)
 
 
 def local_settings(checkpoints: Path | None, device: str | None, precision: str | None) -> Settings:
-    """The environment's settings, then these; for pictures of one's own. Raises StartupError."""
+    """Return the settings of the environment with these options and higher limits. Raises StartupError."""
     given = {"checkpoints": checkpoints, "device": device, "precision": precision, "loading": "lazy"}
     options = {name: value for name, value in given.items() if value is not None}
     in_environment = read_settings(**options).model_fields_set
@@ -62,25 +62,25 @@ def local_settings(checkpoints: Path | None, device: str | None, precision: str 
     settings = read_settings(**options, **limits)
     if "max_batch_items" in in_environment or choose_devices(settings.device)[0].type != "cpu":
         return settings
-    return settings.model_copy(update={"max_batch_items": 1})  # to measure what a batch gains there takes seconds
+    return settings.model_copy(update={"max_batch_items": 1})  # measuring the gain of a batch takes seconds
 
 
 @asynccontextmanager
 async def engine(settings: Settings) -> AsyncIterator[FastAPI]:
-    """A service's parts, started, without a server. Raises StartupError."""
-    logging.getLogger("service").setLevel(logging.CRITICAL)  # `impasto models` tells what was refused
+    """Yield the parts of a service, started, without a server. Raises StartupError."""
+    logging.getLogger("service").setLevel(logging.CRITICAL)  # `impasto models` reports what was refused
     threads = reserve_threads()
     try:
         app = create_app(settings, registry_from_settings(settings), threads)
         async with app.router.lifespan_context(app):
             yield app
     finally:
-        use_threads(threads)  # whoever goes on in this process finds them again
+        use_threads(threads)  # for other work in this process
 
 
 @asynccontextmanager
 async def local_backend(settings: Settings, operation: Operation) -> AsyncIterator[LocalBackend]:
-    """An engine for that order. Raises StartupError, and RefusedError for what is not served."""
+    """Yield a backend for that operation. Raises StartupError, and RefusedError for a model that is not there."""
     try:
         asked = asked_of(operation)
         async with engine(settings) as app:
@@ -92,7 +92,7 @@ async def local_backend(settings: Settings, operation: Operation) -> AsyncIterat
 
 
 def asked_of(operation: Operation) -> TransformRequest:
-    """What the engine understands. Raises ParameterError."""
+    """Return the operation as the engine expects it. Raises ParameterError."""
     if operation.task == "upscale":
         given = {"factor": float(operation.what), **operation.parameters}
         return TransformRequest(parse_parameters(UpscaleParameters, given))
@@ -100,12 +100,12 @@ def asked_of(operation: Operation) -> TransformRequest:
 
 
 def refusal_of(error: ServiceError) -> RefusedError:
-    """What the engine raised, as the command line tells it."""
+    """Return what the engine raised, as the command line reports it."""
     everywhere = isinstance(error, UnavailableError) or concerns_every_picture(error.code, error.facts.get("parameter"))
     return RefusedError(error.code, error.detail, everywhere)
 
 
 def registry_in(settings: Settings) -> Registry:
-    """What is on offer there, by the cards alone. Raises StartupError."""
+    """Return a registry that has read the cards only. Raises StartupError."""
     logging.getLogger("service").setLevel(logging.CRITICAL)
     return registry_from_settings(settings)

@@ -11,18 +11,18 @@ from nets.bundled import default_checkpoints
 
 
 def _names(context: typer.Context, task: str) -> Iterator[str]:
-    """What the shell may complete: the checkpoints' file names, without reading them."""
+    """Yield the file names of checkpoints for completion, without reading the files."""
     folder = context.params.get("checkpoints") or default_checkpoints()
     yield from sorted(path.stem for path in (Path(folder) / task).glob("[!.]*.safetensors"))
 
 
 def complete_style(context: typer.Context, incomplete: str) -> list[str]:
-    """Styles that begin so."""
+    """Return the styles that begin with `incomplete`."""
     return [name for name in _names(context, "stylize") if name.startswith(incomplete)]
 
 
 def complete_model(context: typer.Context, incomplete: str) -> list[str]:
-    """Models that begin so: "stylize/mosaic"."""
+    """Return the models that begin with `incomplete`, as "stylize/mosaic"."""
     names = [f"{task}/{name}" for task in ("stylize", "upscale") for name in _names(context, task)]
     return [name for name in names if name.startswith(incomplete)]
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Writing files atomically."""
 
 import contextlib
 import os
@@ -11,9 +11,9 @@ _MODE = 0o666
 
 
 def write(path: Path | None, data: bytes) -> None:
-    """Write `data` to a file, or to standard output where it is None; folders are made. Raises OSError.
+    """Write `data` to a file and create its folders; write to standard output where `path` is None. Raises OSError.
 
-    Until all of it is on the disk it has another name, and whatever interrupts it, that file goes.
+    The file has a temporary name until all of it is on the disk. An interrupted write leaves no file.
     """
     if path is None:
         sys.stdout.buffer.write(data)
@@ -36,7 +36,7 @@ def write(path: Path | None, data: bytes) -> None:
 
 
 def refuse_unwritable(folder: Path) -> None:
-    """Raise OSError where no file can be made in `folder`, which is made first: better known before an hour's work."""
+    """Create `folder`. Raises OSError where no file can be created in it, before any work is done."""
     folder.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(".part", ".impasto.", folder)
     os.close(handle)

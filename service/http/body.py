@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
-from service.errors import BodyError, BodyTooLargeError, UnsupportedImageError, shown
+from service.errors import BodyError, BodyTooLargeError, UnsupportedImageError, expectation, shown
 
 FIELD = "image"
 """The field of a form or of a JSON object that holds the image."""
@@ -162,7 +162,8 @@ def _from_json(body: bytes) -> bytes:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the body"
-        detail = f'the JSON cannot be read: {shown(where)}: {shown(first["msg"])}; expected {{"image": "..."}}'
+        wanted = shown(expectation(first["msg"]))
+        detail = f'the JSON cannot be read: {shown(where)}: expected {wanted}, as in {{"image": "..."}}'
         raise BodyError(detail, parameter=FIELD, expected=_BASE64_EXPECTED) from error
     if _OTHER_URL.match(text):
         raise _not_base64(text, "is a URL, and nothing is fetched here")

@@ -82,7 +82,7 @@ def folder(tmp_path: Path) -> Path:
     ("setting", "message"),
     [
         ("IMPASTO_DEVICE=cuda", "impasto: IMPASTO_DEVICE=cuda: this machine shows 0 CUDA devices"),
-        ("IMPASTO_MAX_REQUESTS=many", "impasto: IMPASTO_MAX_REQUESTS='many': Input should be a valid integer"),
+        ("IMPASTO_MAX_REQUESTS=many", "impasto: IMPASTO_MAX_REQUESTS='many': expected a valid integer"),
         ("IMPASTO_PORT=tcp://10.0.0.1:80", "impasto: IMPASTO_PORT='tcp://10.0.0.1:80'"),
     ],
 )
