@@ -1,7 +1,7 @@
-# make install | serve | demo | test | test-long | test-browser | soak | check | format | docs | pictures | openapi | lock | hashes | audit | sbom
+# make serve | install | demo | test | test-long | test-browser | test-wheels | soak | wheels | check | format | docs | pictures | openapi | settings | lock | hashes | audit | sbom
 # make bench | deploy-tools | test-containers
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
-# TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make install      CPU-only torch wheels
+# TORCH=cpu|cuda make serve       the build of torch; by default the CPU-only one where there is no NVIDIA driver
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,22 +16,22 @@ ifdef PORT
 export IMPASTO_PORT := $(PORT)
 endif
 
-.PHONY: install serve demo test test-long test-browser soak check format docs pictures openapi lock hashes audit sbom bench \
+.PHONY: install serve wheels test-wheels demo test test-long test-browser soak check format docs pictures openapi settings lock hashes audit sbom bench \
 	deploy-tools test-containers
 
+# Everything: the service, the trainer, and what tests, checks and documents need.
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Impasto needs Python 3.11 or newer, $(PYTHON) is " + sys.version)'
-	test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
-ifdef TORCH_INDEX_URL
-	$(PIP) install --quiet --index-url $(TORCH_INDEX_URL) $$(grep -E '^(torch|torchvision)==' requirements.lock)
-endif
-	$(PIP) install --quiet --constraint requirements.lock --editable '.[train,dev]'
+$(VENV)/installed: pyproject.toml impasto/pyproject.toml requirements.lock
+	@$(PYTHON) scripts/install.py everything
+	@touch $@ $(VENV)/serving
+
+$(VENV)/serving: pyproject.toml impasto/pyproject.toml requirements.lock
+	@$(PYTHON) scripts/install.py serving
 	@touch $@
 
-serve: install
-	$(BIN)/python -m service
+serve: $(VENV)/serving
+	@$(BIN)/python -m service
 
 demo: install
 	$(BIN)/python scripts/demo.py
@@ -45,6 +45,15 @@ test-long: install
 # Part of `make test` too, where there is a Chromium (Debian: apt install chromium chromium-driver).
 test-browser: install
 	IMPASTO_REQUIRE_TOOLS=1 $(BIN)/python -m pytest tests/browser
+
+# Both wheels, from a clean tree: dist/.
+wheels:
+	rm -rf build impasto/build dist
+	$(PYTHON) -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist ./impasto .
+
+# Installs each wheel in an empty environment outside of the tree, and uses it there.
+test-wheels: wheels
+	$(PYTHON) scripts/try_wheels.py dist
 
 soak: install
 	$(BIN)/python -m pytest -m soak -s --override-ini faulthandler_timeout=1200
@@ -71,6 +80,10 @@ pictures: install
 
 openapi: install
 	$(BIN)/python scripts/openapi.py
+
+# docs/settings.md, from service/settings.py.
+settings: install
+	$(BIN)/python scripts/settings.py
 
 # The exact versions of everything but torch's own CUDA packages, which torch pins itself.
 lock: install

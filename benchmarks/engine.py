@@ -40,7 +40,7 @@ def requests_for(target: str, count: int = COUNT) -> list[Request]:
 
 
 def saturation(seconds: float) -> list[Row]:
-    """Megapixels/s of the service and of bare loops, which go before and after it."""
+    """Measure megapixels/s of the service, and of loops without a server before and after it."""
     rows: list[Row] = []
     for target, key in KEYS.items():
         bare = {kind: [_bare(key, seconds / 2, *SIZES[target], kind)] for kind in ("", "eager")}
@@ -70,7 +70,7 @@ def _saturated(target: str, device: str, seconds: float) -> list[Sample]:
 
 
 def memory(_seconds: float) -> list[Row]:
-    """Peak memory and speed of the largest pictures, each in a fresh service."""
+    """Measure peak memory and speed of the largest images, each in a fresh service."""
     rows: list[Row] = []
     for target, (width, height) in (
         (STYLE, (577, 433)),
@@ -101,7 +101,7 @@ def memory(_seconds: float) -> list[Row]:
 
 
 def fairness(seconds: float) -> list[Row]:
-    """p95 of small pictures alone, and beside two clients that never stop upscaling 8 megapixels."""
+    """Measure p95 of small images alone, and beside two clients that upscale 8 megapixels all the time."""
     small = [Request("/stylize?style=mosaic&format=jpeg", jpeg(photograph(256, 256, i)), 0.0655) for i in range(4)]
     poster = photograph(3266, 2450)
     large = Request("/upscale?factor=2&format=jpeg", jpeg(poster), 8.0)
@@ -139,7 +139,7 @@ def background(address: str) -> None:
 
 
 def overload(seconds: float) -> list[Row]:
-    """Eight times as many requests as can be answered, for two minutes by default."""
+    """Measure the service at eight times its capacity, for two minutes by default."""
     rows: list[Row] = []
     for device in DEVICES:
         with running(precision="bf16", device=device) as service:
@@ -162,7 +162,7 @@ def overload(seconds: float) -> list[Row]:
 
 
 def deadline(seconds: float) -> list[Row]:
-    """Twice as many requests as can be answered, each with a deadline of 3 s."""
+    """Measure the service at twice its capacity, each request with a deadline of 3 s."""
     rows: list[Row] = []
     for device in DEVICES:
         with running(precision="bf16", device=device) as service:
@@ -227,18 +227,24 @@ def main() -> None:
 
 
 def document(found: dict[str, dict[str, object]]) -> str:
-    """The section of docs/results.md."""
+    """Return the section of docs/results.md."""
     where = next(iter(found.values()))["machine"]
     lines = [
         "## The engine under load",
         "",
-        f"`python benchmarks/engine.py --results docs/results.md`, {where}. The clients run on the same machine.",
+        f"`python benchmarks/engine.py --results docs/results.md`, {where}. Clients run on the same machine.",
         "",
     ]
     for name, scenario in SCENARIOS.items():
         if name in found:
-            lines += [f"**{name.capitalize()}.** {scenario.__doc__}", "", table(found[name]["rows"]), ""]
+            lines += [f"**{name.capitalize()}.** {_summary(scenario)}", "", table(found[name]["rows"]), ""]
     return "\n".join(lines)
+
+
+def _summary(scenario: Callable[[float], list[Row]]) -> str:
+    """Return the docstring of a scenario as a caption: "Measure x" becomes "X"."""
+    text = (scenario.__doc__ or "").removeprefix("Measure ")
+    return text[:1].upper() + text[1:]
 
 
 def machine() -> str:

@@ -139,7 +139,7 @@ def _overload(address: str, requests: list[Request], capacity: float, seconds: f
         "share in time": len(timely) / max(1, len(samples)),
         "p50, s": quantile(timely, 0.5),
         "p95, s": quantile(timely, 0.95),
-        "statuses": ", ".join(f"{status or 'hung up'}: {count}" for status, count in statuses(samples).items()),
+        "statuses": ", ".join(f"{status or 'disconnected'}: {count}" for status, count in statuses(samples).items()),
         **asdict(verdict),
     }
 

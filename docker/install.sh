@@ -27,7 +27,7 @@ install() {
     "$environment/bin/python" - "$@" >/tmp/requirements.txt <<'PYTHON'
 import sys, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
-print(*project["dependencies"], sep="\n")
+print(*(line for line in project["dependencies"] if not line.startswith("impasto-client")), sep="\n")
 for extra in ["train"] if "torchvision" in sys.argv else ["otel", "redis", "signed"]:
     print(*project["optional-dependencies"][extra], sep="\n")
 PYTHON

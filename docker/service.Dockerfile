@@ -15,15 +15,15 @@ WORKDIR /src
 COPY pyproject.toml requirements.lock ./
 COPY docker/install.sh docker/
 RUN --mount=type=cache,target=/root/.cache/pip sh docker/install.sh torch
-COPY README.md LICENSE ./
+COPY README.md LICENSE setup.py ./
 COPY impasto/ impasto/
 COPY nets/ nets/
 COPY service/ service/
 COPY trainer/ trainer/
-# One wheel holds all packages; this image keeps those that serve. Without bytecode, but for the modules that a start
+# Two distributions: the client, and the rest; this image keeps what serves. Without bytecode, but for the modules that a start
 # imports: the root file system is read-only, so a start could not keep what it compiles.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/impasto/bin/pip install --quiet --no-deps --no-compile . \
+    /opt/impasto/bin/pip install --quiet --no-deps --no-compile ./impasto . \
     && rm -r /opt/impasto/lib/python3*/site-packages/trainer /opt/impasto/bin/impasto-train
 WORKDIR /
 RUN sh /src/docker/install.sh slim 'import service.cli.main, service.cli.server'

@@ -18,7 +18,7 @@ RUN --mount=type=cache,target=/root/.cache/pip sh docker/install.sh torch torchv
 COPY nets/ /app/nets/
 COPY trainer/ /app/trainer/
 WORKDIR /app
-RUN sh /src/docker/install.sh slim 'import trainer.cli'
+RUN sh /src/docker/install.sh slim 'import trainer.commands.main'
 
 # What is left of the base when its shell, its package managers and all other programs are gone.
 FROM ${BASE} AS bare

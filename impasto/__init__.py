@@ -42,6 +42,7 @@ from impasto.errors import (
 from impasto.many import Outcome
 from impasto.retries import Retries
 from impasto.synchronous import Client
+from impasto.version import __version__
 
 __all__ = [
     "AsyncClient",
@@ -79,4 +80,5 @@ __all__ = [
     "UnavailableError",
     "UnknownModelError",
     "UnsupportedImageError",
+    "__version__",
 ]

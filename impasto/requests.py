@@ -1,17 +1,15 @@
 """What is asked of the service, before it is sent."""
 
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
+
+from impasto.version import __version__
 
 _LONGEST_DEADLINE_MS = 3_600_000
 
 
 def user_agent() -> str:
     """What the client calls itself."""
-    try:
-        return f"impasto-python/{version('impasto')}"
-    except PackageNotFoundError:  # copied, not installed
-        return "impasto-python"
+    return f"impasto-python/{__version__}"
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from typing import Any, Literal, get_args, get_type_hints
 from torch import nn
 
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
+from nets.style_trunk import StyleTrunkConfig, StyleTrunkNet
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
 
 Task = Literal["stylize", "upscale"]
-NetConfig = StyleTransferConfig | SuperResolutionConfig
+NetConfig = StyleTransferConfig | StyleTrunkConfig | SuperResolutionConfig
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ def _style_transfer_facts(config: StyleTransferConfig) -> Facts:
     return Facts(scale=1, halo=radius if tileable else None, radius=radius, approximable=config.local)
 
 
+def _style_trunk_facts(config: StyleTrunkConfig) -> Facts:
+    # 3x3 at 1/2, 1/2 and 1/4; two 3x3 a block at 1/8; enlarging and 3x3 at 1/4 and 1/2; 3x3 at 1/2, and the blur.
+    radius = 2 + 2 + 4 + 8 * 2 * config.residual_blocks + 8 + 4 + 4 + 2 + 2 + 1
+    return Facts(scale=1, halo=None, radius=radius, approximable=True)
+
+
 def _super_resolution_facts(config: SuperResolutionConfig) -> Facts:
     body = 2 * config.residual_blocks
     halos = {
@@ -53,7 +60,7 @@ class Architecture:
 
     name: str
     task: Task
-    config_type: type[StyleTransferConfig] | type[SuperResolutionConfig]
+    config_type: type[StyleTransferConfig] | type[StyleTrunkConfig] | type[SuperResolutionConfig]
     build: Callable[[Any], nn.Module]
     facts: Callable[[Any], Facts]
 
@@ -81,6 +88,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "style_transfer": Architecture(
         "style_transfer", "stylize", StyleTransferConfig, StyleTransferNet, _style_transfer_facts
     ),
+    "style_trunk": Architecture("style_trunk", "stylize", StyleTrunkConfig, StyleTrunkNet, _style_trunk_facts),
     "super_resolution": Architecture(
         "super_resolution", "upscale", SuperResolutionConfig, SuperResolutionNet, _super_resolution_facts
     ),

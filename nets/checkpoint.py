@@ -1,8 +1,12 @@
-"""One network in one safetensors file: its weights and its card. The format is specified in docs/checkpoint.md."""
+"""One network in one safetensors file: its weights and its card. The format is specified in docs/checkpoint.md.
+
+A style of a trunk stores its scales and shifts alone; the trunk is a file of its own (`nets.trunk`).
+"""
 
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -17,11 +21,20 @@ from torch import Tensor, nn
 from nets.architecture import ARCHITECTURES, NetConfig, Task, architecture_of
 from nets.golden import GOLDEN_TOLERANCE, golden_answer, golden_distance
 from nets.pixels import PIXEL_RANGE
+from nets.style_trunk import StyleTrunkNet, style_parameters
+from nets.trunk import FOLDER as TRUNKS_FOLDER
+from nets.trunk import read_trunk
 
 FORMAT_VERSION = 1
+"""The version of a file that holds all the weights of its network."""
+
+TRUNK_FORMAT_VERSION = 2
+"""The version of a file that holds a style of a trunk."""
+
 METADATA_KEY = "impasto"
 
 _LONGEST_REASON = 400
+_TRUNK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _FIELD_TYPES = {
     "task": str,
     "name": str,
@@ -31,12 +44,13 @@ _FIELD_TYPES = {
     "golden": list,
     "pixel_range": str,
     "parent": str | None,
+    "trunk": str | None,
     "license": str,
     "source": str,
     "training": dict,
     "metrics": dict,
 }
-_MAY_BE_MISSING = frozenset({"license", "source", "training", "metrics"})
+_MAY_BE_MISSING = frozenset({"license", "source", "training", "metrics", "trunk"})
 
 
 class CheckpointError(Exception):
@@ -62,6 +76,7 @@ class Card:
     pixel_range: str = PIXEL_RANGE
     format_version: int = FORMAT_VERSION
     parent: str | None = None
+    trunk: str | None = None
     license: str = ""
     source: str = ""
     training: dict[str, Any] = field(default_factory=dict)
@@ -95,6 +110,8 @@ def describe(net: nn.Module, name: str, **facts: Any) -> Card:
     """
     architecture = architecture_of(net)
     net.eval()
+    if facts.get("trunk") is not None:
+        facts["format_version"] = TRUNK_FORMAT_VERSION
     return Card(
         task=architecture.task,
         name=name,
@@ -109,8 +126,14 @@ def describe(net: nn.Module, name: str, **facts: Any) -> Card:
 def dumps(net: nn.Module, card: Card) -> bytes:
     """Serialise: the same net and card always give the same bytes."""
     # One metadata key, since safetensors writes several in an order that changes from run to run.
-    text = json.dumps(asdict(card), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    facts = asdict(card)
+    own: Mapping[str, Tensor] = net.state_dict()
+    if card.trunk is None:
+        del facts["trunk"]  # a field of format 2
+    elif isinstance(net, StyleTrunkNet):
+        own = style_parameters(net)
+    text = json.dumps(facts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in own.items()}
     return safetensors.torch.save(weights, {METADATA_KEY: text})
 
 
@@ -172,6 +195,8 @@ def _load(path: Path, data: bytes) -> Checkpoint:
     except SafetensorError as error:
         raise CheckpointError(path, f"not a whole safetensors file: {error}") from error
     card = _read_card(path, data)
+    if card.trunk is not None:
+        weights = {**_trunk_weights(path, card.trunk), **weights}
     config, net = _build(path, card, weights)
     distance = golden_distance(card.golden, golden_answer(net))
     if distance > GOLDEN_TOLERANCE:
@@ -190,9 +215,11 @@ def _read_card(path: Path, data: bytes) -> Card:
         values = json.loads(text)
     except ValueError as error:
         raise CheckpointError(path, f"metadata is not JSON: {error}") from error
-    if not isinstance(values, dict) or values.get("format_version") != FORMAT_VERSION:
+    if not isinstance(values, dict) or values.get("format_version") not in (FORMAT_VERSION, TRUNK_FORMAT_VERSION):
         found = values.get("format_version") if isinstance(values, dict) else values
-        raise CheckpointError(path, f"format_version is {found!r}, expected {FORMAT_VERSION}")
+        raise CheckpointError(path, f"format_version is {found!r}, expected {FORMAT_VERSION} or {TRUNK_FORMAT_VERSION}")
+    if (values["format_version"] == TRUNK_FORMAT_VERSION) != bool(values.get("trunk")):
+        raise CheckpointError(path, f"format_version {values['format_version']} with trunk {values.get('trunk')!r}")
     for key, kind in _FIELD_TYPES.items():
         if key not in values and key not in _MAY_BE_MISSING:
             raise CheckpointError(path, f"incomplete metadata: no {key!r}")
@@ -204,6 +231,17 @@ def _read_card(path: Path, data: bytes) -> Card:
     if card.pixel_range != PIXEL_RANGE:
         raise CheckpointError(path, f"pixel_range is {card.pixel_range!r}, expected {PIXEL_RANGE!r}")
     return card
+
+
+def _trunk_weights(path: Path, reference: str) -> Mapping[str, Tensor]:
+    """The weights that a style shares: those of `../trunks/NAME.safetensors`. Raises CheckpointError."""
+    name = reference.partition("@")[0]
+    if not _TRUNK_NAME.fullmatch(name):
+        raise CheckpointError(path, f"trunk {reference!r}: expected NAME@sha256:DIGEST")
+    try:
+        return read_trunk(path.parent.parent / TRUNKS_FOLDER / f"{name}.safetensors", reference).weights
+    except ValueError as error:
+        raise CheckpointError(path, str(error)) from error
 
 
 def _build(path: Path, card: Card, weights: dict[str, Tensor]) -> tuple[NetConfig, nn.Module]:
@@ -220,7 +258,10 @@ def _build(path: Path, card: Card, weights: dict[str, Tensor]) -> tuple[NetConfi
         if wanted != found:
             odd = min(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
             raise ValueError(f"{odd} is {found.get(odd, 'missing')}, expected {wanted.get(odd, 'nothing')}")
-        net.load_state_dict({name: tensor.clone() for name, tensor in weights.items()}, strict=True, assign=True)
+        shared = card.trunk is not None  # all styles of a trunk hold the same tensors
+        net.load_state_dict(
+            {name: tensor if shared else tensor.clone() for name, tensor in weights.items()}, strict=True, assign=True
+        )
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(path, f"weights or config do not fit {card.architecture}: {reason}") from error

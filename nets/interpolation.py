@@ -10,9 +10,10 @@ from torch import nn
 
 from nets.architecture import architecture_of
 from nets.style_transfer import StyleTransferNet
+from nets.style_trunk import StyleTrunkNet, interpolate_styles, trunk_parameters
 from nets.super_resolution import SuperResolutionNet
 
-Net = StyleTransferNet | SuperResolutionNet
+Net = StyleTransferNet | StyleTrunkNet | SuperResolutionNet
 
 
 def interpolate(networks: Sequence[Net], shares: Sequence[float]) -> nn.Module:
@@ -26,6 +27,8 @@ def interpolate(networks: Sequence[Net], shares: Sequence[float]) -> nn.Module:
     for other in networks[1:]:
         if other.config != first.config:
             raise ValueError(f"networks of one config can be interpolated, not {first.config} and {other.config}")
+    if styles := _styles_of_one_trunk(networks):
+        return interpolate_styles(styles, shares).eval()
     states = [network.state_dict() for network in networks]
     net = architecture_of(first).build(first.config)
     with torch.no_grad():
@@ -36,3 +39,12 @@ def interpolate(networks: Sequence[Net], shares: Sequence[float]) -> nn.Module:
             else:  # batch norm's count of batches
                 value.copy_(states[0][name])
     return net.eval()
+
+
+def _styles_of_one_trunk(networks: Sequence[Net]) -> list[StyleTrunkNet]:
+    """The networks, where all of them hold the same convolutions; else nothing."""
+    styles = [network for network in networks if isinstance(network, StyleTrunkNet)]
+    if len(styles) < len(networks):
+        return []
+    trunks = [[value.data_ptr() for value in trunk_parameters(style).values()] for style in styles]
+    return styles if all(trunk == trunks[0] for trunk in trunks) else []

@@ -55,6 +55,23 @@ def grain(height: int, width: int, device: torch.device, top: int = 0, left: int
     return (n.float() / 32_767.5 - 1.0)[None, None]
 
 
+def octave_noise(height: int, width: int, wavelength: int, device: torch.device, top: int = 0, left: int = 0) -> Tensor:
+    """Fixed noise of one wavelength in pixels, the same at a pixel whatever the picture's size.
+
+    float32 (1, 1, H, W) in [-1, 1]: `grain` on a lattice of that wavelength, interpolated bilinearly. top, left: where
+    in the picture the first row and column lie.
+    """
+    rows, columns = (
+        (first // wavelength, -(-(first + size) // wavelength) + 2) for first, size in ((top, height), (left, width))
+    )
+    lattice = grain(rows[1] - rows[0], columns[1] - columns[0], device, rows[0] + wavelength, columns[0] + wavelength)
+    if wavelength == 1:
+        return lattice[..., :height, :width]
+    smooth = F.interpolate(lattice, scale_factor=float(wavelength), mode="bilinear", align_corners=False)
+    y, x = top - rows[0] * wavelength + wavelength // 2, left - columns[0] * wavelength + wavelength // 2
+    return smooth[..., y : y + height, x : x + width]
+
+
 class InstanceNorm(nn.Module):
     """Normalise each channel of each image by its own mean and variance over space, then scale and shift.
 

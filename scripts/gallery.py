@@ -10,22 +10,22 @@ CHECKPOINTS = ROOT / "checkpoints"
 
 HEAD = """# The gallery
 
-Written by `make pictures` from the cards of the bundled checkpoints (`GET /models/stylize/mosaic` shows one).
+`make pictures` writes this page from the cards of the bundled checkpoints. `GET /models/stylize/mosaic` returns a
+card.
 
 ![Every style on the same three photographs](images/styles.jpg)
 
 ![Every factor on the same crop](images/upscale.jpg)
 
-All checkpoints are CC0. Minutes are of one or two CPU cores, with other trainings beside; a dash: not recorded then
-(and of `x8` only the last 500 iterations were). Iterations are those of the last step; `from` is the network that it
-started from. `starry_night` came from the first mosaic network, `x4` from 4,000 iterations from scratch that `x2` and
-`x8` started from too.
+All checkpoints are CC0. Iterations and minutes are those of the last training step, on one or two CPU cores beside
+other work; a dash means not recorded. The minutes of `x8` cover the last 500 iterations. `from` is the network that
+the training started from. `starry_night` came from the first mosaic network; `x4` from 4,000 iterations from scratch,
+from which `x2` and `x8` started too.
 
-What the pictures show: `the_scream`, `wave` and `composition_vii` leave some smooth backgrounds as flat veils of one
-colour; `engraving` has the lines and few of the flat colours; `udnie` the planes and little of the contrast;
-`neutral` drifts in colour and greys flat regions ([ADR 4](decisions/0004-one-family.md)). `x4_perceptual` has a faint
-weave in fur at high magnification, and `x8_perceptual` is noisier than `x8` without a better LPIPS
-([results.md](results.md)).
+Known defects: `the_scream`, `wave` and `composition_vii` turn some smooth backgrounds into flat veils of one colour.
+`engraving` has its lines but few flat colours, and `udnie` its planes but little contrast. `neutral` shifts colours
+and greys flat regions ([ADR 4](decisions/0004-one-family.md)). `x4_perceptual` adds a faint weave to fur at high
+magnification. `x8_perceptual` is noisier than `x8`, and its LPIPS is not better ([Results](results.md)).
 """
 
 

@@ -20,3 +20,5 @@ without HTTP, or a server through the client; `cli.server` is the service as a p
 `pipeline.pipeline` joins the stages, which know nothing of each other; `app` builds them. `engine` holds what the
 devices need, `models` the networks. Importing this package loads nothing.
 """
+
+__version__ = "0.1.0"

@@ -5,12 +5,12 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import version
 
 from fastapi import FastAPI
 from PIL import Image
 from prometheus_client import CollectorRegistry
 
+from service import __version__
 from service.auth.keys import KeyRing
 from service.auth.quotas import Quotas
 from service.engine.engine import Engine, warm_up_pictures
@@ -76,7 +76,7 @@ def create_app(
         engine.costs,
         cache,
         metrics,
-        made_by=lambda: (version("impasto"), engine.precision, settings.max_whole_pixels),
+        made_by=lambda: (__version__, engine.precision, settings.max_whole_pixels),
     )
 
     pages = read_pages()
@@ -87,7 +87,7 @@ def create_app(
 
     app = FastAPI(
         title="Impasto",
-        version=version("impasto"),
+        version=__version__,
         summary="Real-time style transfer and super-resolution.",
         lifespan=partial(_lifespan, decoder=decoder, renderer=renderer, tracer=tracer),
         docs_url=None,  # the page's router has it, with a content security policy
@@ -152,7 +152,7 @@ def _describe(metrics: Metrics, engine: Engine) -> None:
     """Set the metrics that do not change while the service runs."""
     metrics.build_info.info(
         {
-            "version": version("impasto"),
+            "version": __version__,
             "device": ",".join(map(str, engine.devices)),
             "precision": engine.precision,
         }

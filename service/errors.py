@@ -1,6 +1,6 @@
 """Every error that a client can be told. `service.http.problems` turns them into application/problem+json (RFC 9457).
 
-ImpastoError                                  (never raised itself)
+ServiceError                                  (never raised itself)
 +-- ParameterError         422 invalid_parameter     a query parameter is missing, doubled, unknown or malformed
 +-- UnknownModelError      404 unknown_model         no such style or factor; lists those that are served
 +-- BodyError              422 invalid_body          empty, not the form or the JSON that was expected
@@ -39,7 +39,7 @@ class StartupError(Exception):
     """The service cannot start. The message names the setting or file, and what was expected."""
 
 
-class ImpastoError(Exception):
+class ServiceError(Exception):
     """An answer other than the picture. `facts` become members of the problem, `headers` go with it."""
 
     status: ClassVar[int] = 500
@@ -52,151 +52,151 @@ class ImpastoError(Exception):
         self.facts = facts
 
 
-class ParameterError(ImpastoError):
+class ParameterError(ServiceError):
     """A query parameter is missing, doubled, unknown or malformed."""
 
     status, code = 422, "invalid_parameter"
 
 
-class UnknownModelError(ImpastoError):
+class UnknownModelError(ServiceError):
     """No such style or factor is served."""
 
     status, code = 404, "unknown_model"
 
 
-class BodyError(ImpastoError):
+class BodyError(ServiceError):
     """The body is empty, or not the multipart form or the JSON that was expected."""
 
     status, code = 422, "invalid_body"
 
 
-class BodyTooLargeError(ImpastoError):
+class BodyTooLargeError(ServiceError):
     """The body is larger than max_body_bytes."""
 
     status, code = 413, "body_too_large"
 
 
-class UnsupportedImageError(ImpastoError):
+class UnsupportedImageError(ServiceError):
     """The body is not an image of a format that is taken."""
 
     status, code = 415, "unsupported_image"
 
 
-class BrokenImageError(ImpastoError):
+class BrokenImageError(ServiceError):
     """The image cannot be decoded."""
 
     status, code = 422, "broken_image"
 
 
-class TooManyPixelsError(ImpastoError):
+class TooManyPixelsError(ServiceError):
     """The picture, or its answer, has too many pixels."""
 
     status, code = 413, "too_many_pixels"
 
 
-class TooManyFramesError(ImpastoError):
+class TooManyFramesError(ServiceError):
     """The animation is longer than the limit."""
 
     status, code = 413, "too_many_frames"
 
 
-class NotAcceptableError(ImpastoError):
+class NotAcceptableError(ServiceError):
     """The client accepts no format that can be made."""
 
     status, code = 406, "not_acceptable"
 
 
-class OverloadedError(ImpastoError):
+class OverloadedError(ServiceError):
     """As many requests are in flight as may be."""
 
     status, code = 503, "overloaded"
 
 
-class UnavailableError(ImpastoError):
+class UnavailableError(ServiceError):
     """The service is starting or shutting down."""
 
     status, code = 503, "unavailable"
 
 
-class DeadlineError(ImpastoError):
+class DeadlineError(ServiceError):
     """The client's deadline cannot be met, or has passed before the device was free."""
 
     status, code = 504, "deadline_exceeded"
 
 
-class ClientLeftError(ImpastoError):
+class ClientLeftError(ServiceError):
     """The client hung up before its answer was ready."""
 
     status, code = 499, "client_left"
 
 
-class UnauthorizedError(ImpastoError):
+class UnauthorizedError(ServiceError):
     """A key is needed, and none was given, or none that is known."""
 
     status, code = 401, "unauthorized"
 
 
-class ForbiddenError(ImpastoError):
+class ForbiddenError(ServiceError):
     """The key that was given has not the scope for this."""
 
     status, code = 403, "forbidden"
 
 
-class QuotaError(ImpastoError):
+class QuotaError(ServiceError):
     """This key has used what it may use of a minute, or holds what it may hold at once."""
 
     status, code = 429, "quota_exceeded"
 
 
-class SlowRequestError(ImpastoError):
+class SlowRequestError(ServiceError):
     """The request's head or body comes more slowly than is waited for."""
 
     status, code = 408, "request_timeout"
 
 
-class HeadersTooLargeError(ImpastoError):
+class HeadersTooLargeError(ServiceError):
     """The request's line and headers are larger than max_header_bytes."""
 
     status, code = 431, "headers_too_large"
 
 
-class NotHttpError(ImpastoError):
+class NotHttpError(ServiceError):
     """What came is no HTTP request."""
 
     status, code = 400, "bad_request"
 
 
-class InferenceError(ImpastoError):
+class InferenceError(ServiceError):
     """The network failed on this picture."""
 
     status, code = 500, "inference_failed"
 
 
-class UnknownJobError(ImpastoError):
+class UnknownJobError(ServiceError):
     """There is no such job, or no longer."""
 
     status, code = 404, "unknown_job"
 
 
-class NoResultError(ImpastoError):
+class NoResultError(ServiceError):
     """The job is not done yet, or was cancelled."""
 
     status, code = 409, "no_result"
 
 
-class IdempotencyError(ImpastoError):
+class IdempotencyError(ServiceError):
     """The Idempotency-Key came with another request before."""
 
     status, code = 422, "idempotency_key_reused"
 
 
-class AnswerTooLargeError(ImpastoError):
+class AnswerTooLargeError(ServiceError):
     """The answer was made, and is larger than what jobs may keep."""
 
     status, code = 413, "answer_too_large"
 
 
-class InternalError(ImpastoError):
+class InternalError(ServiceError):
     """An error that we did not foresee."""
 
     status, code = 500, "internal"

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from nets.bundled import default_checkpoints
 from service.errors import StartupError
 
 PREFIX = "IMPASTO_"
@@ -17,104 +18,149 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on. An address other than loopback needs keys_file or allow_anonymous.",
+    )
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 selects a free port.")
     checkpoints: Path = Field(
-        Path("checkpoints"), description="Folder with stylize/*.safetensors and upscale/*.safetensors."
+        Path("checkpoints"),
+        description="Folder with stylize/*.safetensors and upscale/*.safetensors. Default: ./checkpoints if it has "
+        "checkpoints, otherwise the bundled ones.",
     )
     checkpoint_digests: Literal["off", "require"] = Field(
-        "off", description="require: serve only files that SHA256SUMS, in that folder, names with their digest."
+        "off", description="require: serve only files whose SHA-256 is listed in SHA256SUMS in that folder."
     )
     checkpoint_public_key: Path | None = Field(
-        None, description="An Ed25519 key (PEM) that must have signed SHA256SUMS; then digests are required."
+        None, description="PEM file with the Ed25519 public key that must have signed SHA256SUMS. Implies require."
     )
     device: str = Field(
         "auto",
         pattern=r"^(auto|(cpu|cuda|cuda:(0|[1-9]\d?))(,(cpu|cuda|cuda:(0|[1-9]\d?)))*)$",
-        description="auto (every GPU, else the CPU), cpu, cuda, cuda:N, or several with commas.",
+        description="auto (every GPU, otherwise the CPU), cpu, cuda, cuda:N, or a comma-separated list.",
     )
-    loading: Literal["eager", "lazy"] = Field("eager", description="Load checkpoints at start, or when asked for.")
-    max_model_bytes: int = Field(0, ge=0, description="Most bytes of loaded weights, least used leave; 0: no limit.")
-    watch_seconds: float = Field(0.0, ge=0, description="How often to look for changed checkpoints; 0: never.")
+    loading: Literal["eager", "lazy"] = Field(
+        "eager", description="eager: load checkpoints at start. lazy: load each one when it is first requested."
+    )
+    max_model_bytes: int = Field(
+        0,
+        ge=0,
+        description="Maximum bytes of loaded weights. The least recently used models are unloaded. 0: no limit.",
+    )
+    watch_seconds: float = Field(
+        0.0, ge=0, description="Seconds between checks for changed checkpoints. 0: never check."
+    )
     probe_port: int | None = Field(
-        None, ge=0, le=65535, description="A second port for probes; /metrics and the admin routes are then only there."
+        None,
+        ge=0,
+        le=65535,
+        description="Second port for probes. /metrics and /models/reload are then served on that port only.",
     )
-    keys_file: Path | None = Field(None, description="TOML file of API keys; without one nobody is asked for a key.")
+    keys_file: Path | None = Field(None, description="TOML file with API keys. Without it, no key is required.")
     allow_anonymous: bool = Field(
-        False, description="Serve who has no key: needed for a public address without keys; with keys, beside them."
+        False, description="Serve clients without a key: on a public address without keys, or in addition to keys."
     )
-    anonymous_requests_per_minute: int = Field(0, ge=0, description="Of all who have no key together; 0: no limit.")
-    anonymous_pixels_per_minute: int = Field(0, ge=0, description="Output pixels, of the same; 0: no limit.")
+    anonymous_requests_per_minute: int = Field(
+        0, ge=0, description="Request quota shared by all clients without a key. 0: no quota."
+    )
+    anonymous_pixels_per_minute: int = Field(
+        0, ge=0, description="Output pixel quota shared by all clients without a key. 0: no quota."
+    )
     quota_store: SecretStr | None = Field(
         None, description="Where quotas are counted: memory (default), or redis://HOST:PORT/DB for several replicas."
     )
     quota_fail: Literal["open", "closed"] = Field(
-        "open", description="Without the store: let all in (open), or answer 503 to who has a quota (closed)."
+        "open",
+        description="If the store is unreachable: open admits all requests, closed answers 503 to callers with quotas.",
     )
     max_key_share: float = Field(
-        0.5, gt=0, le=1, description="With keys: share of the requests and pixels in flight that one may hold."
+        0.5,
+        gt=0,
+        le=1,
+        description="With keys: largest share of the requests and pixels in flight that one key may hold.",
     )
     admin_key: SecretStr | None = Field(
-        None, min_length=_SHORTEST_KEY, description="A key with the scope admin, beside those of the file."
+        None, min_length=_SHORTEST_KEY, description="An additional key with the scope admin, of at least 16 characters."
     )
-    admin_key_file: Path | None = Field(None, description="A file that holds the admin key, instead.")
+    admin_key_file: Path | None = Field(None, description="File that contains the admin key, instead of admin_key.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto: bf16 where the device has it and, on a CPU, where it is measured to be faster."
+        "auto",
+        description="fp32, bf16, fp16, or auto: bf16 where the device supports it and, on a CPU, where it is faster.",
     )
-    max_body_bytes: int = Field(32 * 2**20, ge=1024, description="Largest request body.")
-    max_pixels: int = Field(12_500_000, ge=64, le=89_000_000, description="Most pixels of an input picture.")
-    max_frames: int = Field(300, ge=1, description="Most frames of an animation; max_pixels counts all of them.")
-    max_output_pixels: int = Field(50_000_000, ge=64, description="Most pixels of an answer.")
-    max_requests: int = Field(32, ge=1, description="Requests in flight; the next one is answered 503.")
+    max_body_bytes: int = Field(32 * 2**20, ge=1024, description="Maximum size of a request body.")
+    max_pixels: int = Field(
+        12_500_000, ge=64, le=89_000_000, description="Maximum pixels of an input image. The main limit on memory."
+    )
+    max_frames: int = Field(
+        300, ge=1, description="Maximum frames of an animation. max_pixels counts the pixels of all frames."
+    )
+    max_output_pixels: int = Field(50_000_000, ge=64, description="Maximum pixels of an output image.")
+    max_requests: int = Field(32, ge=1, description="Maximum requests in flight. Further requests are answered 503.")
     max_pixels_in_flight: int = Field(
-        150_000_000, ge=64, description="Pixels of pictures and answers in flight; the next one is answered 503."
+        150_000_000, ge=64, description="Maximum input and output pixels in flight. Further requests are answered 503."
     )
     max_whole_pixels: int = Field(
-        12_500_000, ge=4096, description="A style runs exactly up to here; above, in tiles, and the answer says so."
+        12_500_000,
+        ge=4096,
+        description="Largest image that a style processes as a whole. Larger ones are tiled, and the response says so.",
     )
-    tile_pixels: int = Field(1_000_000, ge=4096, description="An upscaler's pixels in one pass; larger ones are cut.")
+    tile_pixels: int = Field(
+        1_000_000, ge=4096, description="Maximum pixels of an upscaler tile. Larger images are cut into tiles."
+    )
     pictures_at_once: int = Field(
         0,
         ge=0,
-        description="Pictures that a CPU computes side by side, a thread each, while more wait; 0: up to 8; 1: never.",
+        description="Images that a CPU computes side by side, one thread each, under load. 0: up to 8. 1: never.",
     )
     max_batch_items: int = Field(
-        0, ge=0, description="Windows of one size in one pass; 0: as many as are measured to be worth it, up to 8."
+        0, ge=0, description="Maximum tiles in one forward pass. 0: the number measured to be fastest, up to 8."
     )
-    codec_threads: int = Field(2, ge=1, description="Threads that decode and encode pictures.")
+    codec_threads: int = Field(2, ge=1, description="Threads for decoding and encoding.")
     decoder: Literal["process", "thread"] = Field(
-        "process", description="Decode in processes of their own, which may crash; or in threads of the service."
+        "process", description="process: decode in separate processes, which may crash. thread: decode in the service."
     )
-    decoder_seconds: float = Field(60.0, gt=0, description="How long a decoder process may take over a picture.")
+    decoder_seconds: float = Field(60.0, gt=0, description="Time limit for decoding one image in a decoder process.")
     decoder_memory_bytes: int = Field(
-        0, ge=0, description="Address space of a decoder process; 0: 1.5 GiB, and 200 bytes for each of max_pixels."
+        0, ge=0, description="Address space of a decoder process. 0: 1.5 GiB plus 200 bytes per pixel of max_pixels."
     )
-    jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of JPEG answers.")
-    webp_quality: int = Field(85, ge=1, le=100, description="Quality of WebP answers.")
-    cache_bytes: int = Field(0, ge=0, description="Most bytes of answers kept to be given again; 0: none.")
+    jpeg_quality: int = Field(90, ge=1, le=100, description="Default quality of JPEG outputs.")
+    webp_quality: int = Field(85, ge=1, le=100, description="Default quality of WebP outputs.")
+    cache_bytes: int = Field(0, ge=0, description="Maximum bytes of cached outputs. 0: no cache.")
     cors_origins: str = Field(
         "",
         pattern=r"^(\*|https?://[^\s,/*]+(,https?://[^\s,/*]+)*)?$",
-        description="Origins whose pages may ask, with commas (https://example.org), or *; empty: none.",
+        description="Comma-separated origins whose pages may call the service, for example https://example.org; or *.",
     )
-    avif_quality: int = Field(70, ge=1, le=100, description="Quality of AVIF answers.")
-    max_jobs: int = Field(100, ge=1, description="Asynchronous jobs that are kept, finished or not; the next is 503.")
-    max_jobs_running: int = Field(16, ge=1, description="Asynchronous jobs at once; the others wait for their turn.")
+    avif_quality: int = Field(70, ge=1, le=100, description="Default quality of AVIF outputs.")
+    max_jobs: int = Field(
+        100, ge=1, description="Maximum asynchronous jobs, finished or not. Further jobs are answered 503."
+    )
+    max_jobs_running: int = Field(16, ge=1, description="Asynchronous jobs that run at the same time. The others wait.")
     max_job_bytes: int = Field(
-        2**28, ge=2**16, description="Bytes of asynchronous jobs: bodies that wait (up to half of it) and answers kept."
+        2**28,
+        ge=2**16,
+        description="Maximum bytes of waiting bodies (up to half) and stored results of asynchronous jobs.",
     )
-    job_seconds: float = Field(600.0, gt=0, description="How long a finished job's answer is kept to be fetched.")
-    max_header_bytes: int = Field(16384, ge=1024, le=2**20, description="Largest request line and headers together.")
-    max_connections: int = Field(500, ge=1, description="Open connections; the next one is answered 503 and closed.")
-    max_connection_requests: int = Field(1000, ge=1, description="Requests on one connection; then it is closed.")
-    head_seconds: float = Field(10.0, gt=0, description="Within which a request's line and headers must have come.")
-    body_seconds: float = Field(30.0, gt=0, description="That a body may take, beside body_bytes_per_second.")
+    job_seconds: float = Field(600.0, gt=0, description="Seconds for which the result of a finished job is kept.")
+    max_header_bytes: int = Field(16384, ge=1024, le=2**20, description="Maximum size of the request line and headers.")
+    max_connections: int = Field(
+        500, ge=1, description="Maximum open connections. Further connections are answered 503 and closed."
+    )
+    max_connection_requests: int = Field(1000, ge=1, description="Requests after which a connection is closed.")
+    head_seconds: float = Field(10.0, gt=0, description="Time limit for the request line and headers to arrive.")
+    body_seconds: float = Field(
+        30.0, gt=0, description="Time limit for a body to arrive, extended by body_bytes_per_second."
+    )
     body_bytes_per_second: int = Field(
-        8192, ge=1, description="How many bytes of a body earn it another second; slower ones are answered 408."
+        8192, ge=1, description="Each time this many bytes of a body arrive, the limit extends by one second."
     )
-    drain_seconds: int = Field(30, ge=1, description="After SIGTERM, how long accepted requests may take to finish.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
-    log_format: Literal["json", "text"] = Field("json", description="A JSON object a line, or text for a terminal.")
+    drain_seconds: int = Field(30, ge=1, description="Time limit for accepted requests to finish after SIGTERM.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Lowest level of log lines: debug (includes probes), info, warning or error."
+    )
+    log_format: Literal["json", "text"] = Field(
+        "json", description="json: one JSON object per line. text: lines for a terminal."
+    )
 
 
 def read_admin_key(settings: Settings) -> str | None:
@@ -136,10 +182,15 @@ def read_admin_key(settings: Settings) -> str | None:
 def read_settings(**overrides: object) -> Settings:
     """Settings from the environment, `overrides` first. Raises StartupError naming key, value and what was expected."""
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # checked by pydantic
+        settings = Settings(**overrides)  # type: ignore[arg-type]  # checked by pydantic
     except ValidationError as error:
         lines = [
             f"{PREFIX}{'_'.join(map(str, problem['loc'])).upper()}={problem['input']!r}: {problem['msg']}"
             for problem in error.errors()
         ]
         raise StartupError("; ".join(lines)) from error
+    if "checkpoints" in settings.model_fields_set:
+        return settings
+    found = Settings(**{**overrides, "checkpoints": default_checkpoints()})  # type: ignore[arg-type]
+    found.model_fields_set.discard("checkpoints")
+    return found

@@ -1,38 +1,20 @@
 """The command line: `python -m trainer COMMAND`, also installed as `impasto-train`.
 
-`torchrun --nproc-per-node N -m trainer style ...` shares a training between N processes.
+It works with what the extra `train` installs, and says so where that is missing.
 """
 
+import importlib.util
 import sys
 
-import typer
-
-from nets.checkpoint import CheckpointError
-from trainer.commands import measure, train
-from trainer.errors import TrainerError
-
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-for command in (
-    train.style,
-    train.upscale,
-    train.publish,
-    measure.evaluate,
-    measure.gatys,
-    measure.compare,
-    measure.report,
-):
-    app.command()(command)
+_NEEDED = ("jinja2", "lpips", "matplotlib", "skimage", "torchvision", "tqdm")
+"""What the extra `train` installs."""
 
 
 def main() -> None:
-    """Run the command line; what the user can mend is one line on standard error and exit code 1."""
-    try:
-        app()
-    except (TrainerError, CheckpointError) as error:
-        typer.echo(f"impasto-train: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:  # a full disk, a folder that may not be written
-        if error.filename is None and error.strerror is None:
-            raise
-        typer.echo(f"impasto-train: {error.filename or 'a file'}: {error.strerror}", err=True)
-        sys.exit(1)
+    """Run the command line. An error that the user can correct is one line on standard error and exit code 1."""
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        sys.exit(f"impasto-train: {', '.join(missing)} not installed; run: pip install 'impasto[train]'")
+    from trainer.commands.main import run  # noqa: PLC0415  # it imports what was looked for
+
+    run()

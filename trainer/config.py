@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from trainer.errors import TrainerError
 
-LayerName = Literal["relu1_2", "relu2_2", "relu3_3", "relu4_3"]
+LayerName = Literal["relu1_2", "relu2_2", "relu3_3", "relu4_2", "relu4_3", "relu5_1"]
+
+
+_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
 class _Section(BaseModel):
@@ -36,6 +39,13 @@ class UpscaleNetwork(_Section):
     body: Literal["subpixel", "paper", "srcnn"] = "subpixel"
 
 
+class TrunkNetwork(_Section):
+    """See nets.style_trunk.StyleTrunkConfig."""
+
+    width: int = Field(32, ge=1, le=256)
+    residual_blocks: int = Field(5, ge=1, le=64)
+
+
 class StyleData(_Section):
     """crop_px: side of a training crop. max_scale: a crop covers up to this many times its side of the photograph."""
 
@@ -58,10 +68,18 @@ class StyleLoss(_Section):
     """Weights of the loss terms.
 
     gram_scale: "relative" divides each layer's style term by the style's own energy, so that one weight serves every
-    style; "absolute" is the paper's. style_grid: Gram matrices are compared in style_grid^2 patches of each crop, so
-    that one unpainted patch cannot hide among painted ones; 1 is the paper's. light_weight: of keeping light parts of
-    the photograph light and dark ones dark, in whatever palette (losses.light). spike_weight: see
-    trainer.objective.activation_penalty.
+        style; "absolute" is the paper's.
+    content_scale: "relative" divides the content term by the variance of the content image's features.
+    style_grid: Gram matrices are compared in style_grid^2 patches of each crop, so that one unpainted patch cannot hide
+        among painted ones; 1 is the paper's.
+    half_layers: style layers that are compared once more on the picture and the painting reduced by two, which makes
+        larger strokes; none is the paper's.
+    half_content_layer: the content layer of the reduced picture.
+    full_scale_share: the share of iterations that compare at full scale; the others compare the reduced pictures, for
+        a quarter of the work. 1 compares at both scales in every iteration.
+    light_weight: weight of keeping light parts of the photograph light and dark parts dark, in whatever palette
+        (losses.light).
+    spike_weight: see trainer.objective.activation_penalty.
     """
 
     content_layer: LayerName = "relu3_3"
@@ -74,7 +92,11 @@ class StyleLoss(_Section):
         "relu3_3": 1.0,
         "relu4_3": 1.0,
     }
+    half_layers: dict[LayerName, Annotated[float, Field(gt=0)]] = {}
+    half_content_layer: LayerName = "relu3_3"
+    full_scale_share: float = Field(1.0, gt=0, le=1)
     gram_scale: Literal["relative", "absolute"] = "relative"
+    content_scale: Literal["relative", "absolute"] = "absolute"
     total_variation_weight: float = Field(0.0, ge=0)
     range_weight: float = Field(0.0, ge=0)
     light_weight: float = Field(0.0, ge=0)
@@ -95,19 +117,22 @@ class UpscaleLoss(_Section):
 
 
 class Optimiser(_Section):
-    """Adam. decay_from: the fraction of the run after which the rate falls along a cosine to a fiftieth; 1 is never.
+    """Adam.
 
+    warm_up: iterations over which the rate rises to `learning_rate`.
+    decay_from: the fraction of the run after which the rate falls along a cosine to a fiftieth; 1 is never.
     average: decay of the running average of the weights that is published; 0 publishes the last weights.
     """
 
     learning_rate: float = Field(1e-3, gt=0)
+    warm_up: int = Field(0, ge=0)
     decay_from: float = Field(1.0, ge=0, le=1)
     average: float = Field(0.0, ge=0, lt=1)
     clip_norm: float = Field(0.0, ge=0, description="largest norm of the gradient; 0 is no limit")
 
 
 class _Recipe(_Section):
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    name: str = Field(pattern=_NAME)
     iterations: int = Field(ge=1)
     seed: int = Field(0, ge=0)
     parent: str = ""
@@ -141,6 +166,56 @@ class StyleRecipe(_Recipe):
     def _with_a_style_to_paint(self) -> Self:
         if self.paints and not self.style_image:
             raise ValueError("style_image is missing (only a recipe with neutral_iterations = iterations needs none)")
+        return self
+
+
+class FamilyStyle(_Section):
+    """One style of a family.
+
+    style_image: the painting; none for a neutral style, which learns to give the photograph back.
+    style_weight, content_weight: factors of the family's own weights.
+    """
+
+    name: str = Field(pattern=_NAME)
+    style_image: str = ""
+    style_px: int = Field(512, ge=16, description="short side of the style image")
+    style_weight: float = Field(1.0, gt=0)
+    content_weight: float = Field(1.0, ge=0)
+    license: str = ""
+    source: str = ""
+
+    def weigh(self, loss: StyleLoss) -> StyleLoss:
+        """Return the family's loss with this style's factors."""
+        return loss.model_copy(
+            update={
+                "style_weight": loss.style_weight * self.style_weight,
+                "content_weight": loss.content_weight * self.content_weight,
+            }
+        )
+
+
+class FamilyRecipe(_Recipe):
+    """Trains one trunk and a style for each painting of `styles`, all at once (Dumoulin et al. 2017).
+
+    styles_per_iteration: styles that an iteration trains, each on `data.batch` photographs; they take turns.
+    style_rate: the learning rate of scales and shifts, as a multiple of the trunk's: a style is trained in few
+        iterations, the trunk in all.
+    parent: the trunk file to start from, in a model repository that holds the styles as well.
+    """
+
+    neutral_iterations: int = Field(0, ge=0)
+    styles_per_iteration: int = Field(2, ge=1)
+    style_rate: float = Field(1.0, gt=0)
+    network: TrunkNetwork = TrunkNetwork()
+    data: StyleData = StyleData()
+    loss: StyleLoss = StyleLoss()
+    styles: Annotated[list[FamilyStyle], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _with_distinct_names(self) -> Self:
+        names = [style.name for style in self.styles]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two styles are named {doubled[0]}")
         return self
 
 

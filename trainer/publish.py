@@ -1,19 +1,21 @@
 """From a trained network to a checkpoint that the service serves."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from nets import checkpoint
-from trainer.config import StyleRecipe, UpscaleRecipe
+from nets import checkpoint, trunk
+from nets.style_trunk import StyleTrunkNet
+from trainer.config import FamilyRecipe, FamilyStyle, StyleRecipe, UpscaleRecipe
 from trainer.data import count_skipped
 from trainer.errors import TrainerError
-from trainer.loop.runs import Run
+from trainer.loop.runs import Run, replace_file
 
 
 def training_facts(
-    recipe: StyleRecipe | UpscaleRecipe,
+    recipe: StyleRecipe | FamilyRecipe | UpscaleRecipe,
     settings: dict[str, Any],
     run: Run,
     photographs: int,
@@ -53,15 +55,71 @@ def publish_run(
     return path
 
 
+def publish_family(
+    run: Run,
+    recipe: FamilyRecipe,
+    nets: Mapping[str, StyleTrunkNet],
+    training: dict[str, Any],
+    style_digests: Mapping[str, str],
+) -> list[Path]:
+    """Write RUN/checkpoints/trunks/NAME.safetensors and a checkpoint for each style of it; return their paths."""
+    first = next(iter(nets.values()))
+    path = run.checkpoints / trunk.FOLDER / f"{recipe.name}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shared = {key: value for key, value in training.items() if key != "recipe"}
+    replace_file(path, trunk.dumps_trunk(first, recipe.name, shared | {"recipe": _without_styles(training["recipe"])}))
+    return [
+        path,
+        *(
+            publish_style(run.checkpoints, path, nets[style.name], style, training, style_digests.get(style.name))
+            for style in recipe.styles
+        ),
+    ]
+
+
+def publish_style(
+    repository: Path,
+    trunk_file: Path,
+    net: StyleTrunkNet,
+    style: FamilyStyle,
+    training: Mapping[str, Any],
+    style_image_sha256: str | None,
+) -> Path:
+    """Write REPOSITORY/stylize/NAME.safetensors, a style of the trunk in `trunk_file`; return its path."""
+    shared = trunk.read_trunk(trunk_file)
+    net = net.cpu().float()
+    net.load_state_dict({**net.state_dict(), **shared.weights})  # as they were rounded in the file
+    facts = {key: value for key, value in training.items() if key != "recipe"}
+    facts["recipe"] = _without_styles(training["recipe"]) | {"style": style.model_dump()}
+    if style_image_sha256 is not None:
+        facts["style_image_sha256"] = style_image_sha256
+    card = checkpoint.describe(
+        net, style.name, trunk=shared.reference, parent=None, license=style.license, source=style.source, training=facts
+    )
+    path = repository / card.task / f"{style.name}.safetensors"
+    checkpoint.save(path, net, card)
+    return path
+
+
+def _without_styles(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A family's recipe without its list of styles: each style's card records its own entry."""
+    return {key: value for key, value in recipe.items() if key not in {"styles", "style_images"}}
+
+
 def publish(run: Run, repository: Path) -> list[Path]:
     """Copy every checkpoint of a run into a model repository, verified. Raises TrainerError where there is none."""
     made = sorted(run.checkpoints.glob("*/*.safetensors"))
     if not made:
         raise TrainerError(f"{run.directory} has no checkpoint yet: let its training finish first")
+    made.sort(key=lambda path: path.parent.name != trunk.FOLDER)  # a style is of use once its trunk is there
     published = []
     for path in made:
-        loaded = checkpoint.load(path)
+        if path.parent.name == trunk.FOLDER:
+            trunk.read_trunk(path)
+        else:
+            checkpoint.load(path)
         target = repository / path.relative_to(run.checkpoints)
-        checkpoint.save(target, loaded.net, loaded.card)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(target, path.read_bytes())
         published.append(target)
     return published

@@ -13,30 +13,36 @@ Report = dict[str, Any]
 
 
 def startup(found: Report, _images: Path = IMAGES) -> str:
-    """Time to ready, and what the imports cost."""
+    """Return the time until ready, and of the imports, as Markdown."""
     ready = found["rows"][-1]["times torch and weights"]
     return "\n".join(
         [
             "## Start",
             "",
             (
-                f"`make bench PART=startup`, {where(found)}. Fresh processes, files cached, the median of "
-                f"{found['repeats']}."
+                f"`make bench PART=startup`, {where(found)}. Median of {found['repeats']} fresh processes with cached "
+                "files."
             ),
             "",
             table(found["rows"]),
             "",
-            f"Ready within 1.5 times the yardstick: {met(ready <= 1.5)} ({ready:.1f} times).",
+            f"Target, ready within 1.5 times `import torch` and weights: {met(ready <= 1.5)} ({ready:.1f} times).",
             "",
-            "Milliseconds of importing by package (`-X importtime`, its own modules' code):",
+            "Import time by package (`-X importtime`, code of its own modules):",
             "",
-            table([{"": f"`{row['package']}`", "ms": row["own code, ms"]} for row in found["imports"]]),
+            table(
+                [
+                    {"": f"`{row['package']}`", "ms": row["own code, ms"]}
+                    for row in found["imports"]
+                    if row["own code, ms"] >= 50
+                ]
+            ),
         ]
     )
 
 
 def networks(found: Report, _images: Path = IMAGES) -> str:
-    """One table of all networks in all runtimes."""
+    """Return one table of all networks in all runtimes as Markdown."""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     peaks = ", ".join(f"{name} {value / 1e9:.0f} GFLOP/s" for name, value in found["peaks"].items())
     names = {"half": "`mosaic`, half width", "full": "`starry_night-full`", "x4": "`x4`, faithful"}
@@ -68,23 +74,21 @@ def networks(found: Report, _images: Path = IMAGES) -> str:
             "",
             (
                 f"`make bench PART=networks`, {where(found)}; {versions}.\nPeaks in the same run: {peaks}. One "
-                f"picture "
-                f"({sizes}); seconds are per megapixel of input, the median of four, each row a fresh process. "
-                f"Levels: the "
-                "difference from torch eager fp32, of 255. The share is of the bf16 3x3 convolution's peak, by the "
-                "network's own operations. int8 is post-training, calibrated on three other photographs. ONNX "
-                "Runtime and "
-                "OpenVINO run a model of this one size."
+                f"image ({sizes}). Seconds per megapixel of input are the median of four; each row is a fresh process. "
+                "Levels are the difference from torch eager fp32, of 255. The share is of the peak of a bf16 3x3 "
+                "convolution. int8 is post-training, calibrated on three other photographs. ONNX Runtime and OpenVINO "
+                "run a model of fixed size."
             ),
             "",
             table(rows),
             "",
-            f"The half-width net at 65 % of the peak: {met(share >= 0.65)} ({share:.0%}).",
+            f"Target, the half-width network at 65 % of the peak: {met(share >= 0.65)} ({share:.0%}).",
             "",
-            "Where the time goes, as the service computes them (torch's profiler, shares of operations' own time):",
+            "Share of each operation as the service computes the network (torch profiler):",
             "",
             *(
-                f"- {names[name]}: " + ", ".join(f"`{operation}` {share:.0%}" for operation, share in shares.items())
+                f"- {names[name]}: "
+                + ", ".join(f"`{operation}` {share:.0%}" for operation, share in shares.items() if share >= 0.02)
                 for name, shares in found["profiles"].items()
             ),
             *(f"\nFailed: {failure}" for failure in failures),
@@ -93,7 +97,7 @@ def networks(found: Report, _images: Path = IMAGES) -> str:
 
 
 def paper(found: Report, _images: Path = IMAGES) -> str:
-    """The paper's table of speed; and the ratio at equal objective."""
+    """Return the paper's table of speed, and the ratio at equal objective, as Markdown."""
     rows: list[Row] = [
         {key: value for key, value in row.items() if key != "timed iterations"} for row in found["speed"]
     ]
@@ -106,15 +110,14 @@ def paper(found: Report, _images: Path = IMAGES) -> str:
         "## The paper's speed",
         "",
         (
-            f"`make bench PART=paper`, {where(found)}. Style `{found['style']}`, both in {found['precision']}; the "
-            f"network as the service computes it. Gatys was timed for {timed} iterations at each size; the "
-            f"ratios to 100, 300 and "
-            "500 multiply one."
+            f"`make bench PART=paper`, {where(found)}. Style `{found['style']}`, both in {found['precision']}, the "
+            f"network as the service computes it. Gatys was timed for {timed} iterations at each size; the ratios "
+            "multiply one iteration by 100, 300 and 500."
         ),
         "",
         table(rows),
         "",
-        f"The objective of the style's recipe at {found['speed'][0]['side, px']} px, not extrapolated:",
+        f"The objective of the recipe at {found['speed'][0]['side, px']} px, measured:",
         "",
         table(equal),
         "",
@@ -126,28 +129,25 @@ def paper(found: Report, _images: Path = IMAGES) -> str:
             for row in found["speed"]
         )
         lines.append(
-            f"At equal objective (after {after:.0f} iterations, the mean of the photographs where Gatys got "
-            f"there; for "
-            f"larger sizes the same count is taken) the network is so many times faster: {ratios}."
+            f"Gatys reaches the objective of the network after {after:.0f} iterations, the mean over the photographs "
+            f"where it did. At that count, the network is faster by these factors: {ratios}."
         )
     first = found["speed"][0]
     doubled = all(first[f"ratio to {n}"] >= 2 * ratio for n, ratio in ((100, 212), (300, 636), (500, 1060)))
-    lines += ["", f"The paper's ratios at 256 px (212, 636, 1060, *unverified*) doubled: {met(doubled)}."]
+    lines += ["", f"Target, twice the ratios of the paper at 256 px (212, 636, 1060, *unverified*): {met(doubled)}."]
     return "\n".join(lines)
 
 
 def upscaling(found: Report, images: Path = IMAGES) -> str:
-    """Quality against speed for x4."""
+    """Return quality against speed for x4 as Markdown."""
     sets = list(dict.fromkeys(row["set"] for row in found["rows"]))
     lines = [
         "## Quality against speed, x4",
         "",
         (
             f"`make bench PART=upscaling`, {where(found)}. Whole sets; seconds per megapixel of output, without "
-            f"decoding. "
-            "UpscalerJS' models come from npm (@upscalerjs/esrgan-slim and -medium 1.0.0) and run in torch "
-            "here, so that "
-            "weights are compared and not runtimes; in JavaScript below."
+            "decoding. The models of UpscalerJS come from npm (@upscalerjs/esrgan-slim and -medium 1.0.0) and run in "
+            "torch, so the first tables compare weights. The last table runs them in JavaScript."
         ),
     ]
     for name in sets:
@@ -164,29 +164,30 @@ def upscaling(found: Report, images: Path = IMAGES) -> str:
         ]
         lines += ["", f"**{name.capitalize()}**", "", table(rows)]
     if found["javascript"]:
-        lines += ["", "The same models in TensorFlow.js on WebAssembly (node; one picture, the better of its passes):"]
+        lines += ["", "The same models in TensorFlow.js on WebAssembly (Node.js, one image, the best pass):"]
         lines += ["", table(found["javascript"])]
     last = {row["method"]: (row["s/MP"], row["PSNR, dB"]) for row in found["rows"] if row["set"] == sets[-1]}
     plots.points(images / "bench_upscaling.svg", "seconds per megapixel of output", f"PSNR on Y, dB, {sets[-1]}", last)
     lines += ["", f"![PSNR against seconds for each method on {sets[-1]}](images/bench_upscaling.svg)", ""]
     ours, srcnn = (next(v for k, v in last.items() if word in k) for word in ("faithful", "SRCNN"))
-    lines.append(f"Better PSNR than SRCNN in less time: {met(ours[1] > srcnn[1] and ours[0] < srcnn[0])}.")
+    lines.append(f"Target, better PSNR than SRCNN in less time: {met(ours[1] > srcnn[1] and ours[0] < srcnn[0])}.")
     rivals = [value for key, value in last.items() if key.startswith("UpscalerJS")]
     if rivals:
         better = all(ours[1] >= decibels or ours[0] <= seconds for seconds, decibels in rivals)
         ahead = all(ours[1] >= decibels and ours[0] <= seconds for seconds, decibels in rivals)
         lines.append(
-            f"No packaged model is both better and faster: {met(better)}; each is worse and slower: {met(ahead)}."
+            f"Target, no packaged model is both better and faster: {met(better)}; each is worse and slower: "
+            f"{met(ahead)}."
         )
     return "\n".join(lines)
 
 
 def met(yes: bool) -> str:
-    """In a word."""
+    """Return "met" or "missed"."""
     return "met" if yes else "missed"
 
 
 def where(found: Report) -> str:
-    """The machine, in words."""
+    """Return date, processor, threads and torch version in words."""
     machine = found["machine"]
     return f"{machine['date']}: {machine['processor']}, {machine['threads']} threads, torch {machine['torch_version']}"

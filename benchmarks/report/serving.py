@@ -1,4 +1,4 @@
-"""The section of docs/results.md about Impasto beside other servers: Markdown from out/serving.json."""
+"""The section of docs/results.md that compares Impasto with other servers: Markdown from out/serving.json."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +10,7 @@ from report.sections import IMAGES, Report, met, where
 
 
 def serving(found: Report, images: Path = IMAGES) -> str:
-    """The peers: throughput and latency, overload, targets."""
+    """Return throughput and latency, overload and targets as Markdown."""
     done = [arm for arm in found["arms"] if "failed" not in arm]
     pictures = found["pictures"]
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
@@ -22,27 +22,24 @@ def serving(found: Report, images: Path = IMAGES) -> str:
             f"`make bench PART=serving`, {where(found)}; {versions}.\n{pictures['count']} photographs, longer side "
             f"{pictures['sides_px'][0]} to {pictures['sides_px'][1]} px, {pictures['megapixels']:.1f} "
             f"megapixels in all; "
-            "JPEG in, JPEG out; `mosaic`, half width, for all. The clients run on the same machine. Peers are "
-            "written as "
-            "their documentation has it (`benchmarks/peers/`), fp32; and with our network settings: bf16, "
-            "channels_last, a "
-            "thread for each core."
+            "JPEG in, JPEG out; `mosaic`, half width, for all. Clients run on the same machine. "
+            "[Benchmarks](performance.md#how-servers-are-compared) describes the method and the two settings."
         ),
         "",
-        "Megapixels/s in closed loops of so many clients, whole rounds of the pictures; seconds at 8 clients.",
+        "Megapixels/s with 1, 4, 8 and 16 clients; the other columns are for 8 clients.",
         "",
         table(_throughput(done)),
         "",
         *_stages(done),
-        f"Bare loops without a server, megapixels/s: {bare}.",
+        f"Loops without a server, megapixels/s: {bare}.",
         "",
         *_wrong(done, found["bf16 tolerance, levels"]),
         "",
-        "**Overload.** Poisson arrivals at twice what the server answered at 8 clients; clients hang up after 3 s.",
+        "**Overload.** Poisson arrivals at twice what the server answered at 8 clients; clients disconnect after 3 s.",
         "",
         table(_overloads(done)),
         "",
-        "**With pytorch/examples' network** (full width, fp32, seeded weights), 8 clients, one round:",
+        "**With the network of pytorch/examples** (full width, fp32, seeded weights), 8 clients, one round:",
         "",
         table(_full(done)) if any(arm["network"] != "half" for arm in done) else "Not measured.",
         "",
@@ -86,7 +83,7 @@ def _throughput(arms: list[Report]) -> list[Row]:
 
 
 def _stages(arms: list[Report]) -> list[str]:
-    """Where a request's time goes, where a server says so."""
+    """Return the mean time per stage of each server that reports it."""
     lines = []
     for arm in _half(arms):
         row = _at_8(arm)
@@ -95,7 +92,7 @@ def _stages(arms: list[Report]) -> list[str]:
         }
         if stages:
             said = ", ".join(f"{stage} {seconds:.3f} s" for stage, seconds in stages.items())
-            lines += [f"{arm['name']}, {arm['setting']}, mean of a request at 8 clients: {said}.", ""]
+            lines += [f"{arm['name']}, {arm['setting']}, mean time of a request with 8 clients: {said}.", ""]
     return lines
 
 
@@ -134,12 +131,11 @@ def _wrong(arms: list[Report], tolerance: float) -> list[str]:
     judged = sum(row["judged"] for _, all_rows in rows for row in all_rows)
     differing = ", ".join(f"{name}: {count}" for name, count in unlike.items() if count) or "none"
     return [
-        f"**Correctness.** {judged} answers were compared with the picture computed alone in fp32 and put "
-        f"through the "
-        f"same encoder. Wrong (mean difference above 0.5 levels of 255; {tolerance:.0f} where bf16 computes; 3 for "
-        f"pytorch/examples' network): {sum(wrong.values())}"
+        f"**Correctness.** {judged} responses were compared with the image computed alone in fp32 and encoded in "
+        f"the same way. Wrong (mean difference above 0.5 levels of 255; {tolerance:.0f} for bf16; 3 for the network of "
+        f"pytorch/examples): {sum(wrong.values())}"
         + ("" if not sum(wrong.values()) else " (" + ", ".join(f"{k}: {v}" for k, v in wrong.items() if v) + ")")
-        + f". Different in any bit from the same server's answer to that request alone: {differing}."
+        + f". Different in any bit from the response of the same server to that request alone: {differing}."
     ]
 
 
@@ -150,24 +146,24 @@ def _targets(arms: list[Report], bare: dict[str, float]) -> list[str]:
     full = [arm for arm in arms if arm["network"] != "half"]
     if not ours or not peers:
         return []
-    lines = ["**Targets**, Impasto's better setting:", ""]
+    lines = ["**Targets**, for the better setting of Impasto:", ""]
     best = max(_at_8(arm)["MP/s"] for arm in ours)
     loop = max(value for name, value in bare.items() if "in bands" in name)
     lines.append(f"- 0.95 of the bare loop: {met(best >= 0.95 * loop)} ({best / loop:.2f}).")
     if documented:
         quickest = max(documented, key=lambda arm: float(_at_8(arm)["MP/s"]))
         ratio = best / _at_8(quickest)["MP/s"]
-        lines.append(f"- 3 times each peer as documented: {met(ratio >= 3)} ({ratio:.1f}, {quickest['name']}).")
+        lines.append(f"- 3 times each server as documented: {met(ratio >= 3)} ({ratio:.1f}, {quickest['name']}).")
     if full:
         quickest = max(full, key=lambda arm: float(_at_8(arm)["MP/s"]))
         ratio = best / _at_8(quickest)["MP/s"]
-        lines.append(f"- 10 times any with pytorch/examples' network: {met(ratio >= 10)} ({ratio:.1f}).")
+        lines.append(f"- 10 times any server with the network of pytorch/examples: {met(ratio >= 10)} ({ratio:.1f}).")
     timely = max(arm["overload"]["in time, images/s"] for arm in ours)
     rival = max(peers, key=lambda arm: float(arm["overload"]["in time, images/s"]))
     theirs = rival["overload"]["in time, images/s"]
     ratio = timely / theirs if theirs else float("inf")
     lines.append(
-        f"- 3 times the best peer's answers within 3 s at twice the load: {met(ratio >= 3)} "
+        f"- 3 times the responses of the best server within 3 s at twice the load: {met(ratio >= 3)} "
         f"({timely:.2f}/s, {rival['name']} {rival['setting']} {theirs:.2f}/s)."
     )
     return lines

@@ -1,4 +1,4 @@
-"""What `make soak` counted (out/soak.json), in words: a section of docs/results.md, by `benchmarks/document.py`."""
+"""The section of docs/results.md about `make soak`: Markdown from out/soak.json."""
 
 from typing import Any
 
@@ -8,11 +8,10 @@ Figures = dict[str, Any]
 
 
 def document(runs: dict[str, Figures]) -> str:
-    """Each of its runs a paragraph; those that have not been made are left out."""
+    """Return a paragraph for each run; runs that have not been made are left out."""
     head = (
         f"## Soak\n\n`make soak`, then `python benchmarks/document.py`, {engine.machine()}.\n"
-        "It fails where a request is unaccounted for, or memory or open files have grown by more than 5 %\n"
-        "(`tests/soak/test_chaos.py`)."
+        "The test fails if a request is unaccounted for, or if memory or open files grow by more than 5 %."
     )
     writers = {"mixed": _mixed, "bad_requests": _bad_requests, "mutations": _mutations, "killed_worker": _killed_worker}
     floods = {name: run for name, run in runs.items() if name.startswith("flood of ")}
@@ -26,18 +25,18 @@ def _mixed(run: Figures) -> str:
         for name, counts in run["clients"].items()
     ]
     return (
-        f"Everything at once for {run['minutes']:g} minutes. The service counted {run['counted']} requests,\n"
-        f"its clients {run['requests']}, of which {run['hung_up']} hung up. Meanwhile {run['swaps']} hot swaps,\n"
+        f"Mixed load for {run['minutes']:g} minutes. The service counted {run['counted']} requests and its clients\n"
+        f"{run['requests']}, of which {run['hung_up']} disconnected. Meanwhile: {run['swaps']} replaced checkpoints,\n"
         f"{run['floods']} floods, {run['decoders_killed']} SIGSEGV to decoders ({run['decoders_replaced']} replaced),\n"
-        f"{run['stops']} times SIGSTOP for a second; the log was a full disk ({run['log_lines_lost']} lines lost).\n"
+        f"{run['stops']} times SIGSTOP for a second, and a full disk for the log ({run['log_lines_lost']} lines).\n"
         f"{_kept(run)}\n\n{engine.table(rows)}"
     )
 
 
 def _bad_requests(run: Figures) -> str:
     return (
-        f"{run['requests']} requests in {run['seconds']} s, wrong or dropped ({run['hung_up']} hung up),\n"
-        f"and then a good one: {run['good']}. {_kept(run)}"
+        f"{run['requests']} wrong or dropped requests in {run['seconds']} s ({run['hung_up']} disconnected),\n"
+        f"then a good one: {run['good']}. {_kept(run)}"
     )
 
 
@@ -45,7 +44,7 @@ def _mutations(run: Figures) -> str:
     first, last = run["memory_mib"]
     return (
         f"{run['files']} mutated files: {_outcomes(run['statuses'])}; {run['decoders_replaced']} decoders replaced.\n"
-        f"The service had {first:.0f} MiB after a fifth of them and {last:.0f} MiB in the end, a decoder at most\n"
+        f"Memory: {first:.0f} MiB after a fifth of them, {last:.0f} MiB at the end; a decoder at most\n"
         f"{run['most_of_a_decoder_mib']:.0f} MiB."
     )
 
@@ -53,29 +52,29 @@ def _mutations(run: Figures) -> str:
 def _killed_worker(run: Figures) -> str:
     return (
         f"A worker thread killed under load: {_outcomes(run['outcomes'])}; exit code {run['exit_code']};\n"
-        f"the next process answers {run['next_process']}."
+        f"response of the next process: {run['next_process']}."
     )
 
 
 def _floods(runs: dict[str, Figures]) -> str:
-    kinds = {"": "rests", "_restless": "never rests"}
+    kinds = {"": "pauses", "_restless": "never pauses"}
     rows: list[engine.Row] = [
         {
-            "beside a": name,
-            "the quiet one": said,
+            "flood of": name.removeprefix("flood of "),
+            "quiet client": said,
             "p95 alone, s": round(run[f"p95{kind}_alone"], 2),
             "p95 beside, s": round(run[f"p95{kind}_beside"], 2),
             "times": round(run[f"p95{kind}_beside"] / run[f"p95{kind}_alone"], 2),
-            "the flood heard": _outcomes(run["heard"]) if not kind else "",
+            "responses to the flood": _outcomes(run["heard"]) if not kind else "",
         }
         for name, run in runs.items()
         for kind, said in kinds.items()
     ]
     rest = next(iter(runs.values()))["rest_seconds"]
     return (
-        "A flood of 24 clients with one key, and a client with another who asks for 800 x 600 pixels and rests for\n"
-        f"{rest:g} s, or never, which is asking for all of the device (`tests/soak/test_flood.py` asserts less than\n"
-        f"twice for who rests):\n\n{engine.table(rows)}"
+        "A flood of 24 clients with one key, and a quiet client with another key. The quiet client sends images of\n"
+        f"800 x 600 pixels and pauses for {rest:g} s between them, or never. With pauses, `test_flood.py` asserts a\n"
+        f"factor below 2.\n\n{engine.table(rows)}"
     )
 
 
@@ -85,4 +84,4 @@ def _outcomes(counts: dict[str, int]) -> str:
 
 def _kept(run: Figures) -> str:
     (memory, memory_after), (files, files_after) = run["memory_mib"], run["open_files"]
-    return f"Memory: {memory:.0f} MiB, {memory_after:.0f} MiB in the end; open files: {files}, {files_after}."
+    return f"Before: {memory:.0f} MiB, {files} open files. After: {memory_after:.0f} MiB, {files_after} open files."

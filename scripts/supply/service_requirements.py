@@ -8,7 +8,7 @@ import tomllib
 from importlib.metadata import requires
 from pathlib import Path
 
-_APART = re.compile(r"(nvidia|cuda|triton|torch|setuptools)")
+_APART = re.compile(r"(nvidia|cuda|triton|torch|setuptools|impasto)")
 
 
 def main() -> None:

@@ -75,7 +75,7 @@ def bench(
 
 async def _measure(settings: "Settings", orders: list[Order], side: int, seconds: float) -> dict[str, Any]:
     from service.cli.local import LocalPainter, asked_of, engine, refusal_of  # noqa: PLC0415
-    from service.errors import ImpastoError  # noqa: PLC0415
+    from service.errors import ServiceError  # noqa: PLC0415
 
     picture = _jpeg(side)
     async with engine(settings) as app:
@@ -84,7 +84,7 @@ async def _measure(settings: "Settings", orders: list[Order], side: int, seconds
             try:
                 asked = asked_of(order)
                 app.state.pipeline.check(asked.knobs)
-            except ImpastoError as error:
+            except ServiceError as error:
                 raise refusal_of(error) from error
             results.append(await _throughput(LocalPainter(app.state.pipeline, asked), order, picture, side, seconds))
         devices = ",".join(map(str, app.state.engine.devices))

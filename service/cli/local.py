@@ -9,12 +9,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
-import service
 from service.app import create_app
 from service.cli.backends import Order, Painted, RefusedError, is_everywhere_wrong
 from service.engine.device import choose_devices
 from service.engine.threads import claim_threads, reserve_threads
-from service.errors import ImpastoError, OverloadedError, UnavailableError
+from service.errors import OverloadedError, ServiceError, UnavailableError
 from service.models.registry import Registry, registry_of
 from service.pipeline.parameters import Enlarging, Stylizing, parse_stroke, parse_styles
 from service.pipeline.pipeline import Pipeline
@@ -47,7 +46,7 @@ class LocalPainter:
                 break
             except OverloadedError:
                 await asyncio.sleep(_FULL_SECONDS)
-            except ImpastoError as error:
+            except ServiceError as error:
                 raise refusal_of(error) from error
             except Exception as error:  # as over HTTP, where it would be this request's alone
                 detail = f"an error that we did not foresee: {type(error).__name__}: {error}"
@@ -64,19 +63,10 @@ def local_settings(checkpoints: Path | None, device: str | None, precision: str 
     options = {name: value for name, value in given.items() if value is not None}
     in_environment = read_settings(**options).model_fields_set
     limits = {name: value for name, value in _OWN_PICTURES.items() if name not in in_environment}
-    if "checkpoints" not in in_environment:
-        limits["checkpoints"] = bundled_checkpoints()
     settings = read_settings(**options, **limits)
     if "max_batch_items" in in_environment or choose_devices(settings.device)[0].type != "cpu":
         return settings
     return settings.model_copy(update={"max_batch_items": 1})  # to measure what a batch gains there takes seconds
-
-
-def bundled_checkpoints() -> Path:
-    """`checkpoints` here or, where there is none, beside the package: in a checkout that is used from elsewhere."""
-    here = Path("checkpoints")
-    beside = Path(service.__file__).parent.parent / here
-    return beside if not here.is_dir() and beside.is_dir() else here
 
 
 @asynccontextmanager
@@ -101,7 +91,7 @@ async def local_painter(settings: Settings, order: Order) -> AsyncIterator[Local
             pipeline: Pipeline = app.state.pipeline
             pipeline.check(asked.knobs)
             yield LocalPainter(pipeline, asked)
-    except ImpastoError as error:
+    except ServiceError as error:
         raise refusal_of(error) from error
 
 
@@ -116,7 +106,7 @@ def asked_of(order: Order) -> Asked:
     return Asked(Stylizing(parse_styles(order.what), **knobs), **output)
 
 
-def refusal_of(error: ImpastoError) -> RefusedError:
+def refusal_of(error: ServiceError) -> RefusedError:
     """What the engine raised, as the command line tells it."""
     everywhere = isinstance(error, UnavailableError) or is_everywhere_wrong(error.code, error.facts.get("parameter"))
     return RefusedError(error.code, error.detail, everywhere)

@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 import typer
 
 from impasto.address import KEY_VARIABLE, SERVER_VARIABLE
+from nets.bundled import default_checkpoints
 
 
 def _names(context: typer.Context, task: str) -> Iterator[str]:
     """What the shell may complete: the checkpoints' file names, without reading them."""
-    folder = context.params.get("checkpoints") or Path("checkpoints")
+    folder = context.params.get("checkpoints") or default_checkpoints()
     yield from sorted(path.stem for path in (Path(folder) / task).glob("[!.]*.safetensors"))
 
 

@@ -18,7 +18,7 @@ from nets.tiling import Window, paste
 from service.engine.batch import Batch, Piece
 from service.engine.fair_queue import Shares
 from service.engine.task import Job, Plan
-from service.errors import DeadlineError, ImpastoError, InferenceError, UnavailableError
+from service.errors import DeadlineError, InferenceError, ServiceError, UnavailableError
 from service.models.model import Model
 
 _MUCH_SMALLER = 4
@@ -147,7 +147,7 @@ class Scheduler:
                 piece.job.restart(plan)
             self._changed.notify_all()
 
-    def fail_all(self, error: ImpastoError) -> None:
+    def fail_all(self, error: ServiceError) -> None:
         """End every job, and take no more."""
         with self._changed:
             self._closed = True
@@ -276,7 +276,7 @@ class Scheduler:
         self._changed.notify_all()
         self._observer.queued(job.model.label, -1 if job.begun is None else 0, -job.waiting_pixels)
         job.waiting.clear()
-        if isinstance(outcome, Exception) and not isinstance(outcome, ImpastoError):
+        if isinstance(outcome, Exception) and not isinstance(outcome, ServiceError):
             outcome = InferenceError("the network failed on this picture")
         if outcome is not None:
             job.settle(outcome)

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service.errors import HeadersTooLargeError, ImpastoError, NotHttpError, OverloadedError, SlowRequestError
+from service.errors import HeadersTooLargeError, NotHttpError, OverloadedError, ServiceError, SlowRequestError
 from service.http.problems import PROBLEM_JSON, problem_content
 from service.http.safety_headers import SAFETY_HEADERS
 from service.observability.metrics import Metrics
@@ -162,7 +162,7 @@ class LimitedProtocol(H11Protocol):
         elif not self.transport.is_closing():
             self.transport.close()
 
-    def _refuse(self, error: ImpastoError) -> None:
+    def _refuse(self, error: ServiceError) -> None:
         self._metrics.connections_refused.labels(error.code).inc()
         problem = problem_content(error.status, error.code, detail=error.detail, request_id=None, **error.facts)
         body = json.dumps(problem)

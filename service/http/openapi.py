@@ -14,7 +14,6 @@ from service.errors import (
     ForbiddenError,
     HeadersTooLargeError,
     IdempotencyError,
-    ImpastoError,
     InferenceError,
     NoResultError,
     NotAcceptableError,
@@ -22,6 +21,7 @@ from service.errors import (
     OverloadedError,
     ParameterError,
     QuotaError,
+    ServiceError,
     SlowRequestError,
     TooManyFramesError,
     TooManyPixelsError,
@@ -53,7 +53,7 @@ _SCHEMA: dict[str, Any] = {
         "expected": {"description": "What would have been right: words, or a list of values."},
     },
 }
-_EXAMPLES: Mapping[type[ImpastoError], dict[str, Any]] = {
+_EXAMPLES: Mapping[type[ServiceError], dict[str, Any]] = {
     ParameterError: {
         "detail": "query parameter 'stroke' is 'big'; expected auto, off, or a number from 1 to 8",
         "parameter": "stroke",
@@ -164,7 +164,7 @@ _UNFORESEEN = {"detail": "an error that we did not foresee; the log has it under
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds after which to come back.", "schema": {"type": "integer"}}}
 
 
-def problems(*kinds: type[ImpastoError]) -> dict[int | str, dict[str, Any]]:
+def problems(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     """The responses of an operation that says no in these ways, by status; and the one that nobody foresaw."""
     found: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from service.errors import ImpastoError, ParameterError, UnavailableError, shown
+from service.errors import ParameterError, ServiceError, UnavailableError, shown
 
 PROBLEM_JSON = "application/problem+json"
 INFERENCE_PROTOCOL = "/v2"
@@ -52,7 +52,7 @@ def install_handlers(app: FastAPI) -> None:
     """Answer our exceptions and the framework's with problem+json; the middleware answers those not foreseen."""
 
     async def ours(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, ImpastoError)  # what it was registered for
+        assert isinstance(error, ServiceError)  # what it was registered for
         request.scope["state"]["refused"] = error.code
         return problem(request, error.status, error.code, error.detail, error.headers, **error.facts)
 
@@ -71,6 +71,6 @@ def install_handlers(app: FastAPI) -> None:
         detail = f"{request.method} {shown(request.url.path)}: {error.detail}"
         return problem(request, error.status_code, code, detail, error.headers)
 
-    app.add_exception_handler(ImpastoError, ours)
+    app.add_exception_handler(ServiceError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, framework)

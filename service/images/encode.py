@@ -20,7 +20,7 @@ _OWN: dict[Source, Format] = {"jpeg": "jpeg", "png": "png", "webp": "webp", "avi
 _AVIF_SPEED = 9
 _WEBP_METHOD = 1
 _ANIMATED_PNG_LEVEL = 1
-"""The encoders' quickest useful settings; docs/decisions/0011-pictures-in-and-out.md has the figures."""
+"""The encoders' quickest useful settings; docs/decisions/0011-images-in-and-out.md has the figures."""
 
 _FULL_COLOUR_QUALITY = 90
 """From here on, colour has the resolution of light: at half of it, small strokes lose their colour."""

@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from importlib.metadata import version
 from typing import TYPE_CHECKING
+
+from service import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -78,12 +79,12 @@ class Tracer:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
             exporter = OTLPSpanExporter()
-        ours = {"service.name": "impasto", "service.version": version("impasto")}
+        ours = {"service.name": "impasto", "service.version": __version__}
         resource = Resource(ours).merge(OTELResourceDetector().detect())  # the environment's go first
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._exporter = exporter
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
-        self._tracer = self._provider.get_tracer("impasto", version("impasto"))
+        self._tracer = self._provider.get_tracer("impasto", __version__)
         self._trace, self._propagator = trace, TraceContextTextMapPropagator()
 
     def request(self, headers: Mapping[str, str]) -> RequestSpan:

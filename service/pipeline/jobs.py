@@ -16,10 +16,10 @@ from service.engine.task import Job
 from service.errors import (
     AnswerTooLargeError,
     IdempotencyError,
-    ImpastoError,
     InternalError,
     OverloadedError,
     QuotaError,
+    ServiceError,
     UnknownJobError,
 )
 from service.observability.metrics import Metrics
@@ -73,7 +73,7 @@ class Ticket:
     over: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[Answer] | None" = None
     answer: Answer | None = None
-    error: ImpastoError | None = None
+    error: ServiceError | None = None
     cancelled: bool = False
     fetched: bool = False
     finished: float = 0.0
@@ -209,7 +209,7 @@ class Tickets:
         ticket.size_bytes, ticket.finished = 0, time.monotonic()
         if task.cancelled():
             ticket.cancelled = True
-        elif isinstance(error, ImpastoError):
+        elif isinstance(error, ServiceError):
             ticket.error = error
         elif error is not None:
             log.error("unforeseen", exc_info=error)
@@ -273,7 +273,7 @@ class Tickets:
         self._metrics.async_job_bytes.set(self._bytes)
 
 
-def _may_go_better(error: ImpastoError) -> bool:
+def _may_go_better(error: ServiceError) -> bool:
     return error.status >= 500 or error.status == QuotaError.status
 
 

@@ -104,7 +104,7 @@ class Pipeline:
     async def transform(
         self, asked: Asked, data: bytes, progress: Progress | None = None, charge: Charge = free
     ) -> Answer | NotModified:
-        """Run the picture in `data` through the networks. Raises an ImpastoError for every way of no.
+        """Run the picture in `data` through the networks. Raises a ServiceError for every way of no.
 
         progress: is told how far it is. charge: what is computed is paid for; what is kept or known costs nothing.
         """

@@ -39,7 +39,7 @@ class PixelPath:
         self._renderer, self._metrics = renderer, metrics
 
     async def paint(self, asked: Asked, pictures: Sequence[Picture], charge: Charge = free) -> Painted:
-        """Run pictures of one size, uint8 (H, W, 3), through the networks, all or none. Raises an ImpastoError.
+        """Run pictures of one size, uint8 (H, W, 3), through the networks, all or none. Raises a ServiceError.
 
         Of what was asked, the knobs, `expires` and `owner` count.
         """

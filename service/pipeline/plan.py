@@ -1,7 +1,7 @@
 """What a client asks for, as networks and sizes: which are averaged, which answers are laid over each other, and how
 large the picture is on the way. No weights are loaded for it, and nothing is computed.
 
-docs/decisions/0009-knobs.md says why it is these.
+docs/decisions/0009-parameters.md says why it is these.
 """
 
 import math

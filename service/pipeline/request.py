@@ -8,7 +8,7 @@ from service.images.types import MetadataPolicy, ProfilePolicy
 from service.pipeline.parameters import Knobs
 
 Charge = Callable[[int], Awaitable[None]]
-"""Is told the pixels of an answer before it is computed, and may raise an ImpastoError."""
+"""Is told the pixels of an answer before it is computed, and may raise a ServiceError."""
 
 
 async def free(pixels: int) -> None:  # a Charge

@@ -40,7 +40,7 @@ def test_targets_are_met_or_missed_by_the_figures(tmp_path):
     ours, peer = arm("Impasto", "as installed", 2.4, 3.0), arm("mosec", "as documented", 1.0, 1.5, wrong=2)
     text = serving.serving(report(ours, peer), tmp_path)
     assert "0.95 of the bare loop: met (0.96)" in text
-    assert "3 times each peer as documented: missed (2.4, mosec)" in text
+    assert "3 times each server as documented: missed (2.4, mosec)" in text
     assert "at twice the load: missed (3.00/s, mosec as documented 1.50/s)" in text
     assert "2 (mosec, as documented: 2)" in text
     assert "8 clients: decode 0.010 s, queue 1.500 s, forward 0.400 s, encode 0.020 s" in text

@@ -59,7 +59,7 @@ def test_a_no_that_will_stay_one_is_said_at_once_and_has_a_class_of_its_own(conn
 
 
 def test_there_is_a_class_for_each_code_of_the_service():
-    codes = {kind.code for kind in served.ImpastoError.__subclasses__()}
+    codes = {kind.code for kind in served.ServiceError.__subclasses__()}
     of_jobs = {"unknown_job", "no_result", "idempotency_key_reused", "answer_too_large"}  # this client makes none
     assert codes - of_jobs - {"client_left"} <= {kind.known_code for kind in problem_classes()}
 

@@ -13,7 +13,7 @@ ROUTES = ("/stylize", "/upscale")
 
 
 class Book:
-    """Requests by route and outcome: the status, or "hung up" for whoever left before the answer."""
+    """Requests by route and outcome: the status, or "disconnected" if the client left before the response."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -59,7 +59,7 @@ def settle(client: httpx.Client) -> dict[str, float]:
 
 
 def account(book: Book, told: dict[str, float]) -> dict[str, int]:
-    """Hold both against each other. Every answer that a client has was counted, and what else was counted hung up."""
+    """Hold both against each other. Every response of a client was counted; the other requests were disconnected."""
     counted, left = answered(told), Counter()
     for route in ROUTES:
         codes = {code for each, code in counted | book.outcomes if each == route and code.isdigit()}
@@ -67,8 +67,10 @@ def account(book: Book, told: dict[str, float]) -> dict[str, int]:
             more = counted[route, code] - book.outcomes[route, code]
             assert more >= 0, f"{route}: clients have {-more} more answers with {code} than the service gave"
             left[route] += more
-        hung_up = book.outcomes[route, "hung up"]
-        assert left[route] == hung_up, f"{route}: {left[route]} requests are unaccounted for, {hung_up} clients hung up"
+        hung_up = book.outcomes[route, "disconnected"]
+        assert left[route] == hung_up, (
+            f"{route}: {left[route]} requests are unaccounted for, {hung_up} clients disconnected"
+        )
     for name, value in told.items():
         if name.startswith(("impasto_queue_jobs{", "impasto_queue_pixels{")) or name == "impasto_requests_in_flight":
             assert value == 0, name

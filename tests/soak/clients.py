@@ -98,7 +98,7 @@ class Client:
                 with suppress(ConnectionResetError):
                     while connection.recv(65536):
                         pass
-        self.book.note("hanging up", "/upscale", "hung up", {"hung up"})
+        self.book.note("disconnecting", "/upscale", "disconnected", {"disconnected"})
 
     def slow(self) -> None:
         """A good request in drops, a second or two long."""
@@ -115,8 +115,8 @@ class Client:
                     connection.sendall(part.tobytes())
                 while more := connection.recv(65536):
                     answer += more
-        status = int(answer[9:12]) if answer.startswith(b"HTTP/1.1 ") else "hung up"
-        allowed = {200, "hung up"} | BUSY | ({422} if self.crashes and LOST_DECODER.encode() in answer else set())
+        status = int(answer[9:12]) if answer.startswith(b"HTTP/1.1 ") else "disconnected"
+        allowed = {200, "disconnected"} | BUSY | ({422} if self.crashes and LOST_DECODER.encode() in answer else set())
         self.book.note("slow", "/stylize", status, allowed, repr(answer[-300:]))
 
     def job(self) -> None:

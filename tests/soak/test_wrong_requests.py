@@ -75,7 +75,7 @@ def test_ten_thousand_requests_of_which_most_are_wrong_and_then_a_good_one(tmp_p
         heard = Counter(zip(kinds, statuses, strict=True))
         print(
             "\n".join(
-                f"{kind:22} {status or 'hung up':>8} {count:6}" for (kind, status), count in sorted(heard.items())
+                f"{kind:22} {status or 'disconnected':>12} {count:6}" for (kind, status), count in sorted(heard.items())
             )
         )
         print(f"memory {before} bytes after 1,000, {memory_bytes(process)} after {REQUESTS}")

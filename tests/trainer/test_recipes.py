@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from nets.checkpoint import load
 from service.models.registry import load_registry
 from tests.conftest import save_net, tiny_style_net
-from trainer import cli
+from trainer.commands import main as cli
 from trainer.commands.options import STYLES_VARIABLE
 from trainer.loop.runs import Run
 

@@ -11,7 +11,7 @@ from PIL import Image
 from nets.checkpoint import Checkpoint, load
 from nets.pixels import from_network
 from nets.super_resolution import SuperResolutionConfig
-from trainer.commands.options import Json, Vgg16, say_json, style_image_of
+from trainer.commands.options import Json, StyleImage, Vgg16, say_json, style_image_of
 from trainer.config import StyleRecipe, read_recipe
 from trainer.data import list_photographs, read_style_image
 from trainer.errors import TrainerError
@@ -21,6 +21,7 @@ from trainer.evaluation.evaluate import enlarger, objective_of, score_style, sco
 from trainer.evaluation.metrics import bicubic
 from trainer.evaluation.report import write_report
 from trainer.evaluation.results import Speed, Styles, Upscaling, write_part
+from trainer.evaluation.style_distance import CONTENT_LAYERS, STYLE_LAYERS
 from trainer.objective.loss_network import LossNetwork, load_loss_network, load_vgg16
 from trainer.objective.perceptual_distance import PerceptualDistance
 from trainer.objective.style_objective import StyleObjective
@@ -51,12 +52,15 @@ def evaluate(
     perceptual: Annotated[bool, typer.Option(help="LPIPS and the feature loss; they need VGG16.")] = True,
     longest_px: Annotated[
         int, typer.Option("--longest", min=16, help="Styles: photographs are reduced to this.")
-    ] = 256,
+    ] = 640,
+    style_image: StyleImage = None,
     as_json: Json = False,
 ) -> None:
     """Print how good a checkpoint is on each image of a folder, and the mean.
 
-    An upscaler: PSNR, SSIM, LPIPS and the relu2_2 feature loss, beside bicubic. A style: the terms of its objective.
+    An upscaler: PSNR, SSIM, LPIPS and the relu2_2 feature loss, beside bicubic. A style: the relative Gram distance to
+    the painting at each layer (0 is the painting's own), the content distance to the photograph ("c"), the contrast
+    (picture over photograph) and the strength of a grid with a period of 2 and 4 pixels (1 is none).
     """
     loaded = load(checkpoint)
     if isinstance(loaded.config, SuperResolutionConfig):
@@ -64,14 +68,16 @@ def evaluate(
             loaded, loaded.config.factor, data, PerceptualDistance(load_vgg16(vgg16)) if perceptual else None, as_json
         )
         return
-    objective = objective_of(loaded, load_loss_network(vgg16), style_image_of(loaded, _CONFIGS))
-    scores = score_style(loaded, objective, data, longest_px)
+    painting = style_image or style_image_of(loaded, _CONFIGS)
+    scores = score_style(loaded, load_loss_network(vgg16), painting, data, longest_px)
     if as_json:
-        say_json({"model": loaded.card.name, "scores": [{**asdict(score), "total": score.total} for score in scores]})
+        say_json({"model": loaded.card.name, "scores": [asdict(score) for score in scores]})
         return
-    typer.echo(f"{'image':24} {'total':>8} " + " ".join(f"{name:>8}" for name in scores[0].terms))
+    columns = [*STYLE_LAYERS, *(f"c {layer}" for layer in CONTENT_LAYERS), "contrast", "grid2", "grid4"]
+    typer.echo(f"{'image':20} " + " ".join(f"{name:>9}" for name in columns))
     for score in scores:
-        typer.echo(f"{score.image[:24]:24} {score.total:8.3f} " + " ".join(f"{v:8.3f}" for v in score.terms.values()))
+        values = [*score.style.values(), *score.content.values(), score.contrast, score.grid2, score.grid4]
+        typer.echo(f"{score.image[:20]:20} " + " ".join(f"{value:9.3f}" for value in values))
 
 
 def gatys(

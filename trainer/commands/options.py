@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from nets.checkpoint import Checkpoint
+from nets.checkpoint import Checkpoint, load
+from nets.style_trunk import StyleTrunkNet
 from trainer.data import SUFFIXES
 from trainer.errors import TrainerError
 
@@ -71,3 +72,15 @@ def say_json(document: Mapping[str, Any]) -> None:
     """Print a document for programs, on one line; figures that are not finite are null, as JSON has none such."""
     text = json.dumps(document, default=str, ensure_ascii=False)
     typer.echo(json.dumps(json.loads(text, parse_constant=lambda _: None), ensure_ascii=False))
+
+
+def styles_of(repository: Path, trunk: str) -> dict[str, StyleTrunkNet]:
+    """The styles of a trunk in a model repository, by name. Raises TrainerError where there are none."""
+    found = {}
+    for path in sorted((repository / "stylize").glob("*.safetensors")):
+        checkpoint = load(path)
+        if isinstance(checkpoint.net, StyleTrunkNet) and (checkpoint.card.trunk or "").startswith(f"{trunk}@"):
+            found[path.stem] = checkpoint.net
+    if not found:
+        raise TrainerError(f"parent {repository}: no style of trunk {trunk} in {repository / 'stylize'}")
+    return found

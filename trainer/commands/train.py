@@ -1,4 +1,4 @@
-"""`style`, `upscale` and `publish`."""
+"""`style`, `family`, `upscale` and `publish`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,14 +18,15 @@ from trainer.commands.options import (
     Workers,
     find_style_image,
     say_json,
+    styles_of,
 )
-from trainer.config import Recipe, StyleRecipe, UpscaleRecipe, read_recipe
+from trainer.config import FamilyRecipe, Recipe, StyleRecipe, UpscaleRecipe, read_recipe
 from trainer.data import count_skipped
 from trainer.loop.distributed import Processes, joined
 from trainer.loop.runs import Run
 from trainer.objective.loss_network import load_loss_network, load_vgg16
 from trainer.publish import publish as publish_checkpoints
-from trainer.recipes import style_transfer, super_resolution
+from trainer.recipes import style_family, style_transfer, super_resolution
 
 
 def style(
@@ -51,6 +52,34 @@ def style(
             workers,
         )
         _say_done(processes, style_transfer.train(recipe, inputs, directory), directory, as_json)
+
+
+def family(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="A TOML recipe, such as trainer/configs/family.toml.")
+    ],
+    data: Data,
+    vgg16: Vgg16 = None,
+    run: RunFolder = None,
+    parent: Annotated[
+        Path | None, typer.Option("--parent", help="Model repository whose trunk and styles to start from.")
+    ] = None,
+    iterations: Iterations = None,
+    workers: Workers = DEFAULT_WORKERS,
+    as_json: Json = False,
+) -> None:
+    """Train a trunk and all the styles of a recipe together; run it again to resume."""
+    recipe = _with_options(read_recipe(config, FamilyRecipe), parent, iterations)
+    directory = Run(run or Path("runs") / recipe.name)
+    images = {s.name: find_style_image(s.style_image, config) for s in recipe.styles if s.style_image}
+    known = styles_of(Path(recipe.parent), recipe.name) if recipe.parent else {}
+    inputs = style_family.Inputs(data, images, load_loss_network(vgg16), known, workers)
+    made = style_family.train(recipe, inputs, directory)
+    if as_json:
+        say_json({"run": directory.directory, "checkpoints": made, "metrics": directory.metrics()[-1:]})
+        return
+    for path in made:
+        typer.echo(f"checkpoint {path}")
 
 
 def upscale(

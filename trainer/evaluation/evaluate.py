@@ -13,10 +13,11 @@ from PIL import Image
 from nets.checkpoint import Checkpoint
 from nets.pixels import to_network
 from nets.super_resolution import SuperResolutionConfig
-from trainer.config import StyleLoss
+from trainer.config import FamilyStyle, StyleLoss
 from trainer.data import list_photographs, read_rgb, read_style_image
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import Enlarge, benchmark_pairs, compared_luma, psnr, ssim
+from trainer.evaluation.style_distance import STYLE_PX, StyleDistance, StyleMeter, measure_style
 from trainer.loop.samples import apply
 from trainer.objective.loss_network import LossNetwork
 from trainer.objective.perceptual_distance import PerceptualDistance
@@ -32,19 +33,6 @@ class UpscalingScore:
     ssim: float
     lpips: float | None = None
     relu2_2: float | None = None
-
-
-@dataclass(frozen=True)
-class StyleScore:
-    """The weighted terms of the objective on one image, or their means over a folder."""
-
-    image: str
-    terms: dict[str, float]
-
-    @property
-    def total(self) -> float:
-        """The objective."""
-        return sum(self.terms.values())
 
 
 def enlarger(checkpoint: Checkpoint) -> Enlarge:
@@ -81,18 +69,24 @@ def objective_of(checkpoint: Checkpoint, loss_network: LossNetwork, style_image:
         raise TrainerError(f"{style_image} is not the style image that {checkpoint.card.name} was trained on")
     recipe = training["recipe"]
     loss = StyleLoss.model_validate(recipe["loss"])
-    return StyleObjective(loss_network, loss, read_style_image(style_image, recipe["data"]["style_px"]))
+    if "style" not in recipe:
+        return StyleObjective(loss_network, loss, read_style_image(style_image, recipe["data"]["style_px"]))
+    style = FamilyStyle.model_validate(recipe["style"])
+    return StyleObjective(loss_network, style.weigh(loss), read_style_image(style_image, style.style_px))
 
 
-def score_style(checkpoint: Checkpoint, objective: StyleObjective, folder: Path, longest_px: int) -> list[StyleScore]:
-    """The objective on each photograph of a folder, none longer than `longest_px`; the last score is the mean."""
-    scores = []
+def score_style(
+    checkpoint: Checkpoint, loss_network: LossNetwork, style_image: Path, folder: Path, longest_px: int
+) -> list[StyleDistance]:
+    """Measure a style on each photograph of a folder, none longer than `longest_px`; the last score is the mean."""
+    photographs = []
     for path in list_photographs([folder]):
         image = read_rgb(path)
         image.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
-        scores.append(StyleScore(path.name, style_terms(checkpoint, objective, image)))
-    means = {name: float(np.mean([score.terms[name] for score in scores])) for name in scores[0].terms}
-    return [*scores, StyleScore("mean", means)]
+        photographs.append((path.name, to_network([np.array(image)])))
+    meter = StyleMeter(loss_network, read_style_image(style_image, STYLE_PX))
+    with torch.inference_mode():
+        return measure_style(checkpoint.net.eval(), meter, photographs)
 
 
 @torch.inference_mode()

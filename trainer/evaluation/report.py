@@ -2,6 +2,7 @@
 
 import base64
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -62,19 +63,16 @@ class Table:
 def write_report(folder: Path, results: Path | None) -> Path:
     """Write FOLDER/report.html from FOLDER/{upscaling,styles,speed}.json and FOLDER/pictures/; `results` as Markdown.
 
-    Parts that were not measured are said to be missing. Raises TrainerError where there is none at all.
+    The Markdown leaves out the speed: `make bench PART=paper` measures it for the network as the service
+    computes it. Both name the parts that were not measured. Raises TrainerError if no part was measured.
     """
     upscaling, styles, speed = read_part(folder, Upscaling), read_part(folder, Styles), read_part(folder, Speed)
-    measured = {"styles": styles, "speed": speed, "super-resolution": upscaling}
-    machines: dict[Machine, list[str]] = defaultdict(list)
-    for name, part in measured.items():
-        if part is not None:
-            machines[part.machine].append(name)
-    if not machines:
-        raise TrainerError(f"{folder} holds no figures: run `compare --out {folder}` first")
+    quality = {"styles": styles, "super-resolution": upscaling}
+    if styles is None and speed is None and upscaling is None:
+        raise TrainerError(f"{folder} contains no measurements; run `compare --out {folder}` first")
     values: dict[str, Any] = {
         "absent": _ABSENT,
-        "machines": machines,
+        "machines": _machines(quality | {"speed": speed}),
         "counts": _COUNTS,
         "compared_after": _COMPARED_AFTER,
         "equality": literature.EQUALITY,
@@ -88,8 +86,18 @@ def write_report(folder: Path, results: Path | None) -> Path:
     page = folder / "report.html"
     replace_file(page, _environment().get_template("report.html").render(values, **_figures(folder, values)).encode())
     if results is not None:
-        write_section(results, "python -m trainer compare", _environment().get_template("results.md").render(values))
+        text = _environment().get_template("results.md").render(values | {"machines": _machines(quality)})
+        write_section(results, "python -m trainer compare", text)
     return page
+
+
+def _machines(parts: Mapping[str, Styles | Upscaling | Speed | None]) -> dict[Machine, list[str]]:
+    """Return the names of the measured parts by machine and date."""
+    machines: dict[Machine, list[str]] = defaultdict(list)
+    for name, part in parts.items():
+        if part is not None:
+            machines[part.machine].append(name)
+    return machines
 
 
 def style_lines(duels: list[Duel]) -> list[StyleLine]:

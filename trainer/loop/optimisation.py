@@ -1,6 +1,7 @@
 """What every recipe's loop needs around its losses: the rate, the average of the weights, what goes on disk."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +16,12 @@ _ADVICE = "the last saved state is kept; lower optimiser.learning_rate, or use p
 
 
 def rate_at(iteration: int, iterations: int, settings: Optimiser) -> float:
-    """The learning rate of an iteration (from 0): flat, then along a cosine from `decay_from` down to a fiftieth."""
+    """Return the learning rate of an iteration (from 0).
+
+    It rises over `warm_up` iterations, stays, then falls along a cosine from `decay_from` down to a fiftieth.
+    """
+    if iteration < settings.warm_up:
+        return settings.learning_rate * (iteration + 1) / settings.warm_up
     start = settings.decay_from * iterations
     if iteration < start:
         return settings.learning_rate
@@ -26,12 +32,21 @@ def rate_at(iteration: int, iterations: int, settings: Optimiser) -> float:
 class Optimisation:
     """Adam over a network, with a running average of its weights, and all of it as one state to save.
 
-    `first` is the iteration to go on from: that of the `state` taken up, else 0.
+    `first` is the iteration to go on from: that of the `state` taken up, else 0. groups: parameters to train, each
+    group with `params` and the `factor` by which its rate differs; None: all parameters at one rate.
     """
 
-    def __init__(self, net: nn.Module, settings: Optimiser, iterations: int, state: dict[str, Any] | None) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        settings: Optimiser,
+        iterations: int,
+        state: dict[str, Any] | None,
+        groups: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
         self.net, self.settings, self.iterations = net, settings, iterations
-        self._adam = torch.optim.Adam(net.parameters(), lr=settings.learning_rate)
+        everything = [{"params": list(net.parameters()), "factor": 1.0}]
+        self._adam = torch.optim.Adam([dict(group) for group in groups or everything], lr=settings.learning_rate)
         average = get_ema_multi_avg_fn(settings.average)  # type: ignore[no-untyped-call]
         self._average = AveragedModel(net, multi_avg_fn=average, use_buffers=True) if settings.average else None
         self.first = 0
@@ -39,16 +54,23 @@ class Optimisation:
             self._restore(state)
 
     def step(self, loss: torch.Tensor, iteration: int) -> float:
-        """One step down `loss`; the gradient's norm before clipping.
+        """Take one step down `loss`; return the gradient's norm before clipping.
 
         Raises TrainerError where the loss or the gradient is not a number; the weights are as before then.
         """
         if not bool(torch.isfinite(loss)):
             raise TrainerError(f"the loss is {loss.item()} at iteration {iteration}: {_ADVICE}")
-        for group in self._adam.param_groups:
-            group["lr"] = rate_at(iteration, self.iterations, self.settings)
         self._adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        return self.descend(iteration)
+
+    def descend(self, iteration: int) -> float:
+        """Take one step down the gradients that the parameters hold, and return their norm before clipping.
+
+        Parameters without a gradient stay as they are. Raises TrainerError as `step` does.
+        """
+        for group in self._adam.param_groups:
+            group["lr"] = group.get("factor", 1.0) * rate_at(iteration, self.iterations, self.settings)
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip_norm or math.inf)
         if not bool(torch.isfinite(norm)):
             raise TrainerError(f"the gradient's norm is {norm.item()} at iteration {iteration}: {_ADVICE}")

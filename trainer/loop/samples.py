@@ -1,5 +1,6 @@
 """Pictures made along the way, since a loss does not say what a painter would."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,12 @@ def choose(photographs: list[Path], count: int, longest_px: int) -> list[Image.I
 def stylised(net: nn.Module, images: list[Image.Image], device: torch.device) -> Image.Image:
     """Content images above, the network's answers below."""
     return _grid([[np.array(image) for image in images], [apply(net, np.array(image), device) for image in images]])
+
+
+def in_styles(nets: Sequence[nn.Module], images: list[Image.Image], device: torch.device) -> Image.Image:
+    """Content images above, and below them a row of pictures for each network."""
+    rows = [[apply(net, np.array(image), device) for image in images] for net in nets]
+    return _grid([[np.array(image) for image in images], *rows])
 
 
 def enlarged(

@@ -13,8 +13,15 @@ from torchvision.models.vgg import cfgs, make_layers
 from nets.checkpoint import weights_digest
 from trainer.errors import TrainerError
 
-LAYERS: Mapping[str, int] = {"relu1_2": 3, "relu2_2": 8, "relu3_3": 15, "relu4_3": 22}
-"""The layers that the paper's losses look at, with their index in torchvision's `vgg16().features`."""
+LAYERS: Mapping[str, int] = {
+    "relu1_2": 3,
+    "relu2_2": 8,
+    "relu3_3": 15,
+    "relu4_2": 20,
+    "relu4_3": 22,
+    "relu5_1": 25,
+}
+"""The layers that losses and measures look at, with their index in torchvision's `vgg16().features`."""
 
 ENVIRONMENT_VARIABLE = "IMPASTO_VGG16"
 
@@ -25,8 +32,8 @@ _STD = (0.229, 0.224, 0.225)
 class LossNetwork(nn.Module):
     """float (N, 3, H, W), RGB in [0, 1] -> features by layer name: float (N, C, H / s, W / s), after the ReLU.
 
-    Channels and s: relu1_2 64, 1; relu2_2 128, 2; relu3_3 256, 4; relu4_3 512, 8. It owns the ImageNet
-    normalisation. Its weights never change; gradients flow to its input only.
+    Channels and s: relu1_2 64, 1; relu2_2 128, 2; relu3_3 256, 4; relu4_2 and relu4_3 512, 8;
+    relu5_1 512, 16. It owns the ImageNet normalisation. Its weights never change; gradients flow to its input only.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:

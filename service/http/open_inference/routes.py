@@ -2,13 +2,13 @@
 
 import asyncio
 from dataclasses import replace
-from importlib.metadata import version as installed_version
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
+from service import __version__
 from service.errors import BodyError
 from service.http.body import read_body
 from service.http.disconnect import while_connected
@@ -32,7 +32,7 @@ router = APIRouter(prefix=INFERENCE_PROTOCOL, tags=["Open Inference Protocol"])
 @router.get("", responses=SERVER)
 async def server() -> dict[str, Any]:
     """What this server is."""
-    return {"name": "impasto", "version": installed_version("impasto"), "extensions": ["binary_tensor_data"]}
+    return {"name": "impasto", "version": __version__, "extensions": ["binary_tensor_data"]}
 
 
 @router.get("/health/live", responses=LIVE)

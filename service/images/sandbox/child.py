@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from PIL import Image
 
-from service.errors import ImpastoError
+from service.errors import ServiceError
 from service.images.decode import decode, measure
 from service.images.sandbox.ipc import MessageError, receive, send
 from service.images.types import Decoded, Header
@@ -59,7 +59,7 @@ def _answer(other: socket.socket, work: str, arguments: tuple[object, ...], data
     """Send (True, what it gives) or (False, what to raise); the bytes that the picture took, about."""
     try:
         value = _WORK[work](data, *arguments)
-    except ImpastoError as error:
+    except ServiceError as error:
         send(other, (False, (type(error).__name__, error.detail, error.headers, error.facts)))
         return len(data)
     send(other, (True, value))

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import service
 from service import errors
-from service.errors import BrokenImageError, ImpastoError, UnavailableError
+from service.errors import BrokenImageError, ServiceError, UnavailableError
 from service.images import decode
 from service.images.sandbox import ipc
 from service.images.types import Decoded, DecodeOptions, Header
@@ -144,7 +144,7 @@ class ProcessDecoder:
                 return
         process.end()
 
-    def _lost(self, process: "_Process", work: str, error: Exception) -> ImpastoError:
+    def _lost(self, process: "_Process", work: str, error: Exception) -> ServiceError:
         """It has ended over a picture, or is ended. What to tell that picture's client."""
         late = isinstance(error, TimeoutError)
         code = process.end(wait_seconds=0 if late else 1)
@@ -213,7 +213,7 @@ def decoder_of(settings: Settings, metrics: Metrics) -> Decoder:
     return ProcessDecoder(settings, metrics) if apart else ThreadDecoder()
 
 
-def _raised(name: str, detail: str, headers: dict[str, str], facts: dict[str, Any]) -> ImpastoError:
-    kind: type[ImpastoError] = getattr(errors, name)
-    assert issubclass(kind, ImpastoError)
+def _raised(name: str, detail: str, headers: dict[str, str], facts: dict[str, Any]) -> ServiceError:
+    kind: type[ServiceError] = getattr(errors, name)
+    assert issubclass(kind, ServiceError)
     return kind(detail, headers, **facts)

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from scripts.openapi import PATH
 from service.app import create_app
-from service.errors import ImpastoError, StartupError
+from service.errors import ServiceError, StartupError
 from service.http.filename import content_disposition
 from service.http.json_body import EXAMPLE_BASE64
 from service.models.registry import load_registry
@@ -375,7 +375,7 @@ def test_a_client_that_asks_first_need_not_send_what_would_be_refused(address, q
     assert first.startswith(f"HTTP/1.1 {status} ".encode())
 
 
-def kinds(base=ImpastoError):
+def kinds(base=ServiceError):
     for kind in base.__subclasses__():
         yield kind
         yield from kinds(kind)
@@ -408,7 +408,7 @@ def test_every_way_of_no_is_in_the_document_with_an_example(client):
 
 def test_every_parameter_setting_and_error_is_in_the_documentation(client):
     docs = PATH.parent
-    text, settings = (docs / "http.md").read_text(), (docs / "operations.md").read_text()
+    text, settings = (docs / "http.md").read_text(), (docs / "settings.md").read_text()
     document = client.get("/openapi.json").json()
     for path in ("/stylize", "/upscale"):
         for parameter in document["paths"][path]["post"]["parameters"]:

@@ -114,7 +114,7 @@ def row(upscaled, kind):
     moves = moving(kind) if kind == "gif" else None
     answer = answered_as(still).upper()
     if moves:
-        answer += f", {answered_as(upscaled(moves)).upper()} where it moves"
+        answer += f", {answered_as(upscaled(moves)).upper()} if animated"
     kept = (frames_kept, transparency_kept, grey_kept, depth_kept, profile_kept, metadata_kept)
     return [kind.upper(), answer, *(look(upscaled, kind) for look in kept)]
 

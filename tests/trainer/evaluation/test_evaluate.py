@@ -12,7 +12,7 @@ from tests.trainer.conftest import random_vgg16
 from trainer.config import StyleLoss
 from trainer.data import read_style_image
 from trainer.errors import TrainerError
-from trainer.evaluation.evaluate import enlarger, objective_of, score_style, score_upscaling
+from trainer.evaluation.evaluate import enlarger, objective_of, score_style, score_upscaling, style_terms
 from trainer.evaluation.metrics import bicubic
 from trainer.objective import losses
 from trainer.objective.loss_network import LossNetwork
@@ -59,14 +59,11 @@ def test_a_style_enlarges_nothing(tmp_path):
         enlarger(checkpoint.load(path))
 
 
-def test_a_style_is_scored_by_its_own_objective(tmp_path, style_image, photographs):
+def test_the_terms_of_a_style_are_those_of_its_own_objective(tmp_path, style_image, photographs):
     loaded = checkpoint.load(save_style(tmp_path, style_image))
     network = LossNetwork(random_vgg16())
-    scores = score_style(loaded, objective_of(loaded, network, style_image), photographs, 64)
-    assert [score.image for score in scores] == ["0.png", "1.png", "2.png", "3.png", "mean"]
-    assert scores[-1].total == pytest.approx(np.mean([score.total for score in scores[:-1]]))
-
-    with Image.open(photographs / "2.png") as image:  # 64 x 64: not reduced
+    with Image.open(photographs / "2.png") as image:
+        terms = style_terms(loaded, objective_of(loaded, network, style_image), image.convert("RGB"))
         content = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
         answer = loaded.net(content).clamp(0, 1)
@@ -79,7 +76,14 @@ def test_a_style_is_scored_by_its_own_objective(tmp_path, style_image, photograp
         "style": 2.0 * (1.0 * relative["relu1_2"] + 3.0 * relative["relu2_2"]).item(),
         "range": 0.0,
     }
-    assert scores[2].terms == pytest.approx(expected, rel=1e-3)
+    assert terms == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_style_is_measured_on_each_photograph(tmp_path, style_image, photographs):
+    loaded = checkpoint.load(save_style(tmp_path, style_image))
+    scores = score_style(loaded, LossNetwork(random_vgg16()), style_image, photographs, 64)
+    assert [score.image for score in scores] == ["0.png", "1.png", "2.png", "3.png", "mean"]
+    assert scores[-1].contrast == pytest.approx(np.mean([score.contrast for score in scores[:-1]]))
 
 
 def test_another_style_image_is_refused(tmp_path, style_image):

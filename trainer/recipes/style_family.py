@@ -1,0 +1,258 @@
+"""Train a family: one trunk, and for each painting the scales and shifts of a style (Dumoulin et al. 2017)."""
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nets.style_trunk import StyleTrunkConfig, StyleTrunkNet, style_parameters, trunk_parameters, with_new_style
+from trainer.config import FamilyRecipe
+from trainer.data import ContentCrops, Photographs, batches, digest_of, list_photographs, read_style_image, to_floats
+from trainer.errors import TrainerError
+from trainer.loop import samples
+from trainer.loop.distributed import ONE_PROCESS
+from trainer.loop.optimisation import Optimisation
+from trainer.loop.precision import choose_precision
+from trainer.loop.progress import Progress
+from trainer.loop.runs import Run, git_revision
+from trainer.objective import losses
+from trainer.objective.loss_network import LossNetwork
+from trainer.objective.style_objective import Scale, StyleObjective
+from trainer.publish import publish_family, training_facts
+
+_SAMPLES, _SAMPLE_PX = 3, 384
+_NEUTRAL_WEIGHT = 10.0
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a family's training: folders of photographs, a painting by style name, the loss network.
+
+    parent: networks to start from, by style name; a style without one starts as the average of the others.
+    workers: processes that decode photographs ahead.
+    """
+
+    photographs: list[Path]
+    style_images: Mapping[str, Path]
+    loss_network: LossNetwork
+    parent: Mapping[str, StyleTrunkNet]
+    workers: int = 0
+
+
+class StyleFamily(nn.Module):
+    """Networks by style name, over the same convolutions."""
+
+    def __init__(self, nets: Mapping[str, StyleTrunkNet]) -> None:
+        super().__init__()
+        self.nets = nn.ModuleDict(dict(nets))
+
+    def __getitem__(self, name: str) -> StyleTrunkNet:
+        net = self.nets[name]
+        assert isinstance(net, StyleTrunkNet)
+        return net
+
+    @property
+    def trunk(self) -> dict[str, nn.Parameter]:
+        """The parameters that all styles share."""
+        return trunk_parameters(self[next(iter(self.nets))])
+
+    @property
+    def styles(self) -> list[nn.Parameter]:
+        """The parameters that the styles own, of all of them."""
+        return [value for name in self.nets for value in style_parameters(self[name]).values()]
+
+
+def train(recipe: FamilyRecipe, inputs: Inputs, run: Run) -> list[Path]:
+    """Train to `recipe.iterations`, from wherever `run` stands; return the paths of the published files."""
+    torch.manual_seed(recipe.seed)
+    device = ONE_PROCESS.device
+    precision = choose_precision(recipe.precision, device)
+    photographs = list_photographs(inputs.photographs)
+    settings = recipe.model_dump() | {
+        "style_images": {name: digest_of_file(path) for name, path in inputs.style_images.items()},
+        "photographs": digest_of(photographs),
+        "loss_network": f"vgg16@sha256:{inputs.loss_network.digest}",
+    }
+    state = run.begin(settings)
+    revision = git_revision()
+    family = _family(recipe, inputs.parent).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    groups = [
+        {"params": list(family.trunk.values()), "factor": 1.0},
+        {"params": family.styles, "factor": recipe.style_rate},
+    ]
+    optimisation = Optimisation(family, recipe.optimiser, recipe.iterations, state, groups)
+    step = _Step(recipe, family, _objectives(recipe, inputs, precision, device), precision, device)
+    shown = samples.choose(photographs, _SAMPLES, _SAMPLE_PX)
+    family.train()
+    with Progress(run, ONE_PROCESS, recipe.name, optimisation.first, recipe.iterations) as progress:
+        first = optimisation.first
+        crops = _crops(recipe, inputs, photographs, run, first, device)
+        for iteration, pictures in enumerate(crops, start=first):
+            terms = step(iteration, to_floats(pictures, device))
+            gradient = optimisation.descend(iteration)
+            done = iteration + 1
+            progress.note(done, terms, gradient)
+            if progress.due(done, recipe.sample_every):
+                painters = [_result(optimisation)[style.name] for style in recipe.styles]
+                samples.in_styles(painters, shown, device).save(run.samples / f"{done:06d}.jpg", quality=92)
+            if progress.due(done, recipe.save_every):
+                run.save({"recipe": settings, **optimisation.state(done)})
+
+    result = _result(optimisation)
+    facts = training_facts(recipe, settings, run, len(photographs), precision, revision)
+    nets = {style.name: result[style.name] for style in recipe.styles}
+    return publish_family(run, recipe, nets, facts, settings["style_images"])
+
+
+class _Step:
+    """One iteration's gradients. Styles take turns; on a CPU those of one iteration are computed side by side.
+
+    Side by side, each in a thread of its own: a picture then waits for no other at every layer, which on a busy machine
+    is what the threads of one convolution do.
+    """
+
+    def __init__(
+        self,
+        recipe: FamilyRecipe,
+        family: StyleFamily,
+        objectives: Mapping[str, StyleObjective],
+        precision: str,
+        device: torch.device,
+    ) -> None:
+        self._recipe, self._family, self._objectives = recipe, family, objectives
+        self._precision, self._device = precision, device
+        self._names = [style.name for style in recipe.styles]
+        self._map = _side_by_side(recipe.styles_per_iteration, device)
+
+    def __call__(self, iteration: int, pictures: Tensor) -> dict[str, Tensor]:
+        """Put the gradients into the parameters; return the terms of the objective, averaged over the styles."""
+        count = self._recipe.styles_per_iteration
+        names = [self._names[(iteration * count + i) % len(self._names)] for i in range(count)]
+        work = list(zip(names, pictures.chunk(count), [self._scales(iteration)] * count, strict=True))
+        self._family.zero_grad(set_to_none=True)
+        every: list[dict[str, Tensor]] = []
+        for name, (terms, gradients) in zip(names, self._map(self._gradients, work), strict=True):
+            _refuse_not_finite(name, iteration, terms)
+            for parameter, gradient in zip(self._parameters(name), gradients, strict=True):
+                share = gradient / count
+                parameter.grad = share if parameter.grad is None else parameter.grad + share
+            every.append(terms)
+        named = {term for terms in every for term in terms}
+        return {term: torch.stack([terms[term] for terms in every if term in terms]).mean() for term in sorted(named)}
+
+    def _scales(self, iteration: int) -> tuple[Scale, ...] | None:
+        """The scales at which an iteration compares, drawn by its number; () while it is neutral, None for all."""
+        if iteration < self._recipe.neutral_iterations:
+            return ()
+        share = self._recipe.loss.full_scale_share
+        if share == 1 or not self._recipe.loss.half_layers:
+            return None
+        draw = np.random.default_rng((self._recipe.seed, iteration)).random()
+        return ("full",) if draw < share else ("half",)
+
+    def _parameters(self, name: str) -> list[nn.Parameter]:
+        return [*self._family.trunk.values(), *style_parameters(self._family[name]).values()]
+
+    def _gradients(
+        self, work: tuple[str, Tensor, tuple[Scale, ...] | None]
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+        name, content, scales = work
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
+            output = self._family[name](content)
+        objective = self._objectives.get(name)
+        if scales == () or objective is None:
+            terms = {"pixel": _NEUTRAL_WEIGHT * losses.pixel(output, content)}
+        else:
+            terms = objective.terms(output, objective.content(content, scales))
+        total = torch.stack(list(terms.values())).sum()
+        return {key: value.detach() for key, value in terms.items()}, torch.autograd.grad(total, self._parameters(name))
+
+
+def _side_by_side(count: int, device: torch.device) -> Callable[..., Iterable[Any]]:
+    """Return a `map` that runs `count` functions at a time on a CPU, each with its share of the threads."""
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or count == 1 or threads == 1:
+        return map
+    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(max(1, threads // count),)).map
+
+
+def _refuse_not_finite(name: str, iteration: int, terms: Mapping[str, Tensor]) -> None:
+    for term, value in terms.items():
+        if not bool(torch.isfinite(value)):
+            raise TrainerError(
+                f"style {name}: {term} is {value.item()} at iteration {iteration}: "
+                "the last saved state is kept; lower optimiser.learning_rate"
+            )
+
+
+def _crops(
+    recipe: FamilyRecipe, inputs: Inputs, photographs: list[Path], run: Run, first: int, device: torch.device
+) -> Iterable[Tensor]:
+    """The crops of the iterations from `first` on: uint8 (styles_per_iteration * batch, 3, crop, crop) each."""
+    data, size = recipe.data, recipe.styles_per_iteration * recipe.data.batch
+    examples = recipe.iterations * size
+    crops = ContentCrops(Photographs(photographs, run.skipped), data.crop_px, data.max_scale, recipe.seed, examples)
+    return batches(crops, range(first * size, examples), size, inputs.workers, device)
+
+
+def _family(recipe: FamilyRecipe, parent: Mapping[str, StyleTrunkNet]) -> StyleFamily:
+    config = StyleTrunkConfig(**recipe.network.model_dump())
+    for name, net in parent.items():
+        if net.config != config:
+            raise TrainerError(f"parent style {name} is {net.config}, the recipe's network is {config}")
+    known = next(iter(parent.values()), None)
+    # A copy, because the tensors of a loaded trunk are shared by all that load it.
+    first = copy.deepcopy(known) if known is not None else StyleTrunkNet(config)
+    if parent:
+        _average_style(first, list(parent.values()))
+    return StyleFamily({s.name: _styled(first, parent.get(s.name)) for s in recipe.styles})
+
+
+def _styled(trunk: StyleTrunkNet, style: StyleTrunkNet | None) -> StyleTrunkNet:
+    """A network over the convolutions of `trunk`, in a copy of `style` (None: of its own style)."""
+    net = with_new_style(trunk)
+    if style is not None:
+        _average_style(net, [style])
+    return net
+
+
+@torch.no_grad()
+def _average_style(net: StyleTrunkNet, styles: list[StyleTrunkNet]) -> None:
+    """Give `net` the mean of the scales and shifts of `styles`."""
+    own = [style_parameters(style) for style in styles]
+    for name, value in style_parameters(net).items():
+        value.copy_(torch.stack([style[name] for style in own]).mean(dim=0))
+
+
+def _objectives(
+    recipe: FamilyRecipe, inputs: Inputs, precision: str, device: torch.device
+) -> dict[str, StyleObjective]:
+    """The objective of each style that has a painting, by name; its Gram matrices are computed in float32."""
+    network = inputs.loss_network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    objectives = {}
+    for style in recipe.styles:
+        if style.name not in inputs.style_images:
+            continue
+        image = read_style_image(inputs.style_images[style.name], style.style_px).to(device)
+        objectives[style.name] = StyleObjective(network, style.weigh(recipe.loss), image)
+    if precision == "bf16":
+        network.features.bfloat16()
+    return objectives
+
+
+def _result(optimisation: Optimisation) -> StyleFamily:
+    family = optimisation.result()
+    assert isinstance(family, StyleFamily)
+    return family
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
