@@ -25,6 +25,7 @@ _ANSWER_HEADERS = (
     "Impasto-Depth",
     "Impasto-Exact",
     "Impasto-Frames",
+    "Impasto-Gain-Map",
     "Impasto-Model",
     "Impasto-Profile",
     "Location",

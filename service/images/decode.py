@@ -12,7 +12,7 @@ from service.errors import BodyError, BrokenImageError, TooManyFramesError, TooM
 from service.images import deep, jpeg, metadata, png, png_colour
 from service.images.animation import frames, plays
 from service.images.colour import PROFILE_HEADER, Colours
-from service.images.formats import ANIMATING, SOURCE_MEDIA_TYPES, Source, guess, sniff
+from service.images.formats import ANIMATING, DEEP, SOURCE_MEDIA_TYPES, Source, guess, sniff
 from service.images.raster import (
     GREY_MODES,
     Raster,
@@ -24,7 +24,7 @@ from service.images.raster import (
     unsupported,
 )
 from service.images.types import Decoded, DecodeOptions, Header
-from service.images.untrusted import avif, checks, gif, tiff, tiff_samples, webp
+from service.images.untrusted import avif, checks, gain_map, gif, tiff, tiff_samples, webp
 from service.images.untrusted import jpeg as jpeg_file
 from service.images.untrusted import png as png_file
 
@@ -43,7 +43,7 @@ _DAMAGE = (
 )
 """What Pillow's decoders raise for damaged files, seen by fuzzing; of memory, for sizes that make no sense."""
 
-_DEPTH_HEADER, _FRAMES_HEADER = "Impasto-Depth", "Impasto-Frames"
+_DEPTH_HEADER, _FRAMES_HEADER, _GAIN_MAP_HEADER = "Impasto-Depth", "Impasto-Frames", "Impasto-Gain-Map"
 
 
 def measure(data: bytes, max_pixels: int, max_frames: int) -> Header:
@@ -67,7 +67,8 @@ def measure(data: bytes, max_pixels: int, max_frames: int) -> Header:
         if kind == "gif":
             found = gif.parse(data, count)
             return Header(kind, found.height, found.width, count, animated, found.may_be_transparent, bits)
-        return Header(kind, image.height, image.width, count, animated, has_alpha(image), bits)
+        lossless = kind == "webp" and webp.is_lossless(data)
+        return Header(kind, image.height, image.width, count, animated, has_alpha(image), bits, lossless)
 
 
 def decode(data: bytes, header: Header, options: DecodeOptions) -> Decoded:
@@ -90,6 +91,8 @@ def decode(data: bytes, header: Header, options: DecodeOptions) -> Decoded:
         declared[_DEPTH_HEADER] = "8"
     if options.frames < header.frames:
         declared[_FRAMES_HEADER] = f"{options.frames}/{header.frames}"
+    if gain_map.is_in(data, header.format):
+        declared[_GAIN_MAP_HEADER] = "dropped"
     return Decoded(done, options.enlarging, colours.grey, colours.back, colours.icc, times, kept, declared)
 
 
@@ -117,7 +120,7 @@ def _opened(data: bytes, max_pixels: int | None = None) -> Iterator[tuple[Image.
     try:
         if max_pixels is not None:
             checks.refuse(data, kind, max_pixels)
-        with Image.open(io.BytesIO(_for_decoders(data, kind)), formats=[kind.upper()]) as image:
+        with Image.open(io.BytesIO(_for_decoders(data, kind)), formats=[_plugin(kind)]) as image:
             if kind == "png":
                 _widen_colour_key(image, data)
             yield image, kind
@@ -131,6 +134,16 @@ def _opened(data: bytes, max_pixels: int | None = None) -> Iterator[tuple[Image.
         raise BrokenImageError(
             f"the {kind.upper()} cannot be decoded: {why}", value=kind, expected="a whole, undamaged image"
         ) from error
+
+
+def _plugin(kind: Source) -> str:
+    """What Pillow calls the format. HEIC comes from a package of its own, which is loaded for the first such file."""
+    if kind != "heic":
+        return kind.upper()
+    import pi_heif  # noqa: PLC0415  # 20 MB that most processes never need
+
+    pi_heif.register_heif_opener(thumbnails=False, decode_threads=1)
+    return "HEIF"
 
 
 def _for_decoders(data: bytes, kind: Source) -> bytes:
@@ -159,6 +172,9 @@ def _profile(data: bytes, image: Image.Image, kind: Source) -> bytes | None:
         facts = png_file.facts(data)
         said = png_colour.profile_of(facts, image.mode in GREY_MODES)
         return said if b"cICP" in facts and said else image.info.get("icc_profile") or said
+    if kind == "heic" and "icc_profile" not in image.info and (said := image.info.get("nclx_profile")):
+        code_points = bytes([said["color_primaries"] & 255, said["transfer_characteristics"] & 255, 0, 1])
+        return png_colour.profile_of({b"cICP": code_points}, grey=False)
     return image.info.get("icc_profile") or None
 
 
@@ -168,7 +184,7 @@ def _rasters(data: bytes, image: Image.Image, header: Header, options: DecodeOpt
     if header.format == "tiff" and (why := tiff_samples.damage(data)) is not None:
         raise OSError(why)
     if header.bits == 16 and not header.animated and header.format in {"png", "tiff"}:
-        deep_answer = options.enlarging and options.output_format == "png"
+        deep_answer = options.enlarging and options.output_format in DEEP
         raster = from_deep(_for_decoders(data, header.format), image.mode, orientation)
         yield raster if deep_answer else raster.in_eight_bits(), 0.0
         return
@@ -206,6 +222,8 @@ def _bits(data: bytes, image: Image.Image, kind: Source) -> int:
             return deep.tiff_bits(image)
         case "avif":
             return avif.bits(data)
+        case "heic":
+            return int(image.info.get("bit_depth", 8))
     return 8
 
 
@@ -216,6 +234,6 @@ def _count(data: bytes, image: Image.Image, kind: Source, max_frames: int) -> in
             return len(gif.parse(data, max_frames + 1).frames)
         case "tiff":
             return tiff.page_count(data)
-        case "jpeg" | "bmp":  # what a JPEG has besides are previews of itself
+        case "jpeg" | "bmp" | "heic":  # what a JPEG has besides are previews of itself
             return 1
     return getattr(image, "n_frames", 1) - int(getattr(image, "default_image", False))

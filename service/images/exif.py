@@ -29,8 +29,11 @@ _UNTRUE = frozenset({0xA002, 0xA003, INTEROPERABILITY_IFD})
 """Width and height, which are the output's now; where another directory was."""
 
 _LONG = 4
-_Entries = Mapping[int, tuple[int, int, bytes]]
-"""(type, count, content) by tag."""
+_Value = tuple[int, int, bytes]
+"""Type, count and content of an entry."""
+
+_Entries = Mapping[int, _Value]
+"""By tag."""
 
 
 def rewritten(raw: bytes, of_a_tiff: bool) -> bytes:
@@ -46,7 +49,23 @@ def rewritten(raw: bytes, of_a_tiff: bool) -> bytes:
         directory = tiff.directory_at(raw, first.numbers.get(pointer, 0))
         if directory is not None and (inner := _kept(raw, directory, lambda tag: tag not in _UNTRUE)):
             parts[pointer] = inner
-    return _PREFIX + _packed(first.order, entries, parts) if entries or parts else b""
+    return _PREFIX + header(first.order, 8) + packed(first.order, entries, parts, 8) if entries or parts else b""
+
+
+def parsed(written: bytes) -> tuple[str, dict[int, _Value], dict[int, dict[int, _Value]]]:
+    """Byte order, entries, and the directories below, of what `rewritten` returned; nothing of nothing."""
+    raw = written.removeprefix(_PREFIX)
+    first = tiff.first_page(raw)
+    if first is None:
+        return "<", {}, {}
+    below = {tag: tiff.directory_at(raw, first.numbers.get(tag, 0)) for tag in (EXIF_IFD, GPS_IFD)}
+    parts = {tag: _kept(raw, part, lambda _: True) for tag, part in below.items() if part is not None}
+    return first.order, _kept(raw, first, lambda tag: tag not in parts), parts
+
+
+def header(order: str, start: int) -> bytes:
+    """The first eight bytes of a TIFF whose directory is at `start`."""
+    return (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", start)
 
 
 def resolution(raw: bytes) -> tuple[float, float] | None:
@@ -64,7 +83,7 @@ def resolution(raw: bytes) -> tuple[float, float] | None:
     return (values[0] * unit, values[1] * unit) if unit and all(values) else None
 
 
-def _kept(raw: bytes, directory: Directory, wanted: Callable[[int], bool]) -> dict[int, tuple[int, int, bytes]]:
+def _kept(raw: bytes, directory: Directory, wanted: Callable[[int], bool]) -> dict[int, _Value]:
     """The entries that are wanted and whole."""
     found = {}
     for tag, entry in directory.entries.items():
@@ -74,15 +93,14 @@ def _kept(raw: bytes, directory: Directory, wanted: Callable[[int], bool]) -> di
     return found
 
 
-def _packed(order: str, entries: dict[int, tuple[int, int, bytes]], parts: Mapping[int, _Entries]) -> bytes:
-    """A TIFF of one directory and those below it."""
-    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+def packed(order: str, entries: _Entries, parts: Mapping[int, _Entries], start: int) -> bytes:
+    """A directory that begins at `start`, and those below it."""
     size = _directory_bytes({**entries, **dict.fromkeys(parts, (_LONG, 1, bytes(4)))})
-    body = b""
-    for pointer, inner in parts.items():
-        entries[pointer] = (_LONG, 1, struct.pack(order + "I", 8 + size + len(body)))
-        body += _directory(order, inner, 8 + size + len(body))
-    return head + _directory(order, entries, 8) + body
+    body, pointers = b"", {}
+    for tag, inner in parts.items():
+        pointers[tag] = (_LONG, 1, struct.pack(order + "I", start + size + len(body)))
+        body += _directory(order, inner, start + size + len(body))
+    return _directory(order, {**entries, **pointers}, start) + body
 
 
 def _directory_bytes(entries: _Entries) -> int:
@@ -92,12 +110,12 @@ def _directory_bytes(entries: _Entries) -> int:
 
 def _directory(order: str, entries: _Entries, start: int) -> bytes:
     """A directory that begins at `start`, and the values that it names, behind it."""
-    packed, outside, after = struct.pack(order + "H", len(entries)), b"", start + 2 + 12 * len(entries) + 4
+    written, outside, after = struct.pack(order + "H", len(entries)), b"", start + 2 + 12 * len(entries) + 4
     for tag, (kind, count, content) in sorted(entries.items()):
-        packed += struct.pack(order + "HHI", tag, kind, count)
+        written += struct.pack(order + "HHI", tag, kind, count)
         if len(content) > 4:
-            packed += struct.pack(order + "I", after + len(outside))
+            written += struct.pack(order + "I", after + len(outside))
             outside += content + bytes(len(content) % 2)
         else:
-            packed += content.ljust(4, b"\0")
-    return packed + bytes(4) + outside
+            written += content.ljust(4, b"\0")
+    return written + bytes(4) + outside

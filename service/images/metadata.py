@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image, PngImagePlugin
 
 from service.images import exif, xmp
 from service.images.formats import Format, Source
@@ -49,8 +49,6 @@ class Metadata:
                 return {"exif": self.exif or None, "pnginfo": self._png_texts()} | self._dpi()
             case "jpeg":
                 return self._jpeg_options()
-            case "tiff":
-                return self._tiff_options()
         return {key: value for key, value in (("exif", self.exif), ("xmp", self.xmp)) if value}
 
     def png_chunks(self) -> list[tuple[bytes, bytes]]:
@@ -68,15 +66,6 @@ class Metadata:
             content += bytes(len(self.iptc) % 2)
             options["extra"] = b"\xff\xed" + struct.pack(">H", (len(content) + 2) & 0xFFFF) + content
         return {key: value for key, value in options.items() if 0 < len(value) < _JPEG_SEGMENT_BYTES} | self._dpi()
-
-    def _tiff_options(self) -> dict[str, Any]:
-        options: dict[str, Any] = {"exif": self.exif} if self.exif else {}
-        info = TiffImagePlugin.ImageFileDirectory_v2()
-        for tag, content in ((_XMP_TAG, self.xmp), (_IPTC_TAG, self.iptc)):
-            if content:
-                info.tagtype[tag] = 7
-                info[tag] = content
-        return options | ({"tiffinfo": info} if len(info) else {}) | self._dpi()
 
     def _dpi(self) -> dict[str, Any]:
         return {} if self.resolution is None else {"dpi": self.resolution}

@@ -59,6 +59,11 @@ class _Order:
         return isinstance(self.asked.knobs, Enlarging)
 
     @property
+    def lossless(self) -> bool:
+        """Whether a WebP is written without loss: it came so, and the client asks for nothing less."""
+        return self.kind == "webp" and self.header.lossless and self.asked.quality in {None, 100}
+
+    @property
     def passes(self) -> int:
         """Pictures that go through the networks for each frame: transparency is one of its own when enlarging."""
         return 2 if self.header.alpha and self.enlarging else 1
@@ -141,7 +146,7 @@ class Pipeline:
         recipe = resolve(asked.knobs, self._registry)
         most = self._settings.max_pixels, self._settings.max_frames
         header = await self._on_codec(milliseconds, "decode", 0, partial(self._decoder.measure, data, *most), "header")
-        kind = choose_format(asked.format, asked.accept, header.format, header.animated)
+        kind = choose_format(asked.format, asked.accept, header.format, header.animated, header.alpha)
         quality = asked.quality or self._quality.get(kind)
         wanted = asked.knobs, kind, quality, asked.profile, asked.metadata
         tagging = partial(entity_tag, data, wanted, recipe.identities, self._made_by())
@@ -181,7 +186,7 @@ class Pipeline:
             rendered = [await self._renderer.render(ready, each, asked, progress) for each in decoded.pictures]
             milliseconds |= _stages(rendered)
             progress.encoding = True
-            body = await codec("encode", back, partial(_finish, decoded, rendered, order.kind, order.quality))
+            body = await codec("encode", back, partial(_finish, decoded, rendered, order))
         self._costs.observe(_CODECS, there + back, (milliseconds["decode"] + milliseconds["encode"]) / 1000)
         self._count(recipe.label, there, back, milliseconds)
         exact, tag = all(each.exact for each in rendered), order.tag if ready.current else ""
@@ -215,8 +220,11 @@ def _stages(rendered: list[Rendered]) -> dict[str, float]:
     return {name: value * 1000 for name, value in seconds.items() if value or name != "compose"}
 
 
-def _finish(decoded: Decoded, rendered: list[Rendered], kind: Format, quality: int | None) -> bytes:
+def _finish(decoded: Decoded, rendered: list[Rendered], order: _Order) -> bytes:
     """The network's answers, made the client's picture again, and encoded."""
     milliseconds = tuple(frame.milliseconds for frame in decoded.frames)
     pictures = restore(decoded, [each.picture for each in rendered])
-    return encode(pictures, kind, EncodeOptions(quality, decoded.icc, decoded.metadata, milliseconds, decoded.plays))
+    options = EncodeOptions(
+        order.quality, decoded.icc, decoded.metadata, milliseconds, decoded.plays, lossless=order.lossless
+    )
+    return encode(pictures, order.kind, options)

@@ -100,9 +100,7 @@ CORPUS |= {f"gif {number}": animation("gif", frames, 100, loop=0) for number, fr
 CORPUS |= {
     f"gif, cleared {number}": animation("gif", frames, 100, disposal=2) for number, frames in enumerate(layers())
 }
-CORPUS |= {
-    f"webp {n}": animation("webp", frames, 100, loop=0, lossless=True) for n, frames in enumerate(layers())
-}
+CORPUS |= {f"webp {n}": animation("webp", frames, 100, loop=0, lossless=True) for n, frames in enumerate(layers())}
 CORPUS |= {
     f"png {number}, {disposal} {blend}": animation("png", frames, 100, loop=0, disposal=disposal, blend=blend)
     for number, frames in enumerate(layers())

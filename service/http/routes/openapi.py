@@ -72,6 +72,7 @@ _HEADERS = {
     "Impasto-Profile": "What was done with the picture's colour profile: kept, srgb, ignored.",
     "Impasto-Depth": "8 where the picture had more bits and the answer has not.",
     "Impasto-Frames": "How many of the frames or pages were read, where not all: 1/12.",
+    "Impasto-Gain-Map": "dropped: the image had a gain map for HDR displays, and the output has none.",
     "Cache-Status": "Whether the answer was kept from before (RFC 9211), where answers are kept.",
     "Server-Timing": "Milliseconds in each stage.",
     "Content-Disposition": "A file name.",

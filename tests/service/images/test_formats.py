@@ -191,7 +191,7 @@ def test_a_progressive_jpeg_is_as_good_as_another(upscaled):
 @pytest.mark.parametrize(
     ("data", "looks_like"),
     [
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC or a video"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "a video"),
         (b"\xff\x0a\0\0", "JPEG XL"),
         (b"8BPS\0\1", "PSD"),
         (b"\0\0\1\0\1\0", "ICO"),
