@@ -1,5 +1,5 @@
 # make serve | install | demo | test | test-long | test-browser | test-wheels | soak | wheels | check | format | docs | pictures | openapi | settings | lock | hashes | audit | sbom
-# make bench | deploy-tools | test-containers
+# make bench | manifests | deploy-tools | test-containers
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH=cpu|cuda make serve       the build of torch; by default the CPU-only one where there is no NVIDIA driver
 
@@ -17,7 +17,7 @@ export IMPASTO_PORT := $(PORT)
 endif
 
 .PHONY: install serve wheels test-wheels demo test test-long test-browser soak check format docs pictures openapi settings lock hashes audit sbom bench \
-	deploy-tools test-containers
+	manifests deploy-tools test-containers
 
 # Everything: the service, the trainer, and what tests, checks and documents need.
 install: $(VENV)/installed
@@ -76,10 +76,14 @@ docs: install
 pictures: install
 	$(BIN)/python scripts/pictures.py
 	$(BIN)/python scripts/gallery.py
-	$(BIN)/python scripts/knobs.py
+	$(BIN)/python scripts/parameters.py
 
 openapi: install
 	$(BIN)/python scripts/openapi.py
+
+# The copies of rules and dashboard in k8s/, of which docker/ has the originals.
+manifests: install
+	$(BIN)/python scripts/manifests.py
 
 # docs/settings.md, from service/settings.py.
 settings: install

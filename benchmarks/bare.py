@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from pictures import mixed
 
-from nets.banded.bands import finish
+from nets.banded.bands import run_to_end
 from nets.banded.run import compute
 from nets.checkpoint import load
 from nets.pixels import from_network, to_network
@@ -36,7 +36,7 @@ def main() -> None:
             if eager:
                 from_network(net(to_network([picture])))
             else:
-                finish(compute(net, [picture], cpu))
+                run_to_end(compute(net, [picture], cpu))
 
     for picture in pictures:
         run(picture)

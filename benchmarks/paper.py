@@ -17,7 +17,7 @@ from statistics import mean, median
 import numpy as np
 import torch
 
-from nets.banded.bands import finish
+from nets.banded.bands import run_to_end
 from nets.banded.run import compute
 from nets.checkpoint import Checkpoint, load
 from nets.pixels import Picture, to_network
@@ -45,7 +45,7 @@ def network_seconds(checkpoint: Checkpoint, picture: Picture) -> float:
     def run() -> float:
         start = time.perf_counter()
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=reduced):
-            finish(compute(net, [picture], CPU))
+            run_to_end(compute(net, [picture], CPU))
         return time.perf_counter() - start
 
     run()

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nets.banded.bands import finish
+from nets.banded.bands import run_to_end
 from nets.banded.run import compute
 from nets.layers import InstanceNorm, grain
 from nets.style_transfer import StyleTransferNet
@@ -108,7 +108,7 @@ def _ours(net: nn.Module) -> Run:
     def run(x: Floats) -> Floats:
         picture = (x[0].transpose(1, 2, 0) * 255).round().astype(np.uint8)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            answer = finish(compute(net, [np.ascontiguousarray(picture)], torch.device("cpu")))[0]
+            answer = run_to_end(compute(net, [np.ascontiguousarray(picture)], torch.device("cpu")))[0]
         if isinstance(answer, Exception):
             raise answer
         return np.asarray(answer, dtype=np.float32).transpose(2, 0, 1)[None] / 255

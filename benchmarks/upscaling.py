@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from nets.banded.bands import finish
+from nets.banded.bands import run_to_end
 from nets.banded.run import compute
-from nets.banded.upscaler import can_enlarge
+from nets.banded.upscaler import can_upscale
 from nets.checkpoint import load
 from nets.pixels import Picture, from_network, to_network
 from trainer.evaluation.metrics import Enlarge, benchmark_pairs, bicubic, compared_luma, psnr, ssim
@@ -67,7 +67,7 @@ def as_served(net: nn.Module) -> Enlarge:
 
     def enlarge(picture: Picture) -> Picture:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            answer = finish(compute(net, [picture], torch.device("cpu")))[0]
+            answer = run_to_end(compute(net, [picture], torch.device("cpu")))[0]
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -84,7 +84,7 @@ def methods() -> dict[str, tuple[Enlarge, int]]:
         ("Impasto, perceptual, bf16", ROOT / "checkpoints/upscale/x4_perceptual.safetensors"),
     ):
         net = load(path).net
-        found[name] = (as_served(net) if can_enlarge(net) else in_torch(net, "bf16"), _parameters(net))
+        found[name] = (as_served(net) if can_upscale(net) else in_torch(net, "bf16"), _parameters(net))
     sys.path.insert(0, str(ROOT / "benchmarks" / "peers"))
     from layers_model import LayersModel  # noqa: PLC0415
 

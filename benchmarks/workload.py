@@ -13,7 +13,7 @@ from answers import Pixels
 from pictures import jpeg, mixed_sides
 from PIL import Image
 
-from nets.banded.bands import finish
+from nets.banded.bands import run_to_end
 from nets.banded.run import compute
 from nets.pixels import from_network, to_network
 
@@ -75,7 +75,7 @@ def bare(pictures: Pictures, banded: bool) -> float:
     def run(picture: Pixels) -> None:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
             if banded:
-                finish(compute(net, [picture], cpu))
+                run_to_end(compute(net, [picture], cpu))
             else:
                 from_network(net(to_network([picture])))
 

@@ -4,6 +4,9 @@
 #   install.sh torch [torchvision]   torch of $VARIANT, then what pyproject.toml asks for, at requirements.lock's
 #                                    versions: the trainer's, or the service's with all of its extras
 #   install.sh slim STATEMENT        removes what nothing needs at run time, compiles what STATEMENT imports
+#
+# $TORCH_INDEX_URL is the index of both, torch and torchvision; $TORCH_VERSION is torch's version, and torchvision is then
+# the one that was made for it.
 set -eu
 
 environment=/opt/impasto
@@ -15,15 +18,13 @@ install() {
         *) echo "VARIANT=$VARIANT: expected cpu or cuda" >&2; exit 1 ;;
     esac
     python3 -m venv "$environment"
-    for package in "$@"; do # without what they depend on: the index of torch has other versions than the lock
-        if [ "$package" = torch ] && [ -n "$TORCH_VERSION" ]; then
-            wanted="torch==$TORCH_VERSION"
-        else
-            wanted=$(grep "^$package==" requirements.lock)
-        fi
+    # Without what they depend on: the index of torch has other versions than the lock.
+    for wanted in $(wanted_torch "$@"); do
         "$environment/bin/pip" install --quiet --no-deps --no-compile --index-url "$index" "$wanted"
     done
+    # Pinned as installed, so that nothing below replaces the variant by another one: a conflict ends the build.
     grep -v '^torch' requirements.lock >/tmp/constraints.txt
+    "$environment/bin/pip" freeze | grep -E '^torch(vision)?==' >>/tmp/constraints.txt
     "$environment/bin/python" - "$@" >/tmp/requirements.txt <<'PYTHON'
 import sys, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
@@ -32,6 +33,42 @@ for extra in ["train"] if "torchvision" in sys.argv else ["otel", "redis", "sign
     print(*project["optional-dependencies"][extra], sep="\n")
 PYTHON
     "$environment/bin/pip" install --quiet --no-compile --constraint /tmp/constraints.txt --requirement /tmp/requirements.txt
+    check "$@"
+}
+
+# The packages to install, one a line. torchvision 0.N is made for torch 2.(N - 15), and works with no other.
+wanted_torch() {
+    locked=$(sed -n 's/^torch==//p' requirements.lock)
+    version=${TORCH_VERSION:-$locked}
+    for package in "$@"; do
+        case "$package" in
+            torch) echo "torch==$version" ;;
+            torchvision)
+                if [ "$version" = "$locked" ]; then
+                    grep '^torchvision==' requirements.lock
+                else
+                    minor=${version#2.}
+                    echo "torchvision==0.$((${minor%%.*} + 15)).*"
+                fi ;;
+        esac
+    done
+}
+
+# Ends the build where torch is not the variant that was asked for, or torchvision was made for another torch.
+check() {
+    "$environment/bin/python" - "$VARIANT" "$@" <<'PYTHON'
+import sys, torch
+variant, *packages = sys.argv[1:]
+found = "cpu" if torch.version.cuda is None else "cuda"
+if found != variant:
+    sys.exit(f"VARIANT={variant}: torch {torch.__version__} is a build for {found}; another TORCH_INDEX_URL?")
+if "torchvision" in packages:
+    try:
+        import torchvision
+    except RuntimeError as error:
+        sys.exit(f"torchvision does not fit torch {torch.__version__} ({error}): both must come from TORCH_INDEX_URL")
+print("torch", torch.__version__, *[f"torchvision {torchvision.__version__}" for _ in packages[1:]])
+PYTHON
 }
 
 slim() {
@@ -48,5 +85,6 @@ command=$1
 shift
 case "$command" in
     slim) slim "$1" ;;
+    wanted) wanted_torch "$@" ;; # for the tests
     *) install "$command" "$@" ;;
 esac

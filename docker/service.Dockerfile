@@ -1,7 +1,7 @@
 # The service, with the bundled checkpoints.
 #
-#   docker build -f docker/service.Dockerfile -t impasto-service .
-#   docker build -f docker/service.Dockerfile -t impasto-service:cuda --build-arg VARIANT=cuda .
+#   docker build -f docker/service.Dockerfile -t impasto-service:0.1.0-cpu .
+#   docker build -f docker/service.Dockerfile -t impasto-service:0.1.0-cuda --build-arg VARIANT=cuda .
 #   docker run --rm -p 127.0.0.1:8000:8000 -e IMPASTO_ALLOW_ANONYMOUS=true impasto-service
 #
 # What the arguments are for: docs/deploy.md.

@@ -1,7 +1,7 @@
 # The trainer: python -m trainer, as outside of a container.
 #
-#   docker build -f docker/trainer.Dockerfile -t impasto-trainer .                                   CPU
-#   docker build -f docker/trainer.Dockerfile -t impasto-trainer:cuda --build-arg VARIANT=cuda .     GPU
+#   docker build -f docker/trainer.Dockerfile -t impasto-trainer:0.1.0-cpu .                                   CPU
+#   docker build -f docker/trainer.Dockerfile -t impasto-trainer:0.1.0-cuda --build-arg VARIANT=cuda .     GPU
 #   docker build -f docker/trainer.Dockerfile -t impasto-trainer:vgg16 --target vgg16 .              VGG16 baked in
 #
 # What the arguments are for, and what to mount: docs/deploy.md.

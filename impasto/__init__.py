@@ -1,14 +1,13 @@
-"""A client of an Impasto service.
+"""The client of an Impasto service.
 
-    picture --pictures--> Upload --requests--> httpx.Request --exchange--> httpx.Response --answers--> Painting
-                                                  ^   |  again, after a while, where the service is full
-                                                  +---+
+    image --pictures--> bytes --requests--> Request --exchange--> httpx.Response --results--> Painting
+                                               ^  |
+                                               +--+  retry, if the service is full
 
-`Client` waits, `AsyncClient` is awaited; all that they decide is decided in the modules that they share. Importing this
-package loads httpx, and neither torch nor the service.
+`Client` is synchronous, `AsyncClient` asynchronous; both share all decisions. Importing this package loads httpx, and
+neither torch nor the service.
 """
 
-from impasto.answers import Model, Models, Painting, Refused
 from impasto.asynchronous import AsyncClient
 from impasto.errors import (
     BadRequestError,
@@ -40,6 +39,7 @@ from impasto.errors import (
     UnsupportedImageError,
 )
 from impasto.many import Outcome
+from impasto.results import Model, Models, Painting, Refused
 from impasto.retries import Retries
 from impasto.synchronous import Client
 from impasto.version import __version__

@@ -1,4 +1,4 @@
-"""Where the service is, and what every call says of its sender."""
+"""The address of the service, and the headers of every call."""
 
 import os
 from collections.abc import Mapping
@@ -14,33 +14,33 @@ DEFAULT_TIMEOUT_SECONDS = 120.0
 
 
 def base_of(url: str | None) -> str:
-    """The address without a slash at its end. Raises ValueError for what is none."""
+    """Return the address without a trailing slash. Raises ValueError if it is not an address."""
     given = url if url is not None else os.environ.get(SERVER_VARIABLE) or DEFAULT_URL
     expected = f"expected an address such as {DEFAULT_URL}"
     try:
         parsed = httpx.URL(given)
     except httpx.InvalidURL as error:
-        raise ValueError(f"{given!r} is no address ({error}); {expected}") from error
+        raise ValueError(f"{given!r} is not an address ({error}); {expected}") from error
     if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.query or parsed.fragment:
-        raise ValueError(f"{given!r} is no address of a service; {expected}")
+        raise ValueError(f"{given!r} is not the address of a service; {expected}")
     return given.rstrip("/")
 
 
 def headers_of(given: Mapping[str, str] | None, key: str | None = None) -> dict[str, str]:
-    """What is sent with every call; the caller's own go before.
+    """Return the headers of every call; `given` overrides them.
 
-    key: default: the environment's IMPASTO_KEY, if there is one. Raises ValueError for what no header can hold.
+    key: the API key; default: the environment variable IMPASTO_KEY. Raises ValueError if a header cannot hold the key.
     """
     headers = {"User-Agent": user_agent(), "Content-Type": "application/octet-stream"}
     key = key if key is not None else os.environ.get(KEY_VARIABLE)
     if key:
         if not key.isascii() or not key.isprintable() or " " in key:
-            raise ValueError("the key has blanks, or characters that no header can hold; is there a line break in it?")
+            raise ValueError("the key has blanks or characters that a header cannot hold; check for a line break")
         headers["Authorization"] = f"Bearer {key}"
     own = {name.lower() for name in given or {}}
     return {name: value for name, value in headers.items() if name.lower() not in own} | dict(given or {})
 
 
-def is_ready(came: httpx.Response | httpx.RequestError | None) -> bool:
-    """Whether that is what a service says that takes pictures."""
-    return isinstance(came, httpx.Response) and came.status_code == httpx.codes.OK
+def is_ready(received: httpx.Response | httpx.RequestError | None) -> bool:
+    """Return whether the response says that the service accepts images."""
+    return isinstance(received, httpx.Response) and received.status_code == httpx.codes.OK

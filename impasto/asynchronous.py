@@ -1,4 +1,4 @@
-"""The client that is awaited."""
+"""The asynchronous client."""
 
 import asyncio
 import time
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 import httpx
 
 from impasto.address import DEFAULT_TIMEOUT_SECONDS, base_of, headers_of, is_ready
-from impasto.answers import Models, Painting, json_of
 from impasto.errors import ImpastoError
-from impasto.exchange import Came, Send, converse, too_late
-from impasto.knobs import Style, StylizeKnobs, UpscaleKnobs, stylize_query, upscale_query
+from impasto.exchange import Received, Send, deadline_passed, exchange_of
 from impasto.many import CONCURRENCY, Outcome, refuse_concurrency
+from impasto.parameters import Style, StylizeParameters, UpscaleParameters, stylize_query, upscale_query
 from impasto.pictures import Source, content_of, image_of, is_image
-from impasto.requests import Ask, picture
+from impasto.requests import Request, picture
+from impasto.results import Models, Painting, json_of
 from impasto.retries import Retries
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ Given = TypeVar("Given", bound="Source | Image")
 
 
 class AsyncClient:
-    """Calls an Impasto service from an event loop; close it, or use it in an `async with`. See Client.
+    """Calls an Impasto service from an event loop. Close it, or use it in an `async with`. See Client.
 
-    A call that is cancelled is cancelled in the service too.
+    Cancelling a call closes its connection, and the service stops the work.
     """
 
     def __init__(
@@ -61,34 +61,44 @@ class AsyncClient:
 
     @overload
     async def stylize(
-        self, picture: Source, style: Style, *, deadline: float | None = None, **knobs: Unpack[StylizeKnobs]
+        self, picture: Source, style: Style, *, deadline: float | None = None, **parameters: Unpack[StylizeParameters]
     ) -> Painting: ...
     @overload
     async def stylize(
-        self, picture: "Image", style: Style, *, deadline: float | None = None, **knobs: Unpack[StylizeKnobs]
+        self, picture: "Image", style: Style, *, deadline: float | None = None, **parameters: Unpack[StylizeParameters]
     ) -> "Image": ...
     async def stylize(
-        self, picture: "Source | Image", style: Style, *, deadline: float | None = None, **knobs: Unpack[StylizeKnobs]
+        self,
+        picture: "Source | Image",
+        style: Style,
+        *,
+        deadline: float | None = None,
+        **parameters: Unpack[StylizeParameters],
     ) -> "Painting | Image":
-        """Repaint a picture in a style: of an image of Pillow's comes one, of anything else the bytes of a file.
+        """Transform an image into a style. Returns a Pillow image for a Pillow image, otherwise the bytes of a file.
 
-        Raises ImpastoError; OSError for a file that cannot be read.
+        Raises ImpastoError, or OSError if a file cannot be read.
         """
-        return await self._picture("/stylize", stylize_query(style, knobs), picture, deadline)
+        return await self._picture("/stylize", stylize_query(style, parameters), picture, deadline)
 
     @overload
     async def upscale(
-        self, picture: Source, factor: float, *, deadline: float | None = None, **knobs: Unpack[UpscaleKnobs]
+        self, picture: Source, factor: float, *, deadline: float | None = None, **parameters: Unpack[UpscaleParameters]
     ) -> Painting: ...
     @overload
     async def upscale(
-        self, picture: "Image", factor: float, *, deadline: float | None = None, **knobs: Unpack[UpscaleKnobs]
+        self, picture: "Image", factor: float, *, deadline: float | None = None, **parameters: Unpack[UpscaleParameters]
     ) -> "Image": ...
     async def upscale(
-        self, picture: "Source | Image", factor: float, *, deadline: float | None = None, **knobs: Unpack[UpscaleKnobs]
+        self,
+        picture: "Source | Image",
+        factor: float,
+        *,
+        deadline: float | None = None,
+        **parameters: Unpack[UpscaleParameters],
     ) -> "Painting | Image":
-        """Enlarge a picture: each side becomes `factor` times as long. Gives and raises what `stylize` does."""
-        return await self._picture("/upscale", upscale_query(factor, knobs), picture, deadline)
+        """Enlarge an image: multiply each side by `factor`. Returns and raises the same as `stylize`."""
+        return await self._picture("/upscale", upscale_query(factor, parameters), picture, deadline)
 
     def stylize_many(
         self,
@@ -96,10 +106,10 @@ class AsyncClient:
         style: Style,
         *,
         concurrency: int = CONCURRENCY,
-        **knobs: Unpack[StylizeKnobs],
+        **parameters: Unpack[StylizeParameters],
     ) -> AsyncIterator[Outcome[Given]]:
-        """Repaint many, some at once; each outcome as it comes, in no order. An error is one picture's alone."""
-        query = stylize_query(style, knobs)
+        """Transform many images concurrently. Yields outcomes as they complete; an error affects one image."""
+        query = stylize_query(style, parameters)
         return self._many(pictures, concurrency, lambda each: self._picture("/stylize", query, each, None))
 
     def upscale_many(
@@ -108,63 +118,63 @@ class AsyncClient:
         factor: float,
         *,
         concurrency: int = CONCURRENCY,
-        **knobs: Unpack[UpscaleKnobs],
+        **parameters: Unpack[UpscaleParameters],
     ) -> AsyncIterator[Outcome[Given]]:
-        """Enlarge many, as `stylize_many` repaints them."""
-        query = upscale_query(factor, knobs)
+        """Enlarge many images, as `stylize_many` does."""
+        query = upscale_query(factor, parameters)
         return self._many(pictures, concurrency, lambda each: self._picture("/upscale", query, each, None))
 
     async def models(self) -> Models:
-        """What is served, and which checkpoint files are not. Raises ImpastoError."""
-        return Models.of(await self._call(Ask("GET", "/models"), self.deadline))
+        """Return the served models and the refused checkpoint files. Raises ImpastoError."""
+        return Models.of(await self._call(Request("GET", "/models"), self.deadline))
 
     async def card(self, task: str, name: str) -> dict[str, Any]:
-        """What one model is, what it was trained on, by what licence. Raises ImpastoError."""
-        return json_of(await self._call(Ask("GET", f"/models/{task}/{name}"), self.deadline))
+        """Return the card of a model: recipe, licence, source. Raises ImpastoError."""
+        return json_of(await self._call(Request("GET", f"/models/{task}/{name}"), self.deadline))
 
     async def ready(self) -> bool:
-        """Whether the service is there and takes pictures. Asks once."""
-        return is_ready(await self._answer(Send(Ask("GET", "/readyz"), httpx.Timeout(self.timeout), None)))
+        """Return whether the service accepts images. Does not retry."""
+        return is_ready(await self._send(Send(Request("GET", "/readyz"), httpx.Timeout(self.timeout), None)))
 
     async def _picture(
         self, path: str, query: dict[str, str], given: "Source | Image", deadline: float | None
     ) -> "Painting | Image":
         lossless = {"format": "png"} if is_image(given) else {}
-        ask = picture(path, {**lossless, **query}, await asyncio.to_thread(content_of, given))
-        painting = Painting.of(await self._call(ask, self.deadline if deadline is None else deadline))
+        request = picture(path, {**lossless, **query}, await asyncio.to_thread(content_of, given))
+        painting = Painting.of(await self._call(request, self.deadline if deadline is None else deadline))
         return await asyncio.to_thread(image_of, painting) if is_image(given) else painting
 
-    async def _call(self, ask: Ask, deadline: float | None) -> httpx.Response:
-        conversation = converse(ask, self.retries, self.timeout, deadline)
-        step = next(conversation)
+    async def _call(self, request: Request, deadline: float | None) -> httpx.Response:
+        exchange = exchange_of(request, self.retries, self.timeout, deadline)
+        step = next(exchange)
         while True:
-            came: Came = None
+            received: Received = None
             if isinstance(step, Send):
-                came = await self._answer(step)
+                received = await self._send(step)
             else:
                 await asyncio.sleep(step.seconds)
             try:
-                step = conversation.send(came)
+                step = exchange.send(received)
             except StopIteration as end:
                 response: httpx.Response = end.value
                 return response
 
-    async def _answer(self, step: Send) -> Came:
-        ask, left = step.ask, None if step.expires is None else max(0.0, step.expires - time.monotonic())
+    async def _send(self, step: Send) -> Received:
+        request, left = step.request, None if step.expires is None else max(0.0, step.expires - time.monotonic())
         try:
             async with asyncio.timeout(left):
                 return await self._http.request(
-                    ask.method,
-                    self.url + ask.path,
-                    params=ask.query,
-                    content=ask.content,
+                    request.method,
+                    self.url + request.path,
+                    params=request.query,
+                    content=request.content,
                     headers=self._headers,
                     timeout=step.timeout,
                 )
         except httpx.RequestError as error:
             return error
         except TimeoutError as error:
-            raise too_late() from error
+            raise deadline_passed() from error
 
     @staticmethod
     async def _many(
@@ -190,7 +200,7 @@ class AsyncClient:
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for each in done:
                     yield each.result()
-        finally:  # whoever stops listening stops the calls
+        finally:  # a consumer that stops iterating cancels the calls
             for each in running:
                 each.cancel()
             await asyncio.gather(*running, return_exceptions=True)

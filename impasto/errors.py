@@ -1,10 +1,10 @@
-"""Every way in which a call can fail; what the service says no with has a class for each of its codes.
+"""The errors of the client, with a class for each error code of the service.
 
 ImpastoError                                  (never raised itself)
-+-- PictureError                              what was given is no picture that can be sent; nothing was sent
-+-- ConnectionFailedError                     no service there, or it hung up
-+-- ServiceTimeoutError                       it said nothing for longer than `timeout`
-+-- ProblemError                              the service's own no: `code`, `detail`, `parameter`, `expected`, ...
++-- PictureError                              the argument is not an image; nothing was sent
++-- ConnectionFailedError                     nothing listens, or the connection broke
++-- ServiceTimeoutError                       the service was silent for longer than `timeout`
++-- ProblemError                              an error response: `code`, `detail`, `parameter`, `expected`, ...
     +-- ParameterError         422 invalid_parameter
     +-- UnknownModelError      404 unknown_model         `expected` lists what is served
     +-- BodyError              422 invalid_body
@@ -16,16 +16,16 @@ ImpastoError                                  (never raised itself)
     +-- NotAcceptableError     406 not_acceptable
     +-- OverloadedError        503 overloaded
     +-- UnavailableError       503 unavailable           starting, or shutting down
-    +-- DeadlineError          504 deadline_exceeded     said by the service, or by this side's clock
+    +-- DeadlineError          504 deadline_exceeded     by the service, or by the clock of the client
     +-- UnauthorizedError      401 unauthorized
     +-- ForbiddenError         403 forbidden
     +-- QuotaError             429 quota_exceeded        `facts` has `quota`, `limit`, `remaining`
-    +-- SlowRequestError       408 request_timeout       the request came too slowly
+    +-- SlowRequestError       408 request_timeout       the request received too slowly
     +-- HeadersTooLargeError   431 headers_too_large
-    +-- BadRequestError        400 bad_request           no HTTP, said the service
+    +-- BadRequestError        400 bad_request           the service received malformed HTTP
     +-- InferenceError         500 inference_failed
     +-- InternalError          500 internal
-    +-- NotFoundError          404 not_found             no such path: is it an Impasto service?
+    +-- NotFoundError          404 not_found             unknown path: is it an Impasto service?
     +-- MethodNotAllowedError  405 method_not_allowed
 """
 
@@ -37,31 +37,31 @@ import httpx
 
 _SHOWN_CHARACTERS = 200
 UNRECOGNISED = "unrecognised"
-"""The code of an answer that is no problem+json: a proxy's, or another service's."""
+"""The code of an error response that is not problem+json, from a proxy or another service."""
 
 
 class ImpastoError(Exception):
-    """A call that has no answer."""
+    """A failed call."""
 
 
 class PictureError(ImpastoError):
-    """What was given is no picture that can be sent: an empty file, or a kind of Pillow image that no format holds."""
+    """The argument is not an image that can be sent: an empty file, or a Pillow mode without a file format."""
 
 
 class ConnectionFailedError(ImpastoError):
-    """Nothing listens there, or the connection broke before the answer was whole, as often as it was tried."""
+    """Nothing listens at the address, or the connection broke, in every attempt."""
 
 
 class ServiceTimeoutError(ImpastoError):
-    """The service said nothing for longer than `timeout`."""
+    """The service was silent for longer than `timeout`."""
 
 
 class ProblemError(ImpastoError):
-    """The service's no. Where its code is one that this client does not know, the error is of this class itself.
+    """An error response. A code that this client does not know raises this class itself.
 
-    status: of HTTP; 0 where this side said it. code: for programs. detail: for people. parameter, value, expected: what
-    was wrong, and what would have been right; None where the service does not say. request_id: what its log calls it.
-    retry_after: seconds, where it says when to come back. facts: all members of the problem.
+    status: HTTP status; 0 for an error of the client. code: for programs. detail: for people. parameter, value,
+    expected: what was wrong and what was expected, or None. request_id: as in the log of the service. retry_after:
+    seconds, or None. facts: all members of the problem document.
     """
 
     code: str = UNRECOGNISED
@@ -84,7 +84,7 @@ class ProblemError(ImpastoError):
 
 
 class ParameterError(ProblemError):
-    """A knob is missing, unknown or malformed."""
+    """A parameter is missing, unknown or malformed."""
 
     known_code = "invalid_parameter"
 
@@ -96,19 +96,19 @@ class UnknownModelError(ProblemError):
 
 
 class BodyError(ProblemError):
-    """The body is empty, or not what was expected."""
+    """The body is empty or malformed."""
 
     known_code = "invalid_body"
 
 
 class BodyTooLargeError(ProblemError):
-    """The picture's file has more bytes than the service takes."""
+    """The file is larger than the service accepts."""
 
     known_code = "body_too_large"
 
 
 class UnsupportedImageError(ProblemError):
-    """Not an image of a format that is taken."""
+    """The image format is not supported."""
 
     known_code = "unsupported_image"
 
@@ -120,31 +120,31 @@ class BrokenImageError(ProblemError):
 
 
 class TooManyPixelsError(ProblemError):
-    """The picture, or its answer, has too many pixels."""
+    """The input or the output has too many pixels."""
 
     known_code = "too_many_pixels"
 
 
 class TooManyFramesError(ProblemError):
-    """The animation is longer than the limit."""
+    """The animation has too many frames."""
 
     known_code = "too_many_frames"
 
 
 class NotAcceptableError(ProblemError):
-    """No format that was asked for can be made."""
+    """No requested output format is supported."""
 
     known_code = "not_acceptable"
 
 
 class OverloadedError(ProblemError):
-    """The service is full, and stayed so for as long as was tried."""
+    """The service was full in every attempt."""
 
     known_code = "overloaded"
 
 
 class UnavailableError(ProblemError):
-    """The service is starting or shutting down, and was so for as long as was tried."""
+    """The service was starting or shutting down in every attempt."""
 
     known_code = "unavailable"
 
@@ -156,79 +156,78 @@ class DeadlineError(ProblemError):
 
 
 class UnauthorizedError(ProblemError):
-    """A key is needed, and none was given."""
+    """The service requires a valid key."""
 
     known_code = "unauthorized"
 
 
 class ForbiddenError(ProblemError):
-    """The key that was given does not open this."""
+    """The key lacks the scope for this request."""
 
     known_code = "forbidden"
 
 
 class QuotaError(ProblemError):
-    """This key has used what it may, and did so for as long as was tried; `retry_after` says when there is more."""
+    """The quota of the key was used up in every attempt; `retry_after` says when more is available."""
 
     known_code = "quota_exceeded"
 
 
 class SlowRequestError(ProblemError):
-    """The picture was sent more slowly than the service waits for."""
+    """The request was sent too slowly."""
 
     known_code = "request_timeout"
 
 
 class HeadersTooLargeError(ProblemError):
-    """The request's headers are larger than the service takes."""
+    """The request headers are larger than the service accepts."""
 
     known_code = "headers_too_large"
 
 
 class BadRequestError(ProblemError):
-    """What arrived was no HTTP request: is something in between?"""
+    """The service received malformed HTTP, perhaps from a proxy."""
 
     known_code = "bad_request"
 
 
 class InferenceError(ProblemError):
-    """The network failed on this picture."""
+    """The network failed on this image."""
 
     known_code = "inference_failed"
 
 
 class InternalError(ProblemError):
-    """An error that the service did not foresee; its log has it under `request_id`."""
+    """An unexpected error of the service; its log has the details under `request_id`."""
 
     known_code = "internal"
 
 
 class NotFoundError(ProblemError):
-    """No such path: perhaps there is no Impasto service at this address."""
+    """The path is unknown; perhaps the address is not that of an Impasto service."""
 
     known_code = "not_found"
 
 
 class MethodNotAllowedError(ProblemError):
-    """The path does not take this method: perhaps there is no Impasto service at this address."""
+    """The path does not support the method; perhaps the address is not that of an Impasto service."""
 
     known_code = "method_not_allowed"
 
 
 def problem_classes() -> Iterator[type[ProblemError]]:
-    """The class of each code that is known."""
+    """Yield the class of each known code."""
     yield from ProblemError.__subclasses__()
 
 
 def problem_of(response: httpx.Response) -> ProblemError:
-    """What an answer that is no success says. Whatever it holds, something is made of it."""
+    """Return the error of an unsuccessful response, whatever it contains."""
     facts = _members(response)
     code = facts.get("code")
     if not isinstance(code, str):
         words = " ".join(response.text[: 4 * _SHOWN_CHARACTERS].split())[:_SHOWN_CHARACTERS]
-        detail = (
-            f"{response.status_code} {response.reason_phrase} from {response.url}, not in Impasto's form: {words!r}"
-        )
+        status = f"{response.status_code} {response.reason_phrase} from {response.url}"
+        detail = f"{status}, which is not an error of Impasto: {words!r}"
         return ProblemError(response.status_code, detail, facts={"request_id": response.headers.get("x-request-id")})
     kind = next((each for each in problem_classes() if each.known_code == code), ProblemError)
     return kind(response.status_code, str(facts.get("detail", code)), code, facts)

@@ -1,10 +1,10 @@
-"""Many pictures at once: what became of each, as it comes."""
+"""The outcome of each of many images."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from impasto.answers import Painting
 from impasto.errors import ImpastoError
+from impasto.results import Painting
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 Given = TypeVar("Given")
 
 CONCURRENCY = 4
-"""Calls at once, unless the caller says otherwise."""
+"""Default number of concurrent calls."""
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[Given]):
-    """What became of one `source`: a `painting`, or the `error` why not."""
+    """The result for one `source`: a `painting` or an `error`."""
 
     source: Given
     painting: "Painting | Image | None" = None
     error: ImpastoError | OSError | None = None
 
     def unwrap(self) -> "Painting | Image":
-        """The painting. Raises the error."""
+        """Return the painting, or raise the error."""
         if self.error is not None:
             raise self.error
         assert self.painting is not None
@@ -32,6 +32,6 @@ class Outcome(Generic[Given]):
 
 
 def refuse_concurrency(concurrency: int) -> None:
-    """Raise ValueError for less than one call at once."""
+    """Raise ValueError if `concurrency` is less than 1."""
     if concurrency < 1:
         raise ValueError(f"concurrency = {concurrency}; expected 1 or more")

@@ -1,4 +1,4 @@
-"""What a caller calls a picture -> bytes that the service reads, and back. Pillow is the caller's to have."""
+"""Conversion of images to the bytes that are sent, and back. Pillow is optional."""
 
 import io
 import os
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
-"""A path, the bytes of an image file, or a file opened for reading bytes."""
+"""A path, the bytes of an image file, or a file opened in binary mode."""
 
 _AS_PNG = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16", "I;16B", "I;16L"})
 _AS_TIFF = frozenset({"CMYK"})
@@ -21,13 +21,13 @@ _AS_RGBA = frozenset({"RGBa", "La"})
 
 
 def is_image(picture: object) -> "TypeGuard[Image]":
-    """Whether it is one of Pillow's. Where nobody has loaded Pillow, it is not."""
+    """Return whether `picture` is a Pillow image. Does not import Pillow."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(picture, pillow.Image)
 
 
 def content_of(picture: "Source | Image") -> bytes:
-    """The bytes to send. Raises PictureError, and OSError for a file that cannot be read."""
+    """Return the bytes to send. Raises PictureError, or OSError if a file cannot be read."""
     if is_image(picture):
         return _encoded(picture)
     if isinstance(picture, bytes | bytearray | memoryview):
@@ -37,11 +37,11 @@ def content_of(picture: "Source | Image") -> bytes:
     elif hasattr(picture, "read"):
         data = picture.read()
     else:
-        kinds = "a path, bytes, a file opened for reading bytes, or an image of Pillow's"
-        raise TypeError(f"a picture of type {type(picture).__name__}; expected {kinds}")
+        kinds = "a path, bytes, a file opened in binary mode, or a Pillow image"
+        raise TypeError(f"the image is of type {type(picture).__name__}; expected {kinds}")
     if not isinstance(data, bytes):
         raise TypeError(
-            f"the file gives {type(data).__name__}; expected one opened for reading bytes: open(path, 'rb')"
+            f"the file returns {type(data).__name__}; expected a file opened in binary mode: open(path, 'rb')"
         )
     if not data:
         raise PictureError(f"{name_of(picture)} is empty; expected an image")
@@ -49,8 +49,8 @@ def content_of(picture: "Source | Image") -> bytes:
 
 
 def image_of(data: bytes) -> "Image":
-    """The answer as an image of Pillow's, with its pixels read."""
-    from PIL import Image  # noqa: PLC0415  # only who gives one of Pillow's, or asks for one, needs Pillow
+    """Return a Pillow image with its pixels loaded."""
+    from PIL import Image  # noqa: PLC0415  # only callers that use Pillow images need Pillow
 
     image = Image.open(io.BytesIO(data))
     image.load()
@@ -58,21 +58,21 @@ def image_of(data: bytes) -> "Image":
 
 
 def name_of(picture: object) -> str:
-    """What messages call it."""
+    """Return the name of an image for messages."""
     if isinstance(picture, str | os.PathLike):
         return os.fspath(picture)
-    return str(getattr(picture, "filename", None) or getattr(picture, "name", None) or "the picture")
+    return str(getattr(picture, "filename", None) or getattr(picture, "name", None) or "the image")
 
 
 def _encoded(image: "Image") -> bytes:
-    """Losslessly, upright, with its profile; of an animation the frame that it stands at."""
+    """Encode without loss, upright, with the colour profile; of an animation, the current frame."""
     from PIL import ImageOps  # noqa: PLC0415
 
     image = ImageOps.exif_transpose(image)
     if image.mode in _AS_RGB or image.mode in _AS_RGBA:
         image = image.convert("RGB" if image.mode in _AS_RGB else "RGBA")
     if image.mode not in _AS_PNG and image.mode not in _AS_TIFF:
-        raise PictureError(f"an image of mode {image.mode}; expected one of 8 or 16 bits: image.convert('RGB')")
+        raise PictureError(f"the image has mode {image.mode}; expected 8 or 16 bits: image.convert('RGB')")
     options = {key: image.info[key] for key in ("icc_profile", "exif") if image.info.get(key)}
     buffer = io.BytesIO()
     try:

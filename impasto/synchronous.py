@@ -1,4 +1,4 @@
-"""The client that waits."""
+"""The synchronous client."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 import httpx
 
 from impasto.address import DEFAULT_TIMEOUT_SECONDS, base_of, headers_of, is_ready
-from impasto.answers import Models, Painting, json_of
 from impasto.errors import ImpastoError
-from impasto.exchange import Came, Send, converse, too_late, whole
-from impasto.knobs import Style, StylizeKnobs, UpscaleKnobs, stylize_query, upscale_query
+from impasto.exchange import Received, Send, deadline_passed, exchange_of, read_response
 from impasto.many import CONCURRENCY, Outcome, refuse_concurrency
+from impasto.parameters import Style, StylizeParameters, UpscaleParameters, stylize_query, upscale_query
 from impasto.pictures import Source, content_of, image_of, is_image
-from impasto.requests import Ask, picture
+from impasto.requests import Request, picture
+from impasto.results import Models, Painting, json_of
 from impasto.retries import Retries
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ Given = TypeVar("Given", bound="Source | Image")
 
 
 class Client:
-    """Calls an Impasto service. May be used by several threads; close it, or use it in a `with`.
+    """Calls an Impasto service. Several threads may share it. Close it, or use it in a `with`.
 
-    url: the service's address; default: the environment's IMPASTO_SERVER, else http://localhost:8000.
-    api_key: for a service that asks for one; default: the environment's IMPASTO_KEY.
-    timeout: seconds that the service may say nothing. deadline: seconds for a whole call, further attempts included;
-    the service is told, and says no at once where it cannot be met. headers: sent with every call.
-    http: a client of httpx's own to use instead (proxies, certificates); closing it is its owner's.
+    url: address of the service; default: the environment variable IMPASTO_SERVER, then http://localhost:8000.
+    api_key: default: the environment variable IMPASTO_KEY. timeout: longest silence of the service in seconds.
+    deadline: seconds for a whole call, including retries; the service receives it and refuses early if it cannot meet
+    it. headers: sent with every call. http: an httpx client to use instead, for proxies or certificates; the caller
+    closes it.
     """
 
     def __init__(
@@ -65,34 +65,44 @@ class Client:
 
     @overload
     def stylize(
-        self, picture: Source, style: Style, *, deadline: float | None = None, **knobs: Unpack[StylizeKnobs]
+        self, picture: Source, style: Style, *, deadline: float | None = None, **parameters: Unpack[StylizeParameters]
     ) -> Painting: ...
     @overload
     def stylize(
-        self, picture: "Image", style: Style, *, deadline: float | None = None, **knobs: Unpack[StylizeKnobs]
+        self, picture: "Image", style: Style, *, deadline: float | None = None, **parameters: Unpack[StylizeParameters]
     ) -> "Image": ...
     def stylize(
-        self, picture: "Source | Image", style: Style, *, deadline: float | None = None, **knobs: Unpack[StylizeKnobs]
+        self,
+        picture: "Source | Image",
+        style: Style,
+        *,
+        deadline: float | None = None,
+        **parameters: Unpack[StylizeParameters],
     ) -> "Painting | Image":
-        """Repaint a picture in a style: of an image of Pillow's comes one, of anything else the bytes of a file.
+        """Transform an image into a style. Returns a Pillow image for a Pillow image, otherwise the bytes of a file.
 
-        Raises ImpastoError; OSError for a file that cannot be read.
+        Raises ImpastoError, or OSError if a file cannot be read.
         """
-        return self._picture("/stylize", stylize_query(style, knobs), picture, deadline)
+        return self._picture("/stylize", stylize_query(style, parameters), picture, deadline)
 
     @overload
     def upscale(
-        self, picture: Source, factor: float, *, deadline: float | None = None, **knobs: Unpack[UpscaleKnobs]
+        self, picture: Source, factor: float, *, deadline: float | None = None, **parameters: Unpack[UpscaleParameters]
     ) -> Painting: ...
     @overload
     def upscale(
-        self, picture: "Image", factor: float, *, deadline: float | None = None, **knobs: Unpack[UpscaleKnobs]
+        self, picture: "Image", factor: float, *, deadline: float | None = None, **parameters: Unpack[UpscaleParameters]
     ) -> "Image": ...
     def upscale(
-        self, picture: "Source | Image", factor: float, *, deadline: float | None = None, **knobs: Unpack[UpscaleKnobs]
+        self,
+        picture: "Source | Image",
+        factor: float,
+        *,
+        deadline: float | None = None,
+        **parameters: Unpack[UpscaleParameters],
     ) -> "Painting | Image":
-        """Enlarge a picture: each side becomes `factor` times as long. Gives and raises what `stylize` does."""
-        return self._picture("/upscale", upscale_query(factor, knobs), picture, deadline)
+        """Enlarge an image: multiply each side by `factor`. Returns and raises the same as `stylize`."""
+        return self._picture("/upscale", upscale_query(factor, parameters), picture, deadline)
 
     def stylize_many(
         self,
@@ -100,10 +110,10 @@ class Client:
         style: Style,
         *,
         concurrency: int = CONCURRENCY,
-        **knobs: Unpack[StylizeKnobs],
+        **parameters: Unpack[StylizeParameters],
     ) -> Iterator[Outcome[Given]]:
-        """Repaint many, some at once; each outcome as it comes, in no order. An error is one picture's alone."""
-        query = stylize_query(style, knobs)
+        """Transform many images concurrently. Yields outcomes as they complete; an error affects one image."""
+        query = stylize_query(style, parameters)
         return self._many(pictures, concurrency, lambda each: self._picture("/stylize", query, each, None))
 
     def upscale_many(
@@ -112,55 +122,55 @@ class Client:
         factor: float,
         *,
         concurrency: int = CONCURRENCY,
-        **knobs: Unpack[UpscaleKnobs],
+        **parameters: Unpack[UpscaleParameters],
     ) -> Iterator[Outcome[Given]]:
-        """Enlarge many, as `stylize_many` repaints them."""
-        query = upscale_query(factor, knobs)
+        """Enlarge many images, as `stylize_many` does."""
+        query = upscale_query(factor, parameters)
         return self._many(pictures, concurrency, lambda each: self._picture("/upscale", query, each, None))
 
     def models(self) -> Models:
-        """What is served, and which checkpoint files are not. Raises ImpastoError."""
-        return Models.of(self._call(Ask("GET", "/models"), self.deadline))
+        """Return the served models and the refused checkpoint files. Raises ImpastoError."""
+        return Models.of(self._call(Request("GET", "/models"), self.deadline))
 
     def card(self, task: str, name: str) -> dict[str, Any]:
-        """What one model is, what it was trained on, by what licence. Raises ImpastoError."""
-        return json_of(self._call(Ask("GET", f"/models/{task}/{name}"), self.deadline))
+        """Return the card of a model: recipe, licence, source. Raises ImpastoError."""
+        return json_of(self._call(Request("GET", f"/models/{task}/{name}"), self.deadline))
 
     def ready(self) -> bool:
-        """Whether the service is there and takes pictures. Asks once."""
-        return is_ready(self._answer(Send(Ask("GET", "/readyz"), httpx.Timeout(self.timeout), None)))
+        """Return whether the service accepts images. Does not retry."""
+        return is_ready(self._send(Send(Request("GET", "/readyz"), httpx.Timeout(self.timeout), None)))
 
     def _picture(
         self, path: str, query: dict[str, str], given: "Source | Image", deadline: float | None
     ) -> "Painting | Image":
         lossless = {"format": "png"} if is_image(given) else {}
-        ask = picture(path, {**lossless, **query}, content_of(given))
-        painting = Painting.of(self._call(ask, self.deadline if deadline is None else deadline))
+        request = picture(path, {**lossless, **query}, content_of(given))
+        painting = Painting.of(self._call(request, self.deadline if deadline is None else deadline))
         return image_of(painting) if is_image(given) else painting
 
-    def _call(self, ask: Ask, deadline: float | None) -> httpx.Response:
-        conversation = converse(ask, self.retries, self.timeout, deadline)
-        step = next(conversation)
+    def _call(self, request: Request, deadline: float | None) -> httpx.Response:
+        exchange = exchange_of(request, self.retries, self.timeout, deadline)
+        step = next(exchange)
         while True:
-            came: Came = None
+            received: Received = None
             if isinstance(step, Send):
-                came = self._answer(step)
+                received = self._send(step)
             else:
                 time.sleep(step.seconds)
             try:
-                step = conversation.send(came)
+                step = exchange.send(received)
             except StopIteration as end:
                 response: httpx.Response = end.value
                 return response
 
-    def _answer(self, step: Send) -> Came:
-        ask = step.ask
+    def _send(self, step: Send) -> Received:
+        request = step.request
         try:
             with self._http.stream(
-                ask.method,
-                self.url + ask.path,
-                params=ask.query,
-                content=ask.content,
+                request.method,
+                self.url + request.path,
+                params=request.query,
+                content=request.content,
                 headers=self._headers,
                 timeout=step.timeout,
             ) as response:
@@ -168,10 +178,10 @@ class Client:
                 for chunk in response.iter_bytes():
                     chunks.append(chunk)
                     if step.expires is not None and time.monotonic() > step.expires:
-                        raise too_late()
+                        raise deadline_passed()
         except httpx.RequestError as error:
             return error
-        return whole(response, b"".join(chunks))
+        return read_response(response, b"".join(chunks))
 
     @staticmethod
     def _many(

@@ -1,3 +1,3 @@
-"""The version of the client. It is the version of the service too (`service.__version__`)."""
+"""The version of the client, which is also that of the service (`service.__version__`)."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""From a name and a config to a network, and what a server must know of each."""
+"""The registry of network architectures: builds a network from a name and a config, and describes it for serving."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -16,13 +16,14 @@ NetConfig = StyleTransferConfig | StyleTrunkConfig | SuperResolutionConfig
 
 @dataclass(frozen=True)
 class Facts:
-    """What a server must know of a network.
+    """The properties of a network that the service needs.
 
     scale: output pixels per input pixel, along a side.
-    halo: input pixels around a tile that its answer depends on (the receptive radius), or None where every pixel
-        depends on the whole picture (instance norm), so that tiles would not agree.
-    radius: the receptive radius of the convolutions alone: what the halo would be with known statistics.
-    approximable: whether a picture that is too large may be computed in tiles with the statistics of a reduced one.
+    halo: input pixels around a tile on which its output depends (the radius of the receptive field); None if each
+        output pixel depends on the whole picture (instance norm), so that exact tiling is impossible.
+    radius: the radius of the receptive field of the convolutions alone, without instance norm.
+    approximable: whether a large picture may be tiled approximately: with the instance norm statistics of a reduced
+        copy.
     """
 
     scale: int
@@ -32,9 +33,10 @@ class Facts:
 
 
 def _style_transfer_facts(config: StyleTransferConfig) -> Facts:
-    # 9x9 at full, 3x3 at half and quarter, two 3x3 a block at a quarter, two upsamplings, 9x9; a little to spare.
+    # 9x9 at full resolution, 3x3 at a half and a quarter, two 3x3 per block at a quarter, two upsamplings, 9x9;
+    # rounded up
     radius = 4 + 1 + 2 + 4 * 2 * config.residual_blocks + 4 + 2 + 4
-    tileable = config.norm == "batch" and not config.grain  # a tile does not know where in the grain it lies
+    tileable = config.norm == "batch" and not config.grain  # the grain depends on the coordinates in the whole picture
     return Facts(scale=1, halo=radius if tileable else None, radius=radius, approximable=config.local)
 
 
@@ -47,16 +49,16 @@ def _style_trunk_facts(config: StyleTrunkConfig) -> Facts:
 def _super_resolution_facts(config: SuperResolutionConfig) -> Facts:
     body = 2 * config.residual_blocks
     halos = {
-        "subpixel": 1 + body + 1,  # head and tail, one pixel each; bicubic's two are less
-        "paper": 4 + body + 2 + 4 // config.factor,  # 9x9 at both ends, under 2 for upsampling
-        "srcnn": 2 + 8 // config.factor,  # bicubic's two; 9x9, 5x5 and 5x5 at high resolution
+        "subpixel": 1 + body + 1,  # head and tail, one pixel each; larger than the two pixels of bicubic
+        "paper": 4 + body + 2 + 4 // config.factor,  # 9x9 at both ends, less than 2 for upsampling
+        "srcnn": 2 + 8 // config.factor,  # two for bicubic; 9x9, 5x5 and 5x5 at high resolution
     }
     return Facts(scale=config.factor, halo=halos[config.body], radius=halos[config.body], approximable=False)
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A family of networks: `build(config)` makes one with fresh weights."""
+    """A family of networks. `build(config)` returns a network with fresh weights, `facts(config)` its properties."""
 
     name: str
     task: Task
@@ -65,7 +67,7 @@ class Architecture:
     facts: Callable[[Any], Facts]
 
     def parse_config(self, values: Mapping[str, Any]) -> NetConfig:
-        """Make the config from plain values. Raises ValueError on an unknown key or a value of the wrong kind."""
+        """Make a config from plain values. Raises ValueError for an unknown key or a wrong value."""
         known = {field.name: field for field in fields(self.config_type)}
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -96,7 +98,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 
 
 def architecture_of(net: nn.Module) -> Architecture:
-    """The architecture that `net` was built by. Raises ValueError for a network that is not ours."""
+    """Return the architecture that built `net`. Raises ValueError for any other module."""
     for architecture in ARCHITECTURES.values():
         if type(net) is architecture.build:
             return architecture

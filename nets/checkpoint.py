@@ -1,6 +1,7 @@
-"""One network in one safetensors file: its weights and its card. The format is specified in docs/checkpoint.md.
+"""Reads and writes checkpoints: one safetensors file with the weights of one network and its card.
 
-A style of a trunk stores its scales and shifts alone; the trunk is a file of its own (`nets.trunk`).
+A style of a trunk stores only its scales and shifts; the trunk is a separate file (`nets.trunk`). The format is
+specified in docs/checkpoint.md.
 """
 
 import hashlib
@@ -19,21 +20,21 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from nets.architecture import ARCHITECTURES, NetConfig, Task, architecture_of
-from nets.golden import GOLDEN_TOLERANCE, golden_answer, golden_distance
+from nets.golden import GOLDEN_TOLERANCE, golden_difference, golden_output
 from nets.pixels import PIXEL_RANGE
 from nets.style_trunk import StyleTrunkNet, style_parameters
 from nets.trunk import FOLDER as TRUNKS_FOLDER
 from nets.trunk import read_trunk
 
 FORMAT_VERSION = 1
-"""The version of a file that holds all the weights of its network."""
+"""The format version of a checkpoint with all the weights of its network."""
 
 TRUNK_FORMAT_VERSION = 2
-"""The version of a file that holds a style of a trunk."""
+"""The format version of a checkpoint with a style of a trunk."""
 
 METADATA_KEY = "impasto"
 
-_LONGEST_REASON = 400
+_MAX_REASON_LENGTH = 400
 _TRUNK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _FIELD_TYPES = {
     "task": str,
@@ -50,14 +51,14 @@ _FIELD_TYPES = {
     "training": dict,
     "metrics": dict,
 }
-_MAY_BE_MISSING = frozenset({"license", "source", "training", "metrics", "trunk"})
+_OPTIONAL_FIELDS = frozenset({"license", "source", "training", "metrics", "trunk"})
 
 
 class CheckpointError(Exception):
-    """A checkpoint that cannot be used. The message names the file, what is wrong and what was expected."""
+    """A checkpoint that cannot be used. The message names the file, the fault and what was expected."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        reason = reason if len(reason) <= _LONGEST_REASON else reason[:_LONGEST_REASON] + "..."
+        reason = reason if len(reason) <= _MAX_REASON_LENGTH else reason[:_MAX_REASON_LENGTH] + "..."
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
@@ -65,7 +66,7 @@ class CheckpointError(Exception):
 
 @dataclass(frozen=True)
 class Card:
-    """What a checkpoint says of itself; every field is described in docs/checkpoint.md."""
+    """The metadata of a checkpoint. docs/checkpoint.md describes each field."""
 
     task: Task
     name: str
@@ -85,7 +86,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint in memory: `net` is float32, on the CPU, in eval mode; `version` is the digest of the file."""
+    """A loaded checkpoint. `net` is float32, on the CPU, in eval mode. `version`: see `version_of`."""
 
     card: Card
     config: NetConfig
@@ -94,7 +95,7 @@ class Checkpoint:
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
-    """sha256, in hexadecimal, of every tensor's name, dtype, shape and little-endian bytes, in order of name."""
+    """Return the sha256, in hexadecimal, of the name, dtype, shape and little-endian bytes of all tensors, by name."""
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         array = tensor.detach().cpu().contiguous()
@@ -103,42 +104,42 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def describe(net: nn.Module, name: str, **facts: Any) -> Card:
-    """Make the card of `net`: what can be computed is computed, the rest of the fields come in `facts`.
+def make_card(net: nn.Module, name: str, **values: Any) -> Card:
+    """Make the card of `net`. values: the fields that cannot be computed from the network.
 
-    Puts `net` in eval mode. Raises ValueError for a network that is not ours.
+    Puts `net` in eval mode. Raises ValueError if no architecture of Impasto built it.
     """
     architecture = architecture_of(net)
     net.eval()
-    if facts.get("trunk") is not None:
-        facts["format_version"] = TRUNK_FORMAT_VERSION
+    if values.get("trunk") is not None:
+        values["format_version"] = TRUNK_FORMAT_VERSION
     return Card(
         task=architecture.task,
         name=name,
         architecture=architecture.name,
-        config=asdict(net.config),  # type: ignore[call-overload]  # each of our networks has one
+        config=asdict(net.config),  # type: ignore[call-overload]  # each architecture sets it
         weights_sha256=weights_digest(net.state_dict()),
-        golden=golden_answer(net),
-        **facts,
+        golden=golden_output(net),
+        **values,
     )
 
 
 def dumps(net: nn.Module, card: Card) -> bytes:
-    """Serialise: the same net and card always give the same bytes."""
-    # One metadata key, since safetensors writes several in an order that changes from run to run.
-    facts = asdict(card)
+    """Serialise a network and its card. The same input always gives the same bytes."""
+    values = asdict(card)
     own: Mapping[str, Tensor] = net.state_dict()
     if card.trunk is None:
-        del facts["trunk"]  # a field of format 2
+        del values["trunk"]  # a field of format 2
     elif isinstance(net, StyleTrunkNet):
         own = style_parameters(net)
-    text = json.dumps(facts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # one metadata key: safetensors writes several keys in an order that changes from run to run
+    text = json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in own.items()}
     return safetensors.torch.save(weights, {METADATA_KEY: text})
 
 
 def save(path: Path, net: nn.Module, card: Card) -> str:
-    """Write a checkpoint so that a reader sees the old file or the new one, never half. Returns the new version."""
+    """Write a checkpoint and replace the old file atomically. Returns the new version."""
     data = dumps(net, card)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -156,12 +157,15 @@ def save(path: Path, net: nn.Module, card: Card) -> str:
 
 
 def version_of(data: bytes) -> str:
-    """The version of a checkpoint: "sha256:" and the digest of the file's bytes."""
+    """Return the version of a checkpoint: "sha256:" and the digest of the bytes of its file."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def load(path: Path) -> Checkpoint:
-    """Read, verify and build: strict weights, weights' digest, golden answer. Raises CheckpointError."""
+    """Read a checkpoint, verify its weights, their digest and its golden output, and build the network.
+
+    Raises CheckpointError.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -170,15 +174,15 @@ def load(path: Path) -> Checkpoint:
         return _load(path, data)
     except CheckpointError:
         raise
-    except Exception as error:  # whatever a stranger's file breaks is that file's fault
+    except Exception as error:  # a malicious or damaged file may raise anything
         raise CheckpointError(path, f"malformed: {type(error).__name__}: {error}") from error
 
 
-def peek(path: Path) -> tuple[Card, str]:
-    """Read a card and a version; of the weights nothing is verified. Raises CheckpointError."""
+def read_card(path: Path) -> tuple[Card, str]:
+    """Read the card and the version of a checkpoint without verifying its weights. Raises CheckpointError."""
     try:
         data = path.read_bytes()
-        card = _read_card(path, data)
+        card = _parse_card(path, data)
         ARCHITECTURES[card.architecture].parse_config(card.config)
     except CheckpointError:
         raise
@@ -194,19 +198,19 @@ def _load(path: Path, data: bytes) -> Checkpoint:
         weights = safetensors.torch.load(data)
     except SafetensorError as error:
         raise CheckpointError(path, f"not a whole safetensors file: {error}") from error
-    card = _read_card(path, data)
+    card = _parse_card(path, data)
     if card.trunk is not None:
         weights = {**_trunk_weights(path, card.trunk), **weights}
     config, net = _build(path, card, weights)
-    distance = golden_distance(card.golden, golden_answer(net))
-    if distance > GOLDEN_TOLERANCE:
+    difference = golden_difference(card.golden, golden_output(net))
+    if difference > GOLDEN_TOLERANCE:
         raise CheckpointError(
-            path, f"golden answer differs by {distance:.4f}, at most {GOLDEN_TOLERANCE:.4f} is expected: wrong network?"
+            path, f"golden output differs by {difference:.4f}, expected at most {GOLDEN_TOLERANCE:.4f}: wrong network?"
         )
     return Checkpoint(card, config, net, version_of(data))
 
 
-def _read_card(path: Path, data: bytes) -> Card:
+def _parse_card(path: Path, data: bytes) -> Card:
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     text = header.get("__metadata__", {}).get(METADATA_KEY)
     if text is None:
@@ -221,12 +225,12 @@ def _read_card(path: Path, data: bytes) -> Card:
     if (values["format_version"] == TRUNK_FORMAT_VERSION) != bool(values.get("trunk")):
         raise CheckpointError(path, f"format_version {values['format_version']} with trunk {values.get('trunk')!r}")
     for key, kind in _FIELD_TYPES.items():
-        if key not in values and key not in _MAY_BE_MISSING:
+        if key not in values and key not in _OPTIONAL_FIELDS:
             raise CheckpointError(path, f"incomplete metadata: no {key!r}")
         if key in values and not isinstance(values[key], kind):
             raise CheckpointError(path, f"malformed metadata: {key} is {type(values[key]).__name__}")
     known = {entry.name for entry in fields(Card)}
-    # A later minor writer may add keys: readers ignore what they do not know.
+    # a later writer may add keys: a reader ignores the keys that it does not know
     card = Card(**{key: value for key, value in values.items() if key in known})
     if card.pixel_range != PIXEL_RANGE:
         raise CheckpointError(path, f"pixel_range is {card.pixel_range!r}, expected {PIXEL_RANGE!r}")
@@ -234,7 +238,7 @@ def _read_card(path: Path, data: bytes) -> Card:
 
 
 def _trunk_weights(path: Path, reference: str) -> Mapping[str, Tensor]:
-    """The weights that a style shares: those of `../trunks/NAME.safetensors`. Raises CheckpointError."""
+    """Read the shared weights of a style from `../trunks/NAME.safetensors`. Raises CheckpointError."""
     name = reference.partition("@")[0]
     if not _TRUNK_NAME.fullmatch(name):
         raise CheckpointError(path, f"trunk {reference!r}: expected NAME@sha256:DIGEST")
@@ -251,13 +255,13 @@ def _build(path: Path, card: Card, weights: dict[str, Tensor]) -> tuple[NetConfi
         raise CheckpointError(path, f"architecture {card.architecture!r} ({card.task!r}) is not known; known: {known}")
     try:
         config = architecture.parse_config(card.config)
-        with torch.device("meta"):  # compared before any memory is given to what a card claims; and nothing is drawn
+        with torch.device("meta"):  # no memory is allocated before the shapes are compared
             net = architecture.build(config)
         wanted = _shapes(net.state_dict())
         found = _shapes(weights)
         if wanted != found:
-            odd = min(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-            raise ValueError(f"{odd} is {found.get(odd, 'missing')}, expected {wanted.get(odd, 'nothing')}")
+            name = min(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+            raise ValueError(f"{name} is {found.get(name, 'missing')}, expected {wanted.get(name, 'nothing')}")
         shared = card.trunk is not None  # all styles of a trunk hold the same tensors
         net.load_state_dict(
             {name: tensor if shared else tensor.clone() for name, tensor in weights.items()}, strict=True, assign=True
@@ -271,5 +275,5 @@ def _build(path: Path, card: Card, weights: dict[str, Tensor]) -> tuple[NetConfi
 
 
 def _shapes(weights: Mapping[str, Tensor]) -> dict[str, str]:
-    """Every tensor's dtype and shape, as text."""
+    """Return the dtype and shape of each tensor, as text."""
     return {name: f"{tensor.dtype} {list(tensor.shape)}" for name, tensor in weights.items()}

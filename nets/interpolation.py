@@ -1,6 +1,6 @@
-"""A network between others: their weights averaged (deep network interpolation, Wang et al. 2019).
+"""Averages the weights of networks (deep network interpolation, Wang et al. 2019).
 
-It works for networks of one family, fine-tuned from one parent (docs/decisions/0004-one-family.md says how far).
+This works for networks of one family: fine-tuned from one parent. Limits: docs/decisions/0004-one-family.md.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ Net = StyleTransferNet | StyleTrunkNet | SuperResolutionNet
 
 
 def interpolate(networks: Sequence[Net], shares: Sequence[float]) -> nn.Module:
-    """A new network whose every weight is the sum of `shares[i]` times that of `networks[i]`, in evaluation mode.
+    """Return a new network, in eval mode, whose weights are the sums of `shares[i]` times those of `networks[i]`.
 
-    Raises ValueError where the networks' configs differ, or the shares do not sum to 1.
+    Raises ValueError if the configs of the networks differ or the shares do not sum to 1.
     """
     first = networks[0]
     if len(networks) != len(shares) or abs(sum(shares) - 1.0) > 1e-6:
@@ -36,7 +36,7 @@ def interpolate(networks: Sequence[Net], shares: Sequence[float]) -> nn.Module:
             if value.is_floating_point():
                 weighted = [share * state[name].to(value) for share, state in zip(shares, states, strict=True)]
                 value.copy_(torch.stack(weighted).sum(dim=0))
-            else:  # batch norm's count of batches
+            else:  # the batch counter of a batch norm
                 value.copy_(states[0][name])
     return net.eval()
 

@@ -1,4 +1,4 @@
-"""The layers that the networks are made of. Every array is (N, C, H, W); sizes need not be even."""
+"""The layers of the networks. All tensors are (N, C, H, W). Any height and width is accepted, odd ones included."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,8 +11,8 @@ NORM_EPSILON = 1e-5
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums over a picture, made by one thread: several would each add up a part, in an order that is theirs."""
+def single_thread() -> Iterator[None]:
+    """Run torch with one thread, so that sums over a picture do not depend on the number of threads."""
     threads = torch.get_num_threads()
     if threads > 1:
         torch.set_num_threads(1)  # 0.2 microseconds
@@ -24,16 +24,16 @@ def one_thread() -> Iterator[None]:
 
 
 def reflection_pad(x: Tensor, pixels: int) -> Tensor:
-    """Pad each border by `pixels`, mirroring the picture without repeating its edge.
+    """Pad each border by `pixels` with a reflection that does not repeat the edge.
 
-    (N, C, H, W) -> (N, C, H + 2 pixels, W + 2 pixels). A side too short to be mirrored (H <= pixels) is mirrored as
-    far as it goes and then repeated, so that the smallest picture has an answer too.
+    (N, C, H, W) -> (N, C, H + 2 pixels, W + 2 pixels). A side that is too short (H <= pixels) is reflected several
+    times; a side of one pixel is repeated.
     """
     height, width = x.shape[-2:]
     remaining_y, remaining_x = pixels, pixels
     while remaining_y > 0 or remaining_x > 0:
         step_y, step_x = min(remaining_y, height - 1), min(remaining_x, width - 1)
-        if (remaining_y and not step_y) or (remaining_x and not step_x):  # one pixel has nothing to mirror
+        if (remaining_y and not step_y) or (remaining_x and not step_x):  # a side of one pixel has nothing to reflect
             return F.pad(x, (remaining_x, remaining_x, remaining_y, remaining_y), mode="replicate")
         x = F.pad(x, (step_x, step_x, step_y, step_y), mode="reflect")
         remaining_y, remaining_x = remaining_y - step_y, remaining_x - step_x
@@ -42,10 +42,10 @@ def reflection_pad(x: Tensor, pixels: int) -> Tensor:
 
 
 def grain(height: int, width: int, device: torch.device, top: int = 0, left: int = 0) -> Tensor:
-    """Fixed noise, the same at a pixel whatever the picture's size: float32 (1, 1, H, W), uniform in [-1, 1].
+    """Return fixed noise: float32 (1, 1, H, W), uniform in [-1, 1].
 
-    A hash of the coordinates in 32-bit integers, so that every device and library gives the same. top, left: where in
-    the picture the first row and column lie.
+    The value of a pixel is a 32-bit integer hash of its coordinates, so it does not depend on the size of the picture,
+    the device or the library. top, left: coordinates of the first row and column.
     """
     y = torch.arange(top, top + height, device=device, dtype=torch.int64)[:, None]
     x = torch.arange(left, left + width, device=device, dtype=torch.int64)[None, :]
@@ -84,17 +84,17 @@ class InstanceNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-1] * x.shape[-2] == 1:  # a value less its own mean is zero
+        if x.shape[-1] * x.shape[-2] == 1:  # a single value minus its mean is zero
             return self.bias[:, None, None].expand_as(x).to(x.dtype)
         if x.shape[0] == 1:
-            # The same numbers as below, but the channels_last layout survives: no copies.
-            with nullcontext() if self.training else one_thread():  # in training, speed matters more
+            # the same values as F.instance_norm, but batch_norm keeps the channels_last layout and makes no copies
+            with nullcontext() if self.training else single_thread():  # in training, speed matters more
                 return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, NORM_EPSILON)
         return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=NORM_EPSILON)
 
 
 def make_norm(kind: str, channels: int) -> nn.Module:
-    """The normalisation called `kind`: "instance", or the 2016 paper's "batch"."""
+    """Return the normalisation `kind`: "instance", or "batch" as in the 2016 paper. Raises ValueError for others."""
     if kind == "instance":
         return InstanceNorm(channels)
     if kind == "batch":
@@ -103,7 +103,7 @@ def make_norm(kind: str, channels: int) -> nn.Module:
 
 
 class ReflectionConv(nn.Module):
-    """A convolution after reflection padding: zero padding would leave a pattern along the border.
+    """A convolution with reflection padding. Zero padding would leave a visible pattern along the border.
 
     (N, C, H, W) -> (N, C', ceil(H / stride), ceil(W / stride)).
     """
@@ -119,10 +119,10 @@ class ReflectionConv(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """conv-norm-ReLU-conv-norm plus the input, with no ReLU after the addition (the paper's supplement, figure 1).
+    """conv-norm-ReLU-conv-norm plus the input, without a ReLU after the addition (the paper's supplement, figure 1).
 
-    (N, C, H, W) -> the same with reflection padding; (N, C, H - 4, W - 4) when `padded` is false, as in the paper,
-    where the shortcut is cropped to match.
+    (N, C, H, W) -> the same with reflection padding. With `padded` false, as in the paper, the output is
+    (N, C, H - 4, W - 4) and the shortcut is cropped to match.
     """
 
     def __init__(self, channels: int, norm: str, padded: bool = True) -> None:
@@ -141,9 +141,9 @@ class ResidualBlock(nn.Module):
 
 
 class ResizeConv(nn.Module):
-    """Nearest-neighbour upsampling by two, then a convolution: no checkerboard, unlike a transposed convolution.
+    """Nearest-neighbour upsampling by two and a convolution. It avoids the checkerboard of a transposed convolution.
 
-    (N, C, H, W) and the size (H', W') to reach, each at most twice the input's -> (N, C', H', W').
+    (N, C, H, W) and the output size (H', W'), at most (2H, 2W) -> (N, C', H', W').
     Odena et al. 2016, "Deconvolution and Checkerboard Artifacts".
     """
 
@@ -160,7 +160,7 @@ class ResizeConv(nn.Module):
 
 
 class TransposedConv(nn.Module):
-    """The paper's convolution with stride 1/2. (N, C, H, W) and (H', W') -> (N, C', H', W')."""
+    """The convolution with stride 1/2 of the paper. (N, C, H, W) and the output size (H', W') -> (N, C', H', W')."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -172,10 +172,10 @@ class TransposedConv(nn.Module):
 
 
 class RgbOutput(nn.Module):
-    """The last convolution, to three channels; its bias is added in float32.
+    """The last convolution, to three channels, whose bias is added in float32.
 
-    (N, C, H, W) -> float32 (N, 3, H, W). In bfloat16 a value between 0.5 and 1 moves in steps of 1/256. The bias
-    starts at mid-grey and carries the brightness, so what passes through the reduced precision stays small.
+    (N, C, H, W) -> float32 (N, 3, H, W). In bfloat16, values between 0.5 and 1 have a spacing of 1/256. The bias starts
+    at mid-grey and carries the mean brightness, so the values that pass through bfloat16 stay small and precise.
     """
 
     def __init__(self, channels: int, kernel: int, mid_grey: float) -> None:

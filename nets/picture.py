@@ -1,4 +1,4 @@
-"""What a picture is, for who only handles pixels: without torch."""
+"""The array type of a picture, for code that must not import torch."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""The image transformation network for style transfer (Johnson et al. 2016, section 3.1 and its supplement)."""
+"""The image transformation network for style transfer (Johnson et al. 2016, section 3.1 and supplement)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -21,17 +21,17 @@ from nets.layers import (
 
 @dataclass(frozen=True)
 class StyleTransferConfig:
-    """What shapes a style transfer network.
+    """The hyperparameters of a style transfer network. `paper()` returns those of the 2016 paper.
 
-    width: channels after the first convolution; the next two have 2x and 4x as many. 32 is the paper's "full" width.
-    residual_blocks: blocks at a quarter of the resolution; the paper has 5.
-    norm: "instance", or the paper's "batch".
-    upsampling: "resize" (nearest, then convolution), or the paper's "transposed".
-    padding: "each" mirrors the border at every convolution; "once" mirrors it once at the input and lets the residual
-        blocks eat it, as the paper does (40 pixels for 5 blocks).
-    output: "linear", or the paper's "tanh" scaled to [0, 1].
-    grain: amplitude of a fixed noise added to the input. Without it a blown-out sky gives the network nothing to paint
-        on, and stays a flat veil.
+    width: channels after the first convolution. The next two have 2x and 4x as many. The paper has 32.
+    residual_blocks: number of blocks at a quarter of the resolution. The paper has 5.
+    norm: "instance", or "batch" as in the paper.
+    upsampling: "resize" (nearest neighbour and a convolution), or "transposed" (convolution) as in the paper.
+    padding: "each" reflects the border at each convolution. "once" reflects it at the input only, and the residual
+        blocks have no padding, as in the paper (40 pixels for 5 blocks).
+    output: "linear", or "tanh" scaled to [0, 1] as in the paper.
+    grain: amplitude of a fixed noise added to the input, 0 to 1. It gives the network a texture to paint on where the
+        content image is uniform, such as an overexposed sky.
     """
 
     width: int = 32
@@ -44,12 +44,12 @@ class StyleTransferConfig:
 
     @property
     def local(self) -> bool:
-        """Whether all but the statistics of instance norm is local, so that a picture can be computed in parts."""
+        """Whether everything except the instance norm statistics is local, so that bands and tiles work."""
         return (self.norm, self.upsampling, self.padding, self.output) == ("instance", "resize", "each", "linear")
 
     @classmethod
     def paper(cls) -> "StyleTransferConfig":
-        """The network as published in 2016."""
+        """Return the config of the network published in 2016."""
         return cls(norm="batch", upsampling="transposed", padding="once", output="tanh")
 
 
@@ -79,10 +79,10 @@ class _Upsampling(nn.Module):
 
 
 class StyleTransferNet(nn.Module):
-    """Repaints a content image in the one style that its weights hold.
+    """Renders a content image in one style, which its weights define.
 
-    float (N, 3, H, W), RGB in [0, 1] -> float32 (N, 3, H, W), RGB, nominally in [0, 1] (clamp it to show it).
-    Any H and W from 1 up; the statistics of instance norm need a few pixels to mean something.
+    float (N, 3, H, W), RGB in [0, 1] -> float32 (N, 3, H, W), RGB, nominally in [0, 1] (clamp before display).
+    Accepts any H and W from 1. Instance norm statistics of very few pixels are not meaningful.
     """
 
     def __init__(self, config: StyleTransferConfig) -> None:
@@ -100,19 +100,19 @@ class StyleTransferNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu" and len(x) > 1 and self.config.norm == "instance":
-            # A batch gains nothing on a CPU; a batch of one keeps its layout (InstanceNorm) and stays in the caches.
-            return torch.cat([self._paint(image) for image in torch.split(x, 1)])
-        return self._paint(x)
+            # one by one: a batch is not faster on a CPU, and a single image keeps its layout (InstanceNorm)
+            return torch.cat([self._stylize(image) for image in torch.split(x, 1)])
+        return self._stylize(x)
 
-    def _paint(self, x: Tensor) -> Tensor:
-        # Each unpadded residual block takes 2 pixels from every border at a quarter of the resolution.
-        eaten = 0 if self.config.padding == "each" else 2 * self.config.residual_blocks
+    def _stylize(self, x: Tensor) -> Tensor:
+        # each unpadded residual block removes 2 pixels from each border, at a quarter of the resolution
+        removed = 0 if self.config.padding == "each" else 2 * self.config.residual_blocks
         size = (x.shape[-2], x.shape[-1])
         if self.config.grain:
             x = x + self.config.grain * grain(*size, x.device)
-        full = self.down1(reflection_pad(x, 4 * eaten))
+        full = self.down1(reflection_pad(x, 4 * removed))
         half = self.down2(full)
         quarter = self.residual(self.down3(half))
-        half_size = (half.shape[-2] - 4 * eaten, half.shape[-1] - 4 * eaten)
+        half_size = (half.shape[-2] - 4 * removed, half.shape[-1] - 4 * removed)
         y: Tensor = self.output(self.up2(self.up1(quarter, half_size), size))
         return y if self.config.output == "linear" else 0.5 + 0.5 * torch.tanh(y)

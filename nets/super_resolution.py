@@ -1,4 +1,4 @@
-"""Networks for single-image super-resolution: the paper's, and a faster one that works at low resolution."""
+"""Networks for single-image super-resolution: that of the 2016 paper, SRCNN, and a faster one at low resolution."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,13 +14,13 @@ FACTORS = (2, 4, 8)
 
 @dataclass(frozen=True)
 class SuperResolutionConfig:
-    """What shapes a super-resolution network.
+    """The hyperparameters of a super-resolution network. `paper()` returns those of the 2016 paper.
 
-    factor: how many times larger each side becomes: 2, 4 or 8.
+    factor: upscaling factor of each side: 2, 4 or 8.
     width: channels of the body. residual_blocks: blocks at low resolution. The paper has 64 and 4.
-    body: "subpixel" does everything at low resolution, shuffles channels into pixels at the end and adds the result
-        to a bicubic enlargement; "paper" is the network of 2016 (batch norm, convolutions with stride 1/2, tanh);
-        "srcnn" is the rival of both papers (residual_blocks has no meaning for it).
+    body: "subpixel" computes at low resolution, shuffles channels into pixels at the end and adds the result to a
+        bicubic upscaling. "paper" is the network of 2016 (batch norm, convolutions with stride 1/2, tanh). "srcnn" is
+        the baseline of the paper; it ignores residual_blocks.
     """
 
     factor: Literal[2, 4, 8] = 4
@@ -34,7 +34,7 @@ class SuperResolutionConfig:
 
     @classmethod
     def paper(cls, factor: Literal[2, 4, 8] = 4) -> "SuperResolutionConfig":
-        """The network as published in 2016."""
+        """Return the config of the network published in 2016."""
         return cls(factor=factor, body="paper")
 
 
@@ -52,9 +52,9 @@ class PlainBlock(nn.Module):
 
 
 class SubpixelBody(nn.Module):
-    """Low-resolution convolutions, sub-pixel shuffle (ESPCN, Shi et al. 2016), added to a bicubic enlargement.
+    """Convolutions at low resolution and a pixel shuffle (ESPCN, Shi et al. 2016), added to a bicubic upscaling.
 
-    float (N, 3, H, W) -> float32 (N, 3, fH, fW). Only the correction passes through reduced precision. The last
+    float (N, 3, H, W) -> float32 (N, 3, fH, fW). Only the correction is computed in reduced precision. The last
     convolution starts at zero, so training starts from bicubic.
     """
 
@@ -70,8 +70,8 @@ class SubpixelBody(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         features = self.head(x)
         correction = F.pixel_shuffle(self.tail(features + self.blocks(features)), self.factor)
-        enlarged = F.interpolate(x.float(), scale_factor=float(self.factor), mode="bicubic", align_corners=False)
-        return enlarged + correction.float()
+        upscaled = F.interpolate(x.float(), scale_factor=float(self.factor), mode="bicubic", align_corners=False)
+        return upscaled + correction.float()
 
 
 class PaperBody(nn.Module):
@@ -96,10 +96,10 @@ class PaperBody(nn.Module):
 
 
 class SrcnnBody(nn.Module):
-    """SRCNN 9-5-5 (Dong et al. 2016), on RGB: three convolutions over a bicubic enlargement.
+    """SRCNN 9-5-5 (Dong et al. 2016) on RGB: three convolutions of a bicubic upscaling.
 
-    float (N, 3, H, W) -> float32 (N, 3, fH, fW). The whole picture passes through; nothing is added to the enlargement.
-    Training starts from bicubic: three channels of each layer begin as the identity.
+    float (N, 3, H, W) -> float32 (N, 3, fH, fW). There is no residual connection. Three channels of each layer start as
+    the identity, so training starts from bicubic.
     """
 
     def __init__(self, config: SuperResolutionConfig) -> None:
@@ -116,8 +116,8 @@ class SrcnnBody(nn.Module):
                 nn.init.zeros_(conv.bias[:3])
 
     def forward(self, x: Tensor) -> Tensor:
-        enlarged = F.interpolate(x.float(), scale_factor=float(self.factor), mode="bicubic", align_corners=False)
-        y: Tensor = self.output(F.relu(self.mapping(F.relu(self.patches(enlarged)))))
+        upscaled = F.interpolate(x.float(), scale_factor=float(self.factor), mode="bicubic", align_corners=False)
+        y: Tensor = self.output(F.relu(self.mapping(F.relu(self.patches(upscaled)))))
         return y
 
 
@@ -125,10 +125,10 @@ _BODIES = {"subpixel": SubpixelBody, "paper": PaperBody, "srcnn": SrcnnBody}
 
 
 class SuperResolutionNet(nn.Module):
-    """Enlarges a picture by the factor of its config.
+    """Upscales a picture by the factor of its config.
 
-    float (N, 3, H, W), RGB in [0, 1] -> float32 (N, 3, fH, fW), RGB, nominally in [0, 1] (clamp it to show it).
-    Once trained (`eval()`), no layer takes statistics over space, so tiles with a halo give the whole image's answer.
+    float (N, 3, H, W), RGB in [0, 1] -> float32 (N, 3, fH, fW), RGB, nominally in [0, 1] (clamp before display).
+    In eval mode no layer takes statistics over space, so tiles with a halo give the output of the whole image.
     """
 
     def __init__(self, config: SuperResolutionConfig) -> None:

@@ -1,4 +1,4 @@
-"""Cutting a picture into windows that a network can see one at a time."""
+"""Cuts a picture into overlapping windows that a network computes one at a time, and joins the outputs."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,11 @@ from nets.pixels import Picture
 
 @dataclass(frozen=True)
 class Window:
-    """What is read, and the part of it whose answer counts, both in input pixels of the whole picture.
+    """A window and its core, both in input pixels of the whole picture.
 
-    The answer is read from (top, left), height x width; of it, the core (core_top, core_left), core_height x core_width
-    is kept: everything further than the halo from an edge that is not the picture's own.
+    A network reads the window: height x width pixels from (top, left). Of its output only the core is kept:
+    core_height x core_width pixels from (core_top, core_left), at least the halo away from each edge of the window that
+    is not an edge of the picture.
     """
 
     top: int
@@ -24,25 +25,25 @@ class Window:
 
     @property
     def pixels(self) -> int:
-        """Pixels that are computed."""
+        """Input pixels that the network computes."""
         return self.height * self.width
 
 
 def windows(height: int, width: int, halo: int, most_pixels: int, multiple_of: int = 1) -> list[Window]:
-    """Cover a picture with windows of at most about `most_pixels`, in reading order; their cores are disjoint.
+    """Cover a picture with windows of at most about `most_pixels`, in reading order. Their cores do not overlap.
 
-    Each core has `halo` pixels around it, or the picture's edge. Windows are of one size where `multiple_of` is 1, so
-    that they can share a batch; else their corners lie on multiples of it. A picture of at most `most_pixels` is one
-    window. Raises ValueError for a picture without pixels, or a halo below zero.
+    Each core has `halo` pixels around it, or an edge of the picture. With `multiple_of` 1, all windows have one size,
+    so that they can share a batch; otherwise their corners lie on multiples of it. A picture of at most `most_pixels`
+    is one window. Raises ValueError for an empty picture or a negative halo.
     """
     if min(height, width) < 1 or halo < 0:
         raise ValueError(f"cannot cut {height} x {width} with a halo of {halo}")
     rows, columns = 1, 1
     while rows * columns < height * width:
-        window_height, window_width = _reach(height, rows, halo), _reach(width, columns, halo)
+        window_height, window_width = _window_length(height, rows, halo), _window_length(width, columns, halo)
         if window_height * window_width <= most_pixels:
             break
-        if height / rows >= width / columns:  # the core's longer side
+        if height / rows >= width / columns:  # divide the longer side of the core
             rows += 1
         else:
             columns += 1
@@ -57,31 +58,31 @@ def windows(height: int, width: int, halo: int, most_pixels: int, multiple_of: i
 
 
 def cut(picture: Picture, window: Window) -> Picture:
-    """What a window reads: (H, W, 3) -> (height, width, 3), a view."""
+    """Return the pixels of a window as a view: (H, W, 3) -> (height, width, 3)."""
     return picture[window.top : window.top + window.height, window.left : window.left + window.width]
 
 
-def paste(answer: Picture, window: Window, scale: int, whole: Picture) -> None:
-    """Put a window's answer, (scale height, scale width, 3), where it belongs: only its core."""
+def paste(output: Picture, window: Window, scale: int, whole: Picture) -> None:
+    """Copy the core of a window's output, (scale height, scale width, 3), to its place in `whole`."""
     y, x = (window.core_top - window.top) * scale, (window.core_left - window.left) * scale
     height, width = window.core_height * scale, window.core_width * scale
     top, left = window.core_top * scale, window.core_left * scale
-    whole[top : top + height, left : left + width] = answer[y : y + height, x : x + width]
+    whole[top : top + height, left : left + width] = output[y : y + height, x : x + width]
 
 
-def _reach(side: int, count: int, halo: int) -> int:
-    """The side of a window where `side` is cut into `count` cores."""
+def _window_length(side: int, count: int, halo: int) -> int:
+    """Return the side of a window when `side` is divided into `count` cores."""
     return side if count == 1 else min(side, -(-side // count) + 2 * halo)
 
 
 def _spans(side: int, count: int, halo: int, multiple_of: int) -> list[tuple[int, int, int, int]]:
-    """Along one side: (start, end) of each window, (start, end) of its core."""
-    reach = _reach(side, count, halo)
+    """Divide one side. Returns (start, end, core start, core end) of each window."""
+    length = _window_length(side, count, halo)
     spans = []
     for i in range(count):
         core_start, core_end = side * i // count, side * (i + 1) // count
-        start = min(max(0, core_start - halo), side - reach)
-        end = start + reach
+        start = min(max(0, core_start - halo), side - length)
+        end = start + length
         if multiple_of > 1:
             end = min(side, max(end, core_end + halo))
             start -= start % multiple_of

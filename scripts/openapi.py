@@ -23,7 +23,7 @@ def document() -> dict[str, Any]:
     """The document, of a service with one small network."""
     with tempfile.TemporaryDirectory() as folder:
         net = SuperResolutionNet(SuperResolutionConfig(factor=2, width=4, residual_blocks=1))
-        checkpoint.save(Path(folder) / "upscale" / "x2.safetensors", net, checkpoint.describe(net, "x2"))
+        checkpoint.save(Path(folder) / "upscale" / "x2.safetensors", net, checkpoint.make_card(net, "x2"))
         return create_app(Settings(device="cpu"), load_registry(Path(folder))).openapi()
 
 

@@ -14,8 +14,8 @@ _INTRODUCTION = """\
 # Settings
 
 The service reads its settings once at start, from environment variables. A wrong value stops the start with exit code 2
-and a message that names the variable, the value and what was expected. The first log line shows the settings in force,
-without secrets. `impasto serve --help` lists the settings that are also options.
+and a message that names the variable, the value and what was expected. With `IMPASTO_LOG_LEVEL=debug`, a log line shows
+the settings in force, without secrets. `impasto serve --help` lists the settings that are also options.
 
 Sizes are in bytes and times in seconds. Descriptions name other settings in lower case and without the prefix.
 [Traces](operations.md#traces) have variables of their own.

@@ -1,6 +1,6 @@
 """`python -m service`: serve with the settings of the environment."""
 
-from service.cli.server import serve_or_exit
+from service.cli.serve import serve_or_exit
 
 if __name__ == "__main__":
     serve_or_exit()

@@ -83,7 +83,7 @@ def create_app(
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
     tickets = Tickets(settings, engine.scheduler.ahead, metrics)
     metrics.log_lines_lost.set_function(lines_lost)
-    metrics.ready.set_function(lambda: float(admission.open and engine.alive and bool(registry.offers)))
+    metrics.ready.set_function(lambda: float(admission.open and engine.alive and bool(registry.entries)))
 
     app = FastAPI(
         title="Impasto",
@@ -123,19 +123,21 @@ async def _lifespan(app: FastAPI, decoder: Decoder, renderer: Renderer, tracer: 
     give_back()  # the warm-up's
     watching = asyncio.create_task(state.registry.watch(settings.watch_seconds)) if settings.watch_seconds else None
     state.warm = state.admission.open = True
-    yield
-    close()
-    if watching is not None:
-        watching.cancel()
-    await state.tickets.stop()
-    state.thumbnails.close()
-    await state.engine.stop()
-    renderer.close()
-    state.pipeline.close()
-    await state.quotas.close()
-    decoder.close()
-    if tracer is not None:
-        await asyncio.to_thread(tracer.close)
+    try:
+        yield
+    finally:  # an error or a cancellation in between stops the parts too: a thread left over would abort the process
+        close()
+        if watching is not None:
+            watching.cancel()
+        await state.tickets.stop()
+        state.thumbnails.close()
+        await state.engine.stop()
+        renderer.close()
+        state.pipeline.close()
+        await state.quotas.close()
+        decoder.close()
+        if tracer is not None:
+            await asyncio.to_thread(tracer.close)
 
 
 def _surround(app: FastAPI, settings: Settings, metrics: Metrics, tracer: Tracer | None) -> None:

@@ -48,7 +48,7 @@ def tiny_upscaler(factor: int, seed: int = 0) -> nn.Module:
 
 def save_net(folder: Path, name: str, net: nn.Module) -> Path:
     """Put a network where the service looks for it."""
-    card = checkpoint.describe(net, name, license="CC0-1.0", source="made in a test")
+    card = checkpoint.make_card(net, name, license="CC0-1.0", source="made in a test")
     path = folder / card.task / f"{name}.safetensors"
     checkpoint.save(path, net, card)
     return path

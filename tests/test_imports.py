@@ -37,3 +37,10 @@ def test_the_service_needs_nothing_of_the_trainer():
     probe = f"import {modules}, sys; print([m for m in sys.modules if m.split('.')[0] in ('torchvision', 'trainer')])"
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_decoder_process_loads_neither_torch_nor_a_web_framework():
+    heavy = ("fastapi", "starlette", "uvicorn", "pydantic", "torch", "prometheus_client")
+    probe = f"import service.images.sandbox.child, sys; print([m for m in {heavy} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout.strip() == "[]"

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from trainer.errors import TrainerError
 
+MODEL_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 LayerName = Literal["relu1_2", "relu2_2", "relu3_3", "relu4_2", "relu4_3", "relu5_1"]
 
 

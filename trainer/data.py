@@ -5,6 +5,7 @@ have seen, and any number of workers or processes draws the same examples.
 """
 
 import hashlib
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -191,9 +192,15 @@ def batches(
         batch_size=batch,
         sampler=order,
         num_workers=workers,
+        worker_init_fn=_ignore_interrupt,
         prefetch_factor=4 if workers else None,
         pin_memory=device.type == "cuda",
     )
+
+
+def _ignore_interrupt(_: int) -> None:
+    """Leave Ctrl-C, which a terminal sends to workers too, to the process that trains: it still needs them to save."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def to_floats(pictures: Tensor, device: torch.device) -> Tensor:

@@ -13,6 +13,9 @@ from trainer.data import count_skipped
 from trainer.errors import TrainerError
 from trainer.loop.runs import Run, replace_file
 
+_ORIGIN = {"style_image_sha256": "another style image", "photographs_sha256": "other photographs"}
+"""What tells where a checkpoint is from: facts of its card, and what it means that they differ."""
+
 
 def training_facts(
     recipe: StyleRecipe | FamilyRecipe | UpscaleRecipe,
@@ -41,7 +44,7 @@ def publish_run(
     run: Run, net: nn.Module, recipe: StyleRecipe | UpscaleRecipe, parent: str | None, training: dict[str, Any]
 ) -> Path:
     """Write RUN/checkpoints/TASK/NAME.safetensors with a complete card; returns its path."""
-    card = checkpoint.describe(
+    card = checkpoint.make_card(
         net.cpu().float(),
         recipe.name,
         parent=parent,
@@ -93,7 +96,7 @@ def publish_style(
     facts["recipe"] = _without_styles(training["recipe"]) | {"style": style.model_dump()}
     if style_image_sha256 is not None:
         facts["style_image_sha256"] = style_image_sha256
-    card = checkpoint.describe(
+    card = checkpoint.make_card(
         net, style.name, trunk=shared.reference, parent=None, license=style.license, source=style.source, training=facts
     )
     path = repository / card.task / f"{style.name}.safetensors"
@@ -106,12 +109,19 @@ def _without_styles(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in recipe.items() if key not in {"styles", "style_images"}}
 
 
-def publish(run: Run, repository: Path) -> list[Path]:
-    """Copy every checkpoint of a run into a model repository, verified. Raises TrainerError where there is none."""
+def publish(run: Run, repository: Path, force: bool = False) -> list[Path]:
+    """Copy every checkpoint of a run into a model repository, verified.
+
+    force: replace checkpoints of another origin too. Raises TrainerError where the run has no checkpoint, and, before
+    anything is copied, where one of the same name has another origin.
+    """
     made = sorted(run.checkpoints.glob("*/*.safetensors"))
     if not made:
         raise TrainerError(f"{run.directory} has no checkpoint yet: let its training finish first")
     made.sort(key=lambda path: path.parent.name != trunk.FOLDER)  # a style is of use once its trunk is there
+    if not force:
+        for path in made:
+            _refuse_another_origin(path, repository / path.relative_to(run.checkpoints))
     published = []
     for path in made:
         if path.parent.name == trunk.FOLDER:
@@ -123,3 +133,18 @@ def publish(run: Run, repository: Path) -> list[Path]:
         replace_file(target, path.read_bytes())
         published.append(target)
     return published
+
+
+def _refuse_another_origin(made: Path, target: Path) -> None:
+    """Raise TrainerError where `target` is there and was trained on other pictures than `made`."""
+    if not target.exists() or target.read_bytes() == made.read_bytes():
+        return
+    if made.parent.name == trunk.FOLDER:
+        reason = "is another trunk, and the styles in that folder may need it"
+    else:
+        ours, theirs = checkpoint.read_card(made)[0], checkpoint.read_card(target)[0]
+        differing = [what for fact, what in _ORIGIN.items() if ours.training.get(fact) != theirs.training.get(fact)]
+        if not differing:
+            return
+        reason = f"was trained on {' and '.join(differing)} ({theirs.source or 'no source given'})"
+    raise TrainerError(f"{target} {reason}: train with another --name, or replace it with --force")

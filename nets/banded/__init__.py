@@ -1,1 +1,5 @@
-"""The same networks band by band, in fast forms for a CPU, with the same answers."""
+"""Runs the networks of `nets` in bands of rows: the same output in less memory, faster on a CPU.
+
+pictures --run.compute--> style.stylize    --bands, space_to_depth--> pictures
+                          upscaler.upscale
+"""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli import options
-from service.cli.backends import Order
+from service.cli.backends import Operation
 from service.cli.exit_codes import plainly, run_until_signal
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def bench(
         orders = []
         styles, factors = registry.names("stylize"), registry.factors()
         if style or styles:
-            orders.append(Order("stylize", style or styles[0], {"stroke": "off"}))
+            orders.append(Operation("stylize", style or styles[0], {"stroke": "off"}))
         if factor or factors:
-            orders.append(Order("upscale", f"{factor:g}" if factor else factors[len(factors) // 2]))
+            orders.append(Operation("upscale", f"{factor:g}" if factor else factors[len(factors) // 2]))
         found: dict[str, Any] = {}
 
         async def work() -> None:
@@ -73,8 +73,8 @@ def bench(
         _print(found)
 
 
-async def _measure(settings: "Settings", orders: list[Order], side: int, seconds: float) -> dict[str, Any]:
-    from service.cli.local import LocalPainter, asked_of, engine, refusal_of  # noqa: PLC0415
+async def _measure(settings: "Settings", orders: list[Operation], side: int, seconds: float) -> dict[str, Any]:
+    from service.cli.local import LocalBackend, asked_of, engine, refusal_of  # noqa: PLC0415
     from service.errors import ServiceError  # noqa: PLC0415
 
     picture = _jpeg(side)
@@ -86,21 +86,21 @@ async def _measure(settings: "Settings", orders: list[Order], side: int, seconds
                 app.state.pipeline.check(asked.knobs)
             except ServiceError as error:
                 raise refusal_of(error) from error
-            results.append(await _throughput(LocalPainter(app.state.pipeline, asked), order, picture, side, seconds))
+            results.append(await _throughput(LocalBackend(app.state.pipeline, asked), order, picture, side, seconds))
         devices = ",".join(map(str, app.state.engine.devices))
         return {"device": devices, "precision": app.state.engine.precision, "results": results}
 
 
-async def _throughput(painter: Any, order: Order, picture: bytes, side: int, seconds: float) -> Throughput:
-    await painter.paint(picture)  # loads and warms the network
+async def _throughput(backend: Any, order: Operation, picture: bytes, side: int, seconds: float) -> Throughput:
+    await backend.process(picture)  # loads and warms the network
     stages: Counter[str] = Counter()
     start, done = time.perf_counter(), 0
 
     async def again_and_again() -> None:
         nonlocal done
         while not done or time.perf_counter() - start < seconds:
-            painted = await painter.paint(picture)
-            stages.update(painted.milliseconds)
+            output = await backend.process(picture)
+            stages.update(output.milliseconds)
             done += 1
 
     await asyncio.gather(*(again_and_again() for _ in range(_AT_ONCE)))

@@ -1,4 +1,4 @@
-"""How a command ends: in one line and an exit code, whatever goes wrong that the user can mend."""
+"""How a command ends: with one line and an exit code, whenever the user can correct the error."""
 
 import asyncio
 import os
@@ -14,13 +14,13 @@ from service.cli.backends import RefusedError
 from service.cli.output_paths import PlanError
 from service.errors import StartupError
 
-FAILED, MISUSED = 1, 2
-"""Exit codes: some pictures were not done; nothing could be begun."""
+FAILED, MISUSED, PORT_TAKEN = 1, 2, 4
+"""Exit codes: some pictures failed; nothing could be begun; another process listens on the port."""
 
 
 @contextmanager
 def plainly() -> Iterator[None]:
-    """Turn what the user can mend into a line on standard error and exit code 2."""
+    """Turn an error that the user can correct into a line on standard error and exit code 2."""
     try:
         yield
     except (StartupError, PlanError, RefusedError) as error:
@@ -28,7 +28,7 @@ def plainly() -> Iterator[None]:
         sys.exit(MISUSED)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:  # whoever read standard output has had enough; nor is there any use in flushing it
+    except BrokenPipeError:  # the reader of standard output has ended, so there is nothing to flush to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
@@ -38,16 +38,34 @@ def plainly() -> Iterator[None]:
         sys.exit(MISUSED)
 
 
+@contextmanager
+def ending_on(*numbers: signal.Signals) -> Iterator[None]:
+    """Let these signals end the process at once, without a traceback, until another handler is there.
+
+    os._exit is safe at any moment, even while torch is being loaded: it ends no thread in the middle of native code.
+    """
+    before = [signal.signal(number, lambda caught, _: os._exit(128 + caught)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
 def run_until_signal(work: Coroutine[Any, Any, None]) -> int | None:
-    """Run `work` to its end, or to the first SIGINT or SIGTERM, which cancels it: the signal, or None."""
+    """Run `work` to its end, or to the first SIGINT or SIGTERM, which cancels it. Return the signal, or None.
+
+    A second signal ends the process at once.
+    """
     caught: list[int] = []
 
     async def cancellable() -> None:
         task = asyncio.ensure_future(work)
 
         def cancel(number: int) -> None:
+            if caught:
+                os._exit(128 + number)
             caught.append(number)
-            loop.remove_signal_handler(number)  # the next one ends the process at once
             task.cancel()
 
         loop = asyncio.get_running_loop()

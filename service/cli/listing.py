@@ -5,14 +5,19 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from impasto import Client, ImpastoError, Retries
 from service.cli import options
 from service.cli.backends import RefusedError, refusal_of, refuse_no_address
+from service.cli.catalogue import read_catalogue
 from service.cli.exit_codes import plainly
+from service.settings import read_settings
+
+if TYPE_CHECKING:
+    from service.models.registry import Registry
 
 _TASKS = ("stylize", "upscale")
 _VERSION_CHARACTERS = 19
@@ -64,19 +69,25 @@ class _ServerBook:
 
 
 class _FolderBook:
-    """What a folder has, by the cards; nothing is run."""
+    """What a folder has. The list comes from the files' cards and needs no torch; a card with its facts does."""
 
     def __init__(self, checkpoints: Path | None) -> None:
-        from service.cli.local import local_settings, registry_in  # noqa: PLC0415  # torch takes seconds
-
-        self._registry = registry_in(local_settings(checkpoints, None, None))
+        given = {} if checkpoints is None else {"checkpoints": checkpoints}
+        self._settings = read_settings(**given)
 
     def summary(self) -> dict[str, Any]:
-        return self._registry.summary()
+        if self._settings.checkpoint_digests == "off" and self._settings.checkpoint_public_key is None:
+            return read_catalogue(self._settings.checkpoints).summary()
+        return self._registry().summary()
 
     def card(self, task: str, name: str) -> dict[str, Any]:
-        found = self._registry.offers[f"{task}/{name}"]
+        found = self._registry().entries[f"{task}/{name}"]
         return {"model": found.key, "version": found.version, "facts": asdict(found.facts), **asdict(found.card)}
+
+    def _registry(self) -> "Registry":
+        from service.cli.local import registry_in  # noqa: PLC0415  # torch takes seconds
+
+        return registry_in(self._settings.model_copy(update={"loading": "lazy"}))
 
 
 def _found(summary: dict[str, Any], name: str) -> tuple[str, str]:

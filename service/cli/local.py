@@ -10,11 +10,11 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.cli.backends import Order, Painted, RefusedError, is_everywhere_wrong
+from service.cli.backends import Operation, Output, RefusedError, concerns_every_picture
 from service.engine.device import choose_devices
 from service.engine.threads import claim_threads, reserve_threads
 from service.errors import OverloadedError, ServiceError, UnavailableError
-from service.models.registry import Registry, registry_of
+from service.models.registry import Registry, registry_from_settings
 from service.pipeline.parameters import Enlarging, Stylizing, parse_stroke, parse_styles
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.request import Answer, Asked
@@ -32,13 +32,13 @@ _FULL_SECONDS = 0.1
 _OUTPUT = ("format", "quality", "profile", "metadata")
 
 
-class LocalPainter:
+class LocalBackend:
     """Runs pictures through a service's stages."""
 
     def __init__(self, pipeline: Pipeline, asked: Asked) -> None:
         self._pipeline, self._asked = pipeline, asked
 
-    async def paint(self, data: bytes) -> Painted:
+    async def process(self, data: bytes) -> Output:
         """As the service does it; where pictures in flight fill the memory that is meant for them, once one is done."""
         while True:
             try:
@@ -54,7 +54,7 @@ class LocalPainter:
         assert isinstance(answer, Answer)
         shares = [name if share is None else f"{name};share={share:.3g}" for name, share in answer.sources]
         model = ", ".join(shares) or "none"
-        return Painted(answer.body, answer.format, model, answer.exact, answer.milliseconds)
+        return Output(answer.body, answer.format, model, answer.exact, answer.milliseconds)
 
 
 def local_settings(checkpoints: Path | None, device: str | None, precision: str | None) -> Settings:
@@ -75,7 +75,7 @@ async def engine(settings: Settings) -> AsyncIterator[FastAPI]:
     logging.getLogger("service").setLevel(logging.CRITICAL)  # `impasto models` tells what was refused
     threads = reserve_threads()
     try:
-        app = create_app(settings, registry_of(settings), threads)
+        app = create_app(settings, registry_from_settings(settings), threads)
         async with app.router.lifespan_context(app):
             yield app
     finally:
@@ -83,36 +83,36 @@ async def engine(settings: Settings) -> AsyncIterator[FastAPI]:
 
 
 @asynccontextmanager
-async def local_painter(settings: Settings, order: Order) -> AsyncIterator[LocalPainter]:
+async def local_backend(settings: Settings, operation: Operation) -> AsyncIterator[LocalBackend]:
     """An engine for that order. Raises StartupError, and RefusedError for what is not served."""
     try:
-        asked = asked_of(order)
+        asked = asked_of(operation)
         async with engine(settings) as app:
             pipeline: Pipeline = app.state.pipeline
             pipeline.check(asked.knobs)
-            yield LocalPainter(pipeline, asked)
+            yield LocalBackend(pipeline, asked)
     except ServiceError as error:
         raise refusal_of(error) from error
 
 
-def asked_of(order: Order) -> Asked:
+def asked_of(operation: Operation) -> Asked:
     """What the engine understands. Raises ParameterError."""
-    knobs = dict(order.knobs)
-    output = {name: knobs.pop(name) for name in _OUTPUT if name in knobs}
-    if order.task == "upscale":
-        return Asked(Enlarging(float(order.what), **knobs), **output)
-    if "stroke" in knobs:
-        knobs["stroke"] = parse_stroke(knobs["stroke"])
-    return Asked(Stylizing(parse_styles(order.what), **knobs), **output)
+    parameters = dict(operation.parameters)
+    output = {name: parameters.pop(name) for name in _OUTPUT if name in parameters}
+    if operation.task == "upscale":
+        return Asked(Enlarging(float(operation.what), **parameters), **output)
+    if "stroke" in parameters:
+        parameters["stroke"] = parse_stroke(parameters["stroke"])
+    return Asked(Stylizing(parse_styles(operation.what), **parameters), **output)
 
 
 def refusal_of(error: ServiceError) -> RefusedError:
     """What the engine raised, as the command line tells it."""
-    everywhere = isinstance(error, UnavailableError) or is_everywhere_wrong(error.code, error.facts.get("parameter"))
+    everywhere = isinstance(error, UnavailableError) or concerns_every_picture(error.code, error.facts.get("parameter"))
     return RefusedError(error.code, error.detail, everywhere)
 
 
 def registry_in(settings: Settings) -> Registry:
     """What is on offer there, by the cards alone. Raises StartupError."""
     logging.getLogger("service").setLevel(logging.CRITICAL)
-    return registry_of(settings)
+    return registry_from_settings(settings)

@@ -1,4 +1,4 @@
-"""The options that several commands share. The knobs have the names that they have in HTTP."""
+"""The options that several commands share. The parameters are called as in HTTP."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,10 +32,19 @@ Pictures = Annotated[
 ]
 Out = Annotated[
     str | None,
-    typer.Option("--out", "-o", metavar="OUT", help="A folder; for one picture a file, whose ending is its format; -."),
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="OUT",
+        help="A folder; for one picture a file, whose ending is its format; - is standard output.",
+    ),
 ]
-Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Folders in folders too; OUT gets the same.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do again what is done; by default it is skipped.")]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Folders in folders too; OUT gets the same folders.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Make outputs anew that are there; by default they are skipped.")
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what failed.")]
 Jobs = Annotated[
@@ -44,7 +53,12 @@ Jobs = Annotated[
 
 Server = Annotated[
     str | None,
-    typer.Option("--server", envvar=SERVER_VARIABLE, metavar="URL", help="A running service; else this machine works."),
+    typer.Option(
+        "--server",
+        envvar=SERVER_VARIABLE,
+        metavar="URL",
+        help="A running service; without it, this machine does the work.",
+    ),
 ]
 Key = Annotated[
     str | None,
@@ -52,7 +66,7 @@ Key = Annotated[
         "--key",
         envvar=KEY_VARIABLE,
         metavar="KEY",
-        help="For a server that asks for one; others can see it on a command line, and not in the environment.",
+        help="For a server that asks for one. Safer in the environment: other users can see a command line.",
     ),
 ]
 Checkpoints = Annotated[Path | None, typer.Option(help="Folder of checkpoints.")]
@@ -61,7 +75,7 @@ Precision = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")
 
 Format = Annotated[
     Literal["jpeg", "png", "webp", "avif", "gif"] | None,
-    typer.Option("--format", help="Of the answer; default: OUT's ending, else the picture's own."),
+    typer.Option("--format", help="Of the output; default: OUT's ending, else the picture's own."),
 ]
 Quality = Annotated[int | None, typer.Option(min=1, max=100, help="Of a JPEG, WebP or AVIF.")]
 Profile = Annotated[
@@ -83,6 +97,6 @@ Style = Annotated[
 Strength = Annotated[float | None, typer.Option(min=0, max=1, help="0: the photograph, 1 (default): the style.")]
 PreserveColor = Annotated[bool | None, typer.Option(help="Keep the photograph's colours.")]
 Stroke = Annotated[str | None, typer.Option(help="auto (default), off, or 1 to 8: how many times larger strokes are.")]
-MaxSide = Annotated[int | None, typer.Option(min=16, max=100_000, help="The answer's longest side, at most.")]
+MaxSide = Annotated[int | None, typer.Option(min=16, max=100_000, help="The output's longest side, at most.")]
 Factor = Annotated[float, typer.Option("--factor", min=1, max=8, help="Of each side; any number.", show_default=False)]
 Detail = Annotated[float | None, typer.Option(min=0, max=1, help="0 (default): faithful; 1: sharper to the eye.")]

@@ -1,11 +1,15 @@
-"""Where each answer goes: names are kept, and endings tell the truth."""
+"""Where each output goes: names are kept, endings name the format, and no two inputs share an output."""
 
+import os
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from service.cli.files import STANDARD, Source
+from service.cli.records import Records
 from service.images.formats import SUFFIXES, Format, sniff
 
 _ENDINGS: Mapping[Format, frozenset[str]] = {
@@ -16,7 +20,7 @@ _ENDINGS: Mapping[Format, frozenset[str]] = {
     "gif": frozenset({".gif"}),
 }
 _ALL_ENDINGS = frozenset().union(*_ENDINGS.values())
-_ANSWERS: Mapping[str, tuple[Format, ...]] = {
+_OUTPUT_FORMATS: Mapping[str, tuple[Format, ...]] = {
     "jpeg": ("jpeg",),
     "png": ("png",),
     "webp": ("webp",),
@@ -25,105 +29,175 @@ _ANSWERS: Mapping[str, tuple[Format, ...]] = {
     "tiff": ("png",),
     "bmp": ("png",),
 }
-"""What a picture may be answered as, where nobody asks for a format."""
+"""The formats that an input of a format may come back in, where no format is asked for."""
 
 _FIRST_BYTES = 64
 
 
 class PlanError(Exception):
-    """What was asked makes no sense; the message says why."""
+    """The options contradict each other, or the files. The message says how."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where an answer goes. file: that one, whatever comes; else in `folder`, as `name` with the ending of its format.
+    """Where an output goes: to `file`, or into `folder`; to standard output where both are None.
 
-    whole_name: whether a changed ending is put behind the old one, since another picture has the same name without it.
-    Neither file nor folder: standard output.
+    In a folder it is called `name`, with the ending of its format. whole_name: a changed ending is appended to the old
+    one. prefix, number: what tells it apart from other inputs of the same name; number 1 is not written.
     """
 
     folder: Path | None = None
     name: str = ""
     whole_name: bool = False
+    prefix: str = ""
+    number: int = 1
     file: Path | None = None
 
     def path(self, kind: Format) -> Path | None:
-        """The file for an answer of that format; None is standard output."""
+        """Return the file for an output of that format; None is standard output."""
         if self.file is not None or self.folder is None:
             return self.file
-        if Path(self.name).suffix.lower() in _ENDINGS[kind]:
-            return self.folder / self.name
-        stem = self.name if self.whole_name else Path(self.name).stem
-        return self.folder / f"{stem}.{SUFFIXES[kind]}"
+        stem, ending = os.path.splitext(self.name)  # noqa: PTH122  # Path has no such pair
+        if ending.lower() not in _ENDINGS[kind]:
+            stem, ending = (self.name if self.whole_name else stem), f".{SUFFIXES[kind]}"
+        number = "" if self.number == 1 else f"-{self.number}"
+        return self.folder / f"{self.prefix}{stem}{number}{ending}"
 
 
 @dataclass(frozen=True)
-class Errand:
-    """One picture to be done."""
+class WorkItem:
+    """One picture to be processed. formats: those that its output may have, as far as it can be known before."""
 
     source: Source
     target: Target
+    formats: tuple[Format, ...] = ()
+
+    def paths(self) -> list[Path]:
+        """Return the files that its output may become."""
+        return [path for path in map(self.target.path, self.formats) if path is not None]
+
+    def existing(self) -> Path | None:
+        """Return the output that is there already; None where there is none."""
+        return next((path for path in self.paths() if path.exists()), None)
+
+    def is_source(self, path: Path) -> bool:
+        """Return whether an output at `path` would replace the picture that it is made from."""
+        source = self.source.path
+        return source is not None and path.exists() and source.exists() and path.samefile(source)
 
 
-def format_of(out: str) -> Format | None:
-    """The format that a file's name asks for. Raises PlanError where it is one that is not answered."""
+def format_of(out: str, asked: Format | None) -> Format | None:
+    """Return the format that a file's name and `--format` ask for.
+
+    Raises PlanError for an ending of no format that can be written, and where name and `--format` differ.
+    """
     suffix = Path(out).suffix.lower()
     for kind, endings in _ENDINGS.items():
         if suffix in endings:
+            if asked not in {None, kind}:
+                raise PlanError(f"-o {out} is the name of a {kind} file, and --format is {asked}: change one of them")
             return kind
     if suffix:
-        known = ", ".join(sorted(ending for endings in _ENDINGS.values() for ending in endings))
+        known = ", ".join(sorted(_ALL_ENDINGS))
         raise PlanError(f"-o {out}: {suffix} is no format that can be written; there are {known}")
-    return None
+    return asked
 
 
 def is_one_file(named: Sequence[str], out: str) -> bool:
-    """Whether `out` is the file for one picture, rather than a folder."""
+    """Return whether `out` is the file for one picture, rather than a folder."""
     folder = Path(out).is_dir() or out.endswith(("/", "\\")) or not Path(out).suffix
-    return not folder and (Path(out).suffix.lower() in _ALL_ENDINGS or is_one(named))
+    return not folder and (Path(out).suffix.lower() in _ALL_ENDINGS or _is_one(named))
 
 
-def is_one(named: Sequence[str]) -> bool:
-    """Whether it is one file that is named."""
-    return len(named) == 1 and not Path(named[0]).is_dir()
+def plan(
+    sources: Sequence[Source], out: str | None, one_file: bool, asked: Format | None, records: Records
+) -> list[WorkItem]:
+    """Return a work item for each source, each with an output of its own.
 
-
-def plan(sources: Sequence[Source], out: str | None, one_file: bool) -> list[Errand]:
-    """A target for each source. Raises PlanError where there can be none."""
+    asked: the format that was asked for. records: of earlier runs; an input keeps the output that it had. Raises
+    PlanError where no outputs can be found.
+    """
+    formats = [_formats(source, asked) for source in sources]
     if out is None or out == STANDARD:
         if len(sources) != 1:
             raise PlanError(f"standard output takes one picture, and there are {len(sources)}: name a folder with -o")
-        return [Errand(sources[0], Target())]
+        return [WorkItem(sources[0], Target(), formats[0])]
     path = Path(out)
     if one_file and len(sources) == 1:
-        return [Errand(sources[0], Target(file=path))]
+        return [WorkItem(sources[0], Target(file=path), formats[0] or ("png",))]
     if path.exists() and not path.is_dir():
         raise PlanError(f"-o {out} is a file; expected a folder for {len(sources)} pictures")
-    names = [source.path.name if source.path else "stdin" for source in sources]
-    places = [path / source.below for source in sources]
-    stems = Counter((place, Path(name).stem.lower()) for place, name in zip(places, names, strict=True))
-    return [
-        Errand(source, Target(place, name, stems[place, Path(name).stem.lower()] > 1))
-        for source, place, name in zip(sources, places, names, strict=True)
+    items = [
+        WorkItem(source, Target(path / source.below, source.path.name if source.path else "stdin"), kinds)
+        for source, kinds in zip(sources, formats, strict=True)
     ]
+    return _named_apart(items, records)
 
 
-def done_already(errand: Errand, kind: Format | None) -> Path | None:
-    """The file that an earlier run left for it, whichever format that had; None where there is none."""
-    if errand.source.path is None:
-        kinds: tuple[Format, ...] = (kind,) if kind else ()
-    else:
-        kinds = (kind,) if kind else _ANSWERS.get(_sniffed(errand.source.path), ())
-    paths = (errand.target.path(each) for each in kinds)
-    return next((path for path in paths if path is not None and path.exists()), None)
+def _named_apart(items: Sequence[WorkItem], records: Records) -> list[WorkItem]:
+    """Change targets until no two items share a path, and none takes one that an earlier run gave to another input."""
+    mine = [item.source.path for item in items if item.source.path is not None]
+    taken = {_key(path) for path in records.outputs_of_others(mine)}
+    settled: dict[int, WorkItem] = {}
+
+    def settle(number: int, item: WorkItem) -> None:
+        settled[number] = item
+        taken.update(map(_key, item.paths()))
+
+    for number, item in enumerate(items):
+        earlier = records.output_of(item.source.path)
+        if earlier is not None and _key(earlier) not in taken:
+            kept = replace(item, target=Target(earlier.parent, earlier.name))
+            if earlier in kept.paths():
+                settle(number, kept)
+    for change in _CHANGES:
+        tried = {number: change(item) for number, item in enumerate(items) if number not in settled}
+        wanted = Counter(_key(path) for item in tried.values() if item for path in item.paths())
+        for number, changed in tried.items():
+            if changed and all(wanted[_key(path)] == 1 and _key(path) not in taken for path in changed.paths()):
+                settle(number, changed)
+    for number, item in enumerate(items):
+        if number not in settled:
+            numbered = (replace(item, target=replace(item.target, number=n)) for n in count(2))
+            settle(number, next(each for each in numbered if taken.isdisjoint(map(_key, each.paths()))))
+    return [settled[number] for number in range(len(items))]
 
 
-def is_itself(errand: Errand, path: Path) -> bool:
-    """Whether an answer at `path` would replace the picture that it is made of."""
-    source = errand.source.path
-    return source is not None and path.exists() and path.samefile(source)
+def _with_its_own_name(item: WorkItem) -> WorkItem | None:
+    """Those whose ending does not change come first: they keep their names."""
+    return item if all(path.name == item.target.name for path in item.paths()) else None
 
 
-def _sniffed(path: Path) -> str:
-    with path.open("rb") as file:
-        return sniff(file.read(_FIRST_BYTES)) or ""
+def _with_its_folder(item: WorkItem) -> WorkItem:
+    folder = item.source.path.absolute().parent.name if item.source.path else ""
+    return replace(item, target=replace(item.target, prefix=f"{folder}-" if folder else "", whole_name=True))
+
+
+_CHANGES: Sequence[Callable[[WorkItem], WorkItem | None]] = (
+    _with_its_own_name,
+    lambda item: item,
+    lambda item: replace(item, target=replace(item.target, whole_name=True)),
+    _with_its_folder,
+)
+"""What is tried in turn to give an output a name that no other one wants."""
+
+
+def _formats(source: Source, asked: Format | None) -> tuple[Format, ...]:
+    if asked is not None:
+        return (asked,)
+    if source.path is None:
+        return ()
+    try:
+        with source.path.open("rb") as file:
+            return _OUTPUT_FORMATS.get(sniff(file.read(_FIRST_BYTES)) or "", ())
+    except OSError:  # whoever processes it will say why it cannot be read
+        return ()
+
+
+def _is_one(named: Sequence[str]) -> bool:
+    return len(named) == 1 and not Path(named[0]).is_dir()
+
+
+def _key(path: Path) -> str:
+    """Names that differ in case alone are one file on macOS and Windows."""
+    return str(path) if sys.platform == "linux" else str(path).casefold()

@@ -1,5 +1,7 @@
 """`impasto stylize` and `impasto upscale`."""
 
+import glob
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -9,20 +11,23 @@ from pathlib import Path
 import typer
 
 from service.cli import options
-from service.cli.backends import Order, Painter, server_painter
-from service.cli.exit_codes import FAILED, plainly, run_until_signal
-from service.cli.files import STANDARD, find
-from service.cli.output_paths import Errand, PlanError, format_of, is_one_file, plan
+from service.cli.backends import Backend, Operation, server_backend, server_models
+from service.cli.catalogue import read_catalogue
+from service.cli.exit_codes import FAILED, ending_on, plainly, run_until_signal
+from service.cli.files import STANDARD, Source, find
+from service.cli.output_paths import PlanError, WorkItem, format_of, is_one_file, plan
+from service.cli.records import Records
 from service.cli.report import Report
 from service.cli.run import Run, StopError
 from service.cli.writing import refuse_unwritable
+from service.settings import read_settings
 
 _LOCAL_JOBS, _SERVER_JOBS = 2, 4
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Who works: a server, or this machine with these settings."""
+    """Where the pictures are processed: on a server, or on this machine with these settings."""
 
     server: str | None
     key: str | None
@@ -30,17 +35,33 @@ class _Place:
     device: str | None
     precision: str | None
 
-    def painter(self, order: Order) -> AbstractAsyncContextManager[Painter]:
+    def identities(self, operation: Operation) -> frozenset[str] | None:
+        """Return the networks that are there, as "stylize/mosaic@sha256:..."; None where a server does not say.
+
+        Loads no torch. Raises RefusedError where nothing could be processed: no server listens, or there is no such
+        style.
+        """
         if self.server:
-            return server_painter(self.server, order, self.key)
+            models = server_models(self.server, self.key)
+            return None if models is None else frozenset(f"{model.key}@{model.version}" for model in models)
+        given = {"checkpoints": self.checkpoints, "device": self.device, "precision": self.precision}
+        settings = read_settings(**{name: value for name, value in given.items() if value is not None})
+        catalogue = read_catalogue(settings.checkpoints)
+        catalogue.check(operation)
+        return catalogue.identities
+
+    def backend(self, operation: Operation) -> AbstractAsyncContextManager[Backend]:
+        """Return what processes pictures there. Raises StartupError."""
+        if self.server:
+            return server_backend(self.server, operation, self.key)
         from service.cli import local  # noqa: PLC0415  # torch takes seconds, and a server needs none here
 
-        return local.local_painter(local.local_settings(self.checkpoints, self.device, self.precision), order)
+        return local.local_backend(local.local_settings(self.checkpoints, self.device, self.precision), operation)
 
 
 @dataclass(frozen=True)
 class _Ways:
-    """How a run is done."""
+    """The options of a run that do not change its outputs."""
 
     out: str | None
     recursive: bool
@@ -75,9 +96,9 @@ def stylize(
 ) -> None:
     """Repaint pictures in a style: impasto stylize photos --style mosaic -o painted.
 
-    Exit code: 0, 1 where some were not done (they are listed), 2 where nothing could be begun.
+    Exit code: 0; 1 where some failed, which are listed; 2 where nothing could be begun.
     """
-    knobs = {
+    parameters = {
         "strength": strength,
         "preserve_color": preserve_color,
         "stroke": stroke,
@@ -89,7 +110,7 @@ def stylize(
     }
     place = _Place(server, key, checkpoints, device, precision)
     ways = _Ways(out, recursive, overwrite, json, quiet, jobs or (_SERVER_JOBS if server else _LOCAL_JOBS))
-    _do(pictures, Order("stylize", style, _given(knobs)), place, ways)
+    _do(pictures, Operation("stylize", style, _given(parameters)), place, ways)
 
 
 def upscale(
@@ -114,65 +135,118 @@ def upscale(
 ) -> None:
     """Enlarge pictures: impasto upscale photos --factor 4 -o large.
 
-    Exit code: 0, 1 where some were not done (they are listed), 2 where nothing could be begun.
+    Exit code: 0; 1 where some failed, which are listed; 2 where nothing could be begun.
     """
-    knobs = {"detail": detail, "format": format, "quality": quality, "profile": profile, "metadata": metadata}
+    parameters = {"detail": detail, "format": format, "quality": quality, "profile": profile, "metadata": metadata}
     place = _Place(server, key, checkpoints, device, precision)
     ways = _Ways(out, recursive, overwrite, json, quiet, jobs or (_SERVER_JOBS if server else _LOCAL_JOBS))
-    _do(pictures, Order("upscale", f"{factor:g}", _given(knobs)), place, ways)
+    _do(pictures, Operation("upscale", f"{factor:g}", _given(parameters)), place, ways)
 
 
-def _given(knobs: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in knobs.items() if value is not None}
+def _given(parameters: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
-def _do(pictures: Sequence[str], order: Order, place: _Place, ways: _Ways) -> None:
-    with plainly():
+def _do(pictures: Sequence[str], operation: Operation, place: _Place, ways: _Ways) -> None:
+    with ending_on(signal.SIGINT, signal.SIGTERM), plainly():
         out = _out(pictures, ways)
-        place_out = None if out in {None, STANDARD} else Path(str(out))
-        one_file = place_out is not None and is_one_file(pictures, str(out))
-        if one_file and order.format is None and (kind := format_of(str(out))):
-            order = replace(order, knobs={**order.knobs, "format": kind})
-        sources = list(find(pictures, ways.recursive, place_out))
-        if len(sources) > 1 and one_file:
-            raise PlanError(f"-o {out} is the name of one file, and there are {len(sources)} pictures: name a folder")
-        if not sources:
-            hint = "" if ways.recursive else "; --recursive looks into folders in it too"
-            raise PlanError(f"no pictures in {', '.join(pictures)}{hint}")
-        errands = plan(sources, out, one_file)
-        if place_out is not None:
-            refuse_unwritable(place_out.parent if one_file else place_out)
-        errands = [_with_input(errand) for errand in errands]
-        report = Report(len(errands), ways.as_json, ways.quiet)
-        stopped: list[str] = []
-
-        async def work() -> None:
-            async with place.painter(order) as painter:
-                with report:
-                    try:
-                        await Run(painter, report, order.format, ways.overwrite).over(errands, ways.jobs)
-                    except StopError as stop:
-                        stopped.append(str(stop))
-
-        signal = run_until_signal(work())
-        report.summary("interrupted" if signal else stopped[0] if stopped and len(errands) > 1 else None)
-    if signal:
-        raise typer.Exit(128 + signal)
+        folder_or_file = None if out in {None, STANDARD} else Path(str(out))
+        one_file = folder_or_file is not None and is_one_file(pictures, str(out))
+        if one_file and (kind := format_of(str(out), operation.format)):
+            operation = replace(operation, parameters={**operation.parameters, "format": kind})
+        sources = _sources(pictures, ways, folder_or_file, one_file)
+        records = Records(None if one_file else folder_or_file)
+        items = plan(sources, out, one_file, operation.format, records)
+        if folder_or_file is not None:
+            refuse_unwritable(folder_or_file.parent if one_file else folder_or_file)
+        identities = place.identities(operation)
+        report = Report(len(items), ways.as_json, ways.quiet)
+        left = _readable(items, report)
+        left = left if ways.overwrite else _not_done(left, operation, records, identities, report)
+        caught, stopped = _run(left, operation, place, ways, report, records) if left else (None, None)
+        report.summary("interrupted" if caught else stopped if len(items) > 1 else None)
+    if caught:
+        raise typer.Exit(128 + caught)
     if report.failures:
         raise typer.Exit(FAILED)
 
 
-def _with_input(errand: Errand) -> Errand:
-    """Standard input, read here and not in the loop: it may take for ever, and a signal must still end it."""
-    if errand.source.path is not None:
-        return errand
-    return replace(errand, source=replace(errand.source, data=sys.stdin.buffer.read()))
+def _sources(pictures: Sequence[str], ways: _Ways, out: Path | None, one_file: bool) -> list[Source]:
+    """Return the pictures that are named. Raises PlanError where there are none, or too many for one file."""
+    sources = list(find(pictures, ways.recursive, out))
+    if len(sources) > 1 and one_file:
+        raise PlanError(f"-o {out} is the name of one file, and there are {len(sources)} pictures: name a folder")
+    if not sources:
+        hint = "" if ways.recursive else "; --recursive looks into the folders in it too"
+        raise PlanError(f"no pictures in {', '.join(pictures)}{hint}")
+    return sources
+
+
+def _readable(items: Sequence[WorkItem], report: Report) -> list[WorkItem]:
+    """Return the items whose files are there, and report the others as failed."""
+    left = []
+    for item in items:
+        path = item.source.path
+        if path is None or path.exists():
+            left.append(item)
+        elif glob.has_magic(str(path)) and not path.is_symlink():
+            report.note_failed(item, "file_error", "no file matches this pattern")
+        else:
+            report.note_failed(item, "file_error", "No such file or directory")
+    return left
+
+
+def _not_done(
+    items: Sequence[WorkItem],
+    operation: Operation,
+    records: Records,
+    identities: frozenset[str] | None,
+    report: Report,
+) -> list[WorkItem]:
+    """Return the items without an output, and report the others as skipped, with the reason."""
+    left = []
+    for item in items:
+        output = item.existing()
+        if output is None or item.is_source(output):
+            left.append(item)
+        else:
+            reason = records.why_skipped(output, item.source.path, operation.recorded, identities)
+            report.note_skipped(item, output, reason)
+    return left
+
+
+def _run(
+    items: Sequence[WorkItem], operation: Operation, place: _Place, ways: _Ways, report: Report, records: Records
+) -> tuple[int | None, str | None]:
+    """Process the items. Return the signal that ended the run, and why it stopped early; None for neither."""
+    items = [_with_input(item) for item in items]
+    if not place.server and not ways.quiet:
+        typer.echo("loading the networks ...", err=True)
+    backend = place.backend(operation)
+    stopped: list[str] = []
+
+    async def work() -> None:
+        async with backend as made:
+            with report:
+                try:
+                    await Run(made, operation, report, records).over(items, ways.jobs)
+                except StopError as stop:
+                    stopped.append(str(stop))
+
+    return run_until_signal(work()), stopped[0] if stopped else None
+
+
+def _with_input(item: WorkItem) -> WorkItem:
+    """Read standard input before the event loop runs: it may never end, and a signal must still end the process."""
+    if item.source.path is not None:
+        return item
+    return replace(item, source=replace(item.source, data=sys.stdin.buffer.read()))
 
 
 def _out(pictures: Sequence[str], ways: _Ways) -> str | None:
-    """Where answers go; None and "-" are standard output. Raises PlanError."""
+    """Return where outputs go; None and "-" are standard output. Raises PlanError."""
     if ways.out is None and list(pictures) != [STANDARD]:
-        raise PlanError("where should the answers go? Name a folder or a file with -o, or - for standard output")
+        raise PlanError("where should the outputs go? Name a folder or a file with -o, or - for standard output")
     if ways.out in {None, STANDARD}:
         if ways.as_json:
             raise PlanError("--json and the picture would share standard output: name a file with -o")

@@ -1,7 +1,9 @@
-"""What is told of a run over many pictures: a bar while it goes on, a line of JSON for each, and a list at the end."""
+"""What a run over many pictures reports: its progress, a line of JSON for each picture, and a list at the end."""
 
 import json
 import sys
+import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -11,14 +13,21 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from service.cli.backends import Painted
+from service.cli.backends import Output
 from service.cli.files import STANDARD
-from service.cli.output_paths import Errand
+from service.cli.output_paths import WorkItem
+from service.cli.records import DONE
+
+_LINE_SECONDS = 5.0
+"""How often a line reports progress where standard error is no terminal."""
 
 
 @dataclass
 class Report:
-    """Counts; a context manager, so that the bar ends. quiet: no bar and no summary, only what failed."""
+    """Counts what became of pictures; a context manager, so that the bar ends.
+
+    quiet: neither progress nor summary, only failures.
+    """
 
     total: int
     as_json: bool
@@ -26,10 +35,14 @@ class Report:
     done: int = 0
     skipped: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         console = Console(stderr=True)
-        shown = self.total > 1 and not self.quiet and console.is_terminal
+        told = self.total > 1 and not self.quiet
+        shown = told and console.is_terminal
+        self._lines = told and not console.is_terminal
+        self._began = self._said = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -51,44 +64,61 @@ class Report:
     ) -> None:
         self._bar.stop()
 
-    def note_done(self, errand: Errand, target: Path | None, painted: Painted, seconds: float) -> None:
-        """A picture was made and written."""
+    def note_done(self, item: WorkItem, target: Path | None, output: Output, seconds: float) -> None:
+        """Count a picture whose output was written."""
         self.done += 1
         self._line(
-            errand,
+            item,
             "done",
             target=STANDARD if target is None else str(target),
-            format=painted.format,
-            bytes=len(painted.body),
-            model=painted.model,
-            exact=painted.exact,
+            format=output.format,
+            bytes=len(output.body),
+            model=output.model,
+            exact=output.exact,
             seconds=round(seconds, 3),
-            milliseconds={stage: round(value, 1) for stage, value in painted.milliseconds.items()},
+            milliseconds={stage: round(value, 1) for stage, value in output.milliseconds.items()},
         )
 
-    def note_skipped(self, errand: Errand, target: Path) -> None:
-        """An earlier run had made it."""
+    def note_skipped(self, item: WorkItem, target: Path, reason: str) -> None:
+        """Count a picture whose output is there already."""
         self.skipped += 1
-        self._line(errand, "skipped", target=str(target))
+        self.reasons[reason] += 1
+        self._line(item, "skipped", target=str(target), reason=reason)
 
-    def note_failed(self, errand: Errand, code: str, detail: str) -> None:
-        """There is no picture, and why."""
-        self.failures.append((errand.source.name, detail))
-        self._line(errand, "failed", code=code, detail=detail)
+    def note_failed(self, item: WorkItem, code: str, detail: str) -> None:
+        """Count a picture that has no output, and keep the reason."""
+        self.failures.append((item.source.name, detail))
+        self._line(item, "failed", code=code, detail=detail)
 
     def summary(self, ending: str | None = None) -> None:
-        """On standard error: how many, and each that failed. ending: why it ended before its end."""
+        """Print how many, why some were skipped, and each that failed. ending: why the run ended early."""
         left = self.total - self.done - self.skipped - len(self.failures)
         if ending is not None:
             typer.echo(f"impasto: {ending}", err=True)
         counts = {"done": self.done, "skipped": self.skipped, "failed": len(self.failures), "not tried": left}
         if self.total > 1 and not self.quiet:
             typer.echo(", ".join(f"{count} {what}" for what, count in counts.items() if count), err=True)
+        if not self.quiet:
+            for reason, count in self.reasons.items():
+                hint = (
+                    ""
+                    if reason == DONE
+                    else ": --overwrite makes it anew"
+                    if count == 1
+                    else ": --overwrite makes them anew"
+                )
+                typer.echo(f"{count} skipped: {reason}{hint}", err=True)
         for name, detail in self.failures:
             typer.echo(f"{name}: {detail}", err=True)
 
-    def _line(self, errand: Errand, status: str, **facts: object) -> None:
+    def _line(self, item: WorkItem, status: str, **facts: object) -> None:
         if self.as_json:
-            sys.stdout.write(json.dumps({"source": errand.source.name, "status": status, **facts}) + "\n")
+            sys.stdout.write(json.dumps({"source": item.source.name, "status": status, **facts}) + "\n")
             sys.stdout.flush()
         self._bar.update(self._task, advance=1, description=f"{len(self.failures)} failed" if self.failures else "")
+        now, ended = time.monotonic(), self.done + self.skipped + len(self.failures)
+        if self._lines and status != "skipped" and now - self._said >= _LINE_SECONDS and ended < self.total:
+            self._said = now
+            left = (now - self._began) / (self.done + len(self.failures)) * (self.total - ended)
+            failed = f", {len(self.failures)} failed" if self.failures else ""
+            typer.echo(f"{ended} of {self.total}{failed}, about {left:.0f} s left", err=True)

@@ -1,18 +1,19 @@
-"""Many pictures, some at once: read, painted, written. One that cannot be done is told, and the others go on."""
+"""Many pictures, several at once: read, processed, written. One that fails is reported, and the others go on."""
 
 import asyncio
 import errno
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from service.cli.backends import Painter, RefusedError
-from service.cli.output_paths import Errand, done_already, is_itself
+from service.cli.backends import Backend, Operation, RefusedError
+from service.cli.output_paths import WorkItem
+from service.cli.records import Records
 from service.cli.report import Report
 from service.cli.writing import write
-from service.images.formats import Format
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-"""What no later picture could be written after, either."""
+"""After these no later output could be written either."""
 
 
 class StopError(Exception):
@@ -20,15 +21,16 @@ class StopError(Exception):
 
 
 class Run:
-    """One run. kind: the format that was asked for. overwrite: whether what is done is done again."""
+    """One run of an operation over pictures."""
 
-    def __init__(self, painter: Painter, report: Report, kind: Format | None, overwrite: bool) -> None:
-        self._painter, self._report, self._kind, self._overwrite = painter, report, kind, overwrite
+    def __init__(self, backend: Backend, operation: Operation, report: Report, records: Records) -> None:
+        self._backend, self._operation, self._report, self._records = backend, operation, report, records
+        self._written: set[Path] = set()
 
-    async def over(self, errands: Sequence[Errand], jobs: int) -> None:
-        """Do all of them, `jobs` at once. Raises StopError; what was begun then is given up."""
-        waiting = iter(errands)
-        tasks = [asyncio.create_task(self._work(waiting)) for _ in range(min(jobs, len(errands)))]
+    async def over(self, items: Sequence[WorkItem], jobs: int) -> None:
+        """Process all of them, `jobs` at once. Raises StopError; what was begun is then cancelled."""
+        waiting = iter(items)
+        tasks = [asyncio.create_task(self._work(waiting)) for _ in range(min(jobs, len(items)))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
@@ -38,46 +40,47 @@ class Run:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _work(self, waiting: Iterator[Errand]) -> None:
-        for errand in waiting:
+    async def _work(self, waiting: Iterator[WorkItem]) -> None:
+        for item in waiting:
             try:
-                await self._one(errand)
+                await self._one(item)
             except RefusedError as error:
-                self._report.note_failed(errand, error.code, error.detail)
+                self._report.note_failed(item, error.code, error.detail)
                 if error.everything:
-                    raise StopError("the next picture would fare no better") from error
+                    raise StopError("every other picture would fail in the same way") from error
             except BrokenPipeError:
                 raise
             except OSError as error:
-                elsewhere = f"{error.filename}: " if error.filename not in {None, errand.source.name} else ""
+                elsewhere = f"{error.filename}: " if error.filename not in {None, item.source.name} else ""
                 detail = f"{elsewhere}{error.strerror or error}"
-                self._report.note_failed(errand, "file_error", detail)
+                self._report.note_failed(item, "file_error", detail)
                 if error.errno in _NO_ROOM:
                     raise StopError(f"nothing more can be written: {error.strerror}") from error
 
-    async def _one(self, errand: Errand) -> None:
-        earlier = await asyncio.to_thread(done_already, errand, self._kind)
-        if earlier is not None:
-            if is_itself(errand, earlier):
-                raise _itself()
-            if not self._overwrite:
-                self._report.note_skipped(errand, earlier)
-                return
+    async def _one(self, item: WorkItem) -> None:
+        if any(item.is_source(path) for path in item.paths()):
+            raise _same_file()
         start = time.perf_counter()
-        painted = await self._painter.paint(await asyncio.to_thread(_read, errand))
-        path = errand.target.path(painted.format)
-        if path is not None and is_itself(errand, path):
-            raise _itself()
-        await asyncio.to_thread(write, path, painted.body)
-        self._report.note_done(errand, path, painted, time.perf_counter() - start)
+        output = await self._backend.process(await asyncio.to_thread(_read, item))
+        path = item.target.path(output.format)
+        if path is not None and item.is_source(path):
+            raise _same_file()
+        if path in self._written:
+            raise RefusedError("same_output", f"{path} is the output of another picture of this run")
+        if path is not None:
+            self._written.add(path)
+        await asyncio.to_thread(write, path, output.body)
+        if path is not None:
+            self._records.add(path, item.source.path, self._operation.recorded, output.model)
+        self._report.note_done(item, path, output, time.perf_counter() - start)
 
 
-def _read(errand: Errand) -> bytes:
-    data = errand.source.read()
+def _read(item: WorkItem) -> bytes:
+    data = item.source.read()
     if not data:
         raise RefusedError("invalid_body", "it is empty; expected an image")
     return data
 
 
-def _itself() -> RefusedError:
-    return RefusedError("same_file", "the answer would take the place of the picture itself: name another folder")
+def _same_file() -> RefusedError:
+    return RefusedError("same_file", "the output would replace the picture itself: name another folder")

@@ -1,10 +1,24 @@
 """`impasto serve`, the same as `python -m service`."""
 
+import faulthandler
+import signal
+import sys
+import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from service import __version__
 from service.cli import options
+from service.cli.exit_codes import MISUSED, PORT_TAKEN, ending_on
+from service.cli.sockets import PortTakenError, bind_all, is_loopback, refuse_public_without_keys
+from service.errors import StartupError
+from service.memory import few_arenas
+from service.observability.logs import configure_logs, flush_logs
+from service.settings import Settings, read_settings
+
+_WATCH_SECONDS = 5.0
 
 
 def serve(
@@ -15,7 +29,54 @@ def serve(
     precision: options.Precision = None,
 ) -> None:
     """Start the service. Every setting is also an IMPASTO_* environment variable: docs/operations.md."""
-    from service.cli.server import serve_or_exit  # noqa: PLC0415  # torch takes seconds, and other commands need none
-
     given = {"host": host, "port": port, "checkpoints": checkpoints, "device": device, "precision": precision}
     serve_or_exit(**{name: value for name, value in given.items() if value is not None})
+
+
+def serve_or_exit(**overrides: object) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Exit with one line: code 2 for a wrong setting or no usable checkpoint, code 4 for a port that is taken. Both are
+    found before torch is loaded.
+    """
+    began = time.monotonic()
+    try:
+        with ending_on(signal.SIGINT):
+            _serve(began, **overrides)
+    except (StartupError, PortTakenError) as error:
+        flush_logs()  # the reason is the last line
+        typer.echo(f"impasto: {error}", err=True)
+        sys.exit(PORT_TAKEN if isinstance(error, PortTakenError) else MISUSED)
+
+
+def _serve(began: float, **overrides: object) -> None:
+    few_arenas()
+    settings = read_settings(**overrides)
+    faulthandler.enable()  # a crash says where it was, in every thread
+    configure_logs(settings.log_level, settings.log_format)
+    refuse_public_without_keys(settings)
+    _refuse_missing(settings.checkpoints)
+    sockets, probe_sockets = bind_all(settings)
+    _say_loading(settings)
+
+    from service.cli import server  # noqa: PLC0415  # torch takes seconds
+
+    server.serve(_watching(settings), sockets, probe_sockets, began)
+
+
+def _watching(settings: Settings) -> Settings:
+    """Look for changed checkpoints where only this machine is served, unless the setting says otherwise."""
+    if "watch_seconds" in settings.model_fields_set or not is_loopback(settings.host):
+        return settings
+    return settings.model_copy(update={"watch_seconds": _WATCH_SECONDS})
+
+
+def _refuse_missing(checkpoints: Path) -> None:
+    if not checkpoints.is_dir():
+        raise StartupError(f"IMPASTO_CHECKPOINTS={checkpoints}: no such folder")
+
+
+def _say_loading(settings: Settings) -> None:
+    if sys.stderr.isatty():
+        count = len(list(settings.checkpoints.glob("*/*.safetensors")))
+        typer.echo(f"Impasto {__version__}: loading {count} networks from {settings.checkpoints} ...", err=True)

@@ -1,8 +1,6 @@
-"""A service as a process: settings and logs at its start, signals and exit codes at its end."""
+"""The service as a process: uvicorn, its signals and exit codes, and what it says once it listens."""
 
 import asyncio
-import faulthandler
-import ipaddress
 import logging
 import math
 import signal
@@ -10,7 +8,6 @@ import socket
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -20,106 +17,102 @@ from fastapi import FastAPI
 from uvicorn.server import ServerState
 
 from service.app import create_app
+from service.cli.greeting import greeting
+from service.cli.sockets import bind_all, let_reuse, refuse_public_without_keys
 from service.engine.threads import reserve_threads
-from service.errors import StartupError
 from service.http.connection_limits import protocol_of
 from service.http.probe_app import create_probe_app
-from service.memory import few_arenas
-from service.models.registry import Registry, registry_of
-from service.observability.logs import configure_logs, flush_logs
+from service.models.registry import Registry, registry_from_settings
 from service.observability.tracing import tracer_of_environment
-from service.settings import PREFIX, Settings, read_settings
+from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_DEVICE_LOST = 70
+_NOT_STARTED, _DEVICE_LOST = 3, 70
 
 
-def serve_or_exit(**overrides: object) -> None:
-    """Serve until SIGTERM or SIGINT; a wrong setting or no usable checkpoint is one line and exit code 2."""
-    try:
-        few_arenas()
-        settings = read_settings(**overrides)
-        faulthandler.enable()  # a crash says where it was, in every thread
-        configure_logs(settings.log_level, settings.log_format)
-        log.info("settings", extra={"settings": settings.model_dump(mode="json")})
-        threads = reserve_threads()
-        run(settings, registry_of(settings), threads)
-    except StartupError as error:
-        flush_logs()  # the reason is the last line
-        typer.echo(f"impasto: {error}", err=True)
-        sys.exit(2)
+def serve(
+    settings: Settings, sockets: list[socket.socket], probe_sockets: list[socket.socket], began: float | None = None
+) -> None:
+    """Load the checkpoints and serve on `sockets` until a signal.
+
+    began: when the process was started, as monotonic time. Raises StartupError where no checkpoint can be used.
+    """
+    log.debug("settings", extra={"settings": settings.model_dump(mode="json")})
+    threads = reserve_threads()
+    run(settings, registry_from_settings(settings), threads, (sockets, probe_sockets), began)
 
 
-def run(settings: Settings, registry: Registry, threads: int | None = None) -> None:
-    """Serve `registry` until a signal; exit codes as docs/operations.md has them. Raises StartupError."""
-    refuse_open_door(settings)
+def run(
+    settings: Settings,
+    registry: Registry,
+    threads: int | None = None,
+    sockets: tuple[list[socket.socket], list[socket.socket]] | None = None,
+    began: float | None = None,
+) -> None:
+    """Serve `registry` until a signal. docs/operations.md lists the exit codes.
+
+    sockets: those of the service and of the probes; None: they are bound here. Raises StartupError and PortTakenError.
+    """
+    if sockets is None:
+        refuse_public_without_keys(settings)
+        sockets = bind_all(settings)
     application = create_app(settings, registry, threads, tracer_of_environment())
-    server = Server(application, settings, registry)
+    server = Server(application, settings, registry, sockets[1], began)
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn drains, then raises the signal again for whoever listened before: nobody, so that the exit code is 0.
+        # uvicorn drains, then raises the signal again for the handler that was there before. It does nothing, so that
+        # the exit code is 0.
         signal.signal(number, lambda *_: None)
-    server.run()
+    server.run(sockets[0])
     if not server.started:
-        sys.exit(3)
+        sys.exit(_NOT_STARTED)
     if application.state.engine.fatal is not None:
         typer.echo(f"impasto: the device is lost: {application.state.engine.fatal}", err=True)
         sys.exit(_DEVICE_LOST)
 
 
-def refuse_open_door(settings: Settings) -> None:
-    """Raise StartupError for an address that others can reach where nobody is asked for a key, unless that is meant."""
-    if settings.keys_file is not None or settings.allow_anonymous or is_loopback(settings.host):
-        return
-    raise StartupError(
-        f"{PREFIX}HOST={settings.host}: whoever reaches this address could have pictures computed; expected keys in "
-        f"{PREFIX}KEYS_FILE (`impasto keys new NAME` makes one), or {PREFIX}ALLOW_ANONYMOUS=true to serve without"
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it. A name other than localhost is not looked up."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 class Server(uvicorn.Server):
-    """uvicorn, which says where it listens, is unready from the first signal on, and ends when a device is lost.
+    """uvicorn that says where it listens, is unready from the first signal on, and ends when a device is lost.
 
-    With a probe port it listens there too, with connections and tasks of its own.
+    probe_sockets: it answers probes on these, with connections and tasks of their own. began: when the process was
+    started, as monotonic time.
     """
 
-    def __init__(self, application: FastAPI, settings: Settings, registry: Registry) -> None:
+    def __init__(
+        self,
+        application: FastAPI,
+        settings: Settings,
+        registry: Registry,
+        probe_sockets: list[socket.socket] | None = None,
+        began: float | None = None,
+    ) -> None:
         super().__init__(_config(application, settings, settings.port))
         self._application, self._settings, self._registry = application, settings, registry
+        self._probe_sockets, self._began = probe_sockets or [], time.monotonic() if began is None else began
         self._stopping: tuple[int, float] | None = None
         self._probe_state = ServerState()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say where."""
         await super().startup(sockets)
-        if self.started and self._settings.probe_port is not None:
-            await self._listen_for_probes(self._settings.probe_port)
+        let_reuse(sockets or [])
+        if self.started and self._probe_sockets:
+            await self._listen_for_probes()
         if self.started:
             port = self.servers[0].sockets[0].getsockname()[1]
-            typer.echo(greeting(self._settings.host, port, self._registry))
+            seconds = time.monotonic() - self._began
+            engine = self._application.state.engine
+            typer.echo(greeting(self._settings.host, port, self._registry, engine, seconds))
 
-    async def _listen_for_probes(self, port: int) -> None:
+    async def _listen_for_probes(self) -> None:
+        port = self._probe_sockets[0].getsockname()[1]
         config = _config(create_probe_app(self._application), self._settings, port)
         config.load()
         made: Any = config.http_protocol_class
         protocol = partial(made, config=config, server_state=self._probe_state, app_state={})
-        try:
-            server = await asyncio.get_running_loop().create_server(protocol, self._settings.host, port)
-        except OSError as error:
-            log.error("%sPROBE_PORT=%s: %s", PREFIX, port, error)  # as uvicorn says it of the other
-            self.started = False
-            await self.shutdown()
-            sys.exit(3)
-        self.servers.append(server)
-        log.info("probes", extra={"port": server.sockets[0].getsockname()[1]})
+        for each in self._probe_sockets:
+            self.servers.append(await asyncio.get_running_loop().create_server(protocol, sock=each))
+        log.info("probes", extra={"port": port})
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen no more, and finish."""
@@ -160,16 +153,3 @@ def _config(application: FastAPI, settings: Settings, port: int) -> uvicorn.Conf
         server_header=False,
         timeout_graceful_shutdown=settings.drain_seconds,
     )
-
-
-def greeting(host: str, port: int, registry: Registry) -> str:
-    """The address, and a curl line for each endpoint that has a model."""
-    address = f"http://{'localhost' if host in {'0.0.0.0', '127.0.0.1', '::'} else host}:{port}"  # noqa: S104
-    lines = [f"Impasto listens on {address} (docs: {address}/docs)"]
-    bundled = Path("docs/images/photographs/coffee.jpg")
-    photograph = bundled if bundled.exists() else "photo.jpg"
-    queries = [f"stylize?style={style}' -o out.jpg" for style in registry.names("stylize")[:1]]
-    factors = registry.factors()
-    middle = factors[len(factors) // 2 :][:1]  # the largest would make a poster of it
-    queries += [f"upscale?factor={factor}' -o large.jpg" for factor in middle]
-    return "\n".join([*lines, *(f"  curl -F image=@{photograph} '{address}/{query}" for query in queries)])

@@ -7,9 +7,10 @@ from typing import Literal
 import torch
 from torch import nn
 
-from nets.banded.bands import finish
-from nets.banded.run import compute, seeded_picture
+from nets.banded.bands import run_to_end
+from nets.banded.run import compute, pattern_picture
 from nets.pixels import Picture
+from nets.precision import cpu_precision
 from service.engine.worker import Precision
 from service.errors import StartupError
 
@@ -51,15 +52,13 @@ def refuse_precision(asked: str, device: torch.device) -> None:
         raise StartupError("IMPASTO_PRECISION=fp16: a CPU has no fast fp16; expected auto, fp32 or bf16")
 
 
-def choose_precision(asked: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device, net: nn.Module) -> Precision:
-    """What was asked for; "auto" is measured on a CPU, over `net`."""
+def choose_precision(asked: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
+    """Return what was asked for; "auto" on a CPU goes by its instructions (nets.precision)."""
     if asked != "auto":
         return asked
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    fp32, bf16 = (_seconds(net, device, precision, 1) for precision in ("fp32", "bf16"))
-    log.info("precision measured", extra={"fp32_seconds": round(fp32, 4), "bf16_seconds": round(bf16, 4)})
-    return "bf16" if bf16 < fp32 else "fp32"
+    return cpu_precision()
 
 
 def worthwhile_batch_pixels(net: nn.Module, device: torch.device, precision: Precision, most_items: int) -> int:
@@ -79,14 +78,14 @@ def worthwhile_batch_pixels(net: nn.Module, device: torch.device, precision: Pre
 def _seconds(net: nn.Module, device: torch.device, precision: Precision, items: int) -> float:
     """The best of three passes over small pictures, after one to warm up; none is infinitely slow."""
     side = _PROBE_SIDE[device.type]
-    pictures: list[Picture] = [seeded_picture(side, side)] * items
+    pictures: list[Picture] = [pattern_picture(side, side)] * items
     best = float("inf")
     placed = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with torch.inference_mode(), torch.autocast(device.type, _DTYPES[precision], enabled=precision != "fp32"):
         for run in range(1 + _PROBE_RUNS):
             start = time.perf_counter()
             try:
-                finish(compute(placed, pictures, device))
+                run_to_end(compute(placed, pictures, device))
             except Exception:  # a network that cannot run is refused when it is warmed up
                 log.exception("a trial failed")
                 return best

@@ -7,7 +7,7 @@ from functools import partial
 from torch import nn
 
 from nets.architecture import Task
-from nets.banded.run import seeded_picture
+from nets.banded.run import pattern_picture
 from nets.pixels import Picture
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
@@ -107,7 +107,7 @@ class Engine:
             "upscale": SuperResolutionNet(SuperResolutionConfig(width=48, residual_blocks=6)).eval(),
         }
         device, most = self.devices[0], self._settings.max_batch_items
-        self.precision = choose_precision(self._settings.precision, device, nets["stylize"])
+        self.precision = choose_precision(self._settings.precision, device)
         for task, net in nets.items():
             if most or (task == "stylize" and device.type == "cpu"):  # instance norm in a batch gains nothing there
                 self._batch_pixels[task] = _ANY_PIXELS if most > 1 else 0
@@ -117,7 +117,7 @@ class Engine:
 
 def warm_up_pictures() -> list[Picture]:
     """Pictures in code, of WARM_UP_SIDES_PX."""
-    return [seeded_picture(side, side) for side in WARM_UP_SIDES_PX]
+    return [pattern_picture(side, side) for side in WARM_UP_SIDES_PX]
 
 
 class _QueueMetrics:

@@ -15,8 +15,8 @@ from PIL import Image
 from torch import nn
 
 from nets.banded.bands import Steps
-from nets.banded.run import compute, suitable_band_pixels
-from nets.banded.style import can_paint, paint
+from nets.banded.run import band_pixels_for, compute
+from nets.banded.style import can_stylize, stylize
 from nets.pixels import Picture
 from nets.tiling import cut
 from service.engine.batch import Batch, Piece
@@ -30,7 +30,7 @@ from service.observability.tracing import batch as batch_span
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 Precision = Literal["fp32", "bf16", "fp16"]
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -169,19 +169,19 @@ class Worker:
         size = max(1, int(width * share)), max(1, int(height * share))
         smaller = np.asarray(Image.fromarray(piece.job.picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
         net = self._on_device(batch.model.net)
-        if not can_paint(net, *smaller.shape[:2]):
+        if not can_stylize(net, *smaller.shape[:2]):
             raise InferenceError("the reduced picture is too small for this network")
-        painted, seconds, _ = self._run(batch, paint(net, smaller, self.device, suitable_band_pixels(self.device)))
-        self._scheduler.reduced(piece, painted.statistics, seconds)
+        stylized, seconds, _ = self._run(batch, stylize(net, smaller, self.device, band_pixels_for(self.device)))
+        self._scheduler.reduced(piece, stylized.statistics, seconds)
 
-    def _run(self, batch: Batch, steps: Steps[Answer]) -> tuple[Answer, float, float]:
+    def _run(self, batch: Batch, steps: Steps[Result]) -> tuple[Result, float, float]:
         """Run to the end as `_stepped` does, as a span of its own."""
         spans = [piece.job.span for piece in batch.pieces]
         size = {"items": len(batch.pieces), "pixels": batch.pixels}
         with batch_span(spans, model=batch.model.label, device=str(self.device), **size):
             return self._stepped(batch, steps)
 
-    def _stepped(self, batch: Batch, steps: Steps[Answer]) -> tuple[Answer, float, float]:
+    def _stepped(self, batch: Batch, steps: Steps[Result]) -> tuple[Result, float, float]:
         """Run to the end; between two steps let pass who is much smaller, and stop where nobody waits any more.
 
         Returns the answer, its seconds, and how many they would have been with all of the device's threads.
@@ -196,7 +196,7 @@ class Worker:
                 with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
                     next(steps)
             except StopIteration as end:
-                answer: Answer = end.value
+                answer: Result = end.value
                 done = True
             elapsed = time.perf_counter() - start
             seconds += elapsed
@@ -242,12 +242,10 @@ def _tile(net: nn.Module, piece: Piece, picture: Picture, device: torch.device) 
     window, statistics = piece.window, piece.job.statistics
     assert window is not None
     assert isinstance(statistics, list)
-    if not can_paint(net, *picture.shape[:2]):
+    if not can_stylize(net, *picture.shape[:2]):
         return [InferenceError("a tile is too small for this network")]
-    painted = yield from paint(
-        net, picture, device, suitable_band_pixels(device), statistics, (window.top, window.left)
-    )
-    return [painted.picture]
+    stylized = yield from stylize(net, picture, device, band_pixels_for(device), statistics, (window.top, window.left))
+    return [stylized.picture]
 
 
 def _whose(piece: Piece) -> dict[str, object]:

@@ -15,10 +15,13 @@ EXAMPLE_BASE64 = (
 )
 """A PNG of two by two pixels."""
 
-_EXPECTED = "base64 (RFC 4648, section 4), alone or in a data URL: data:image/png;base64,..."
+_EXPECTED = "base64 or base64url (RFC 4648), alone or in a data URL: data:image/png;base64,..."
 _DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 _FETCHABLE = re.compile(r"[a-z][a-z0-9+.-]{1,20}://", re.IGNORECASE)
-_WHITE_SPACE = str.maketrans("", "", " \t\r\n")  # base64(1) breaks its lines
+_PLAIN = str.maketrans("-_", "+/", " \t\r\n")
+"""base64url as base64, without white space: base64(1) breaks its lines."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class JsonPicture(BaseModel):
@@ -32,7 +35,7 @@ class JsonPicture(BaseModel):
 def picture_of(body: bytes) -> bytes:
     """Read a JSON body; its size was limited before, and what comes out is smaller. Raises BodyError."""
     try:
-        text = JsonPicture.model_validate_json(body).image
+        text = JsonPicture.model_validate_json(body.removeprefix(_BYTE_ORDER_MARK)).image
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the body"
@@ -44,7 +47,9 @@ def picture_of(body: bytes) -> bytes:
     if start is None and text[:5].lower() == "data:":
         raise _wrong(text, "is a data URL without ;base64")
     try:
-        return base64.b64decode(text[start.end() if start else 0 :].translate(_WHITE_SPACE), validate=True)
+        data = text[start.end() if start else 0 :].translate(_PLAIN)
+        padding = "" if data.endswith("=") else "=" * (-len(data) % 4)  # base64url often leaves it out
+        return base64.b64decode(data + padding, validate=True)
     except (binascii.Error, ValueError) as error:
         raise _wrong(text, f"is not base64 ({error})") from error
 

@@ -31,6 +31,7 @@ from service.errors import (
     UnknownModelError,
     UnsupportedImageError,
 )
+from service.http.operation_ids import name_operations
 from service.http.problems import PROBLEM_JSON, problem_content
 
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
@@ -199,6 +200,7 @@ def describe(app: FastAPI) -> None:
             schemas["Problem"] = _SCHEMA
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
+            name_operations(app.openapi_schema or {})
             for operation in _operations(app.openapi_schema or {}):
                 if "security" in operation:
                     operation["security"].append({})  # where the service asks for no key

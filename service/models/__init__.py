@@ -1,1 +1,1 @@
-"""The networks that are served: files, digests, weights in memory, averages."""
+"""The models: which checkpoints are served, and their weights in memory. See `registry`."""

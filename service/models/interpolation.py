@@ -1,4 +1,4 @@
-"""Networks between others: which may be averaged, and the average as a model. See docs/decisions/0004-one-family.md."""
+"""Blends models: decides which networks may be averaged, and averages them. See docs/decisions/0004-one-family.md."""
 
 import hashlib
 import time
@@ -9,45 +9,47 @@ from nets.architecture import ARCHITECTURES
 from nets.interpolation import Net, interpolate
 from nets.style_transfer import StyleTransferNet
 from nets.super_resolution import SuperResolutionNet
-from service.models.model import Model, Offer
+from service.models.model import Model, ModelEntry
 
 _SHARES = 100
-"""Shares of weights are whole hundredths, so that the blended networks are not as many as there are numbers."""
+"""Shares are rounded to hundredths, which limits the number of different blends."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Networks of one family whose weights are averaged: `shares` sum to 1. With one, it is that network itself."""
+    """Networks of one family whose weights are averaged. `shares` sum to 1. A single network is used unchanged."""
 
-    offers: tuple[Offer, ...]
+    entries: tuple[ModelEntry, ...]
     shares: tuple[float, ...]
 
     @property
     def scale(self) -> int:
         """Output pixels per input pixel, along a side."""
-        return self.offers[0].facts.scale
+        return self.entries[0].facts.scale
 
 
-def mixture(parts: Sequence[tuple[Offer, float]]) -> Mixture:
-    """What is to be averaged, in the order given; shares become hundredths, and what rounds to nothing is left out."""
+def make_mixture(parts: Sequence[tuple[ModelEntry, float]]) -> Mixture:
+    """Merge duplicates and round the shares to hundredths. Networks whose share rounds to zero are left out."""
     total = sum(share for _, share in parts)
     summed: dict[str, float] = {}
-    for offer, share in parts:
-        summed[offer.key] = summed.get(offer.key, 0.0) + share / total
+    for entry, share in parts:
+        summed[entry.key] = summed.get(entry.key, 0.0) + share / total
     hundredths = {key: round(share * _SHARES) for key, share in summed.items()}
     largest = max(summed, key=lambda key: summed[key])
     hundredths[largest] += _SHARES - sum(hundredths.values())
-    offers = {offer.key: offer for offer, _ in parts}
+    entries = {entry.key: entry for entry, _ in parts}
     kept = [key for key, share in hundredths.items() if share > 0]
-    return Mixture(tuple(offers[key] for key in kept), tuple(hundredths[key] / _SHARES for key in kept))
+    return Mixture(tuple(entries[key] for key in kept), tuple(hundredths[key] / _SHARES for key in kept))
 
 
-def families(parts: Sequence[tuple[Offer, float]], offers: Mapping[str, Offer]) -> list[list[tuple[Offer, float]]]:
-    """Put networks and their shares into groups, each of one family. offers: all that is served, by key."""
-    groups: list[list[tuple[Offer, float]]] = []
+def group_by_family(
+    parts: Sequence[tuple[ModelEntry, float]], entries: Mapping[str, ModelEntry]
+) -> list[list[tuple[ModelEntry, float]]]:
+    """Group networks and their shares by family. entries: all models that are served, by key."""
+    groups: list[list[tuple[ModelEntry, float]]] = []
     for part in parts:
         for group in groups:
-            if are_kin(group[0][0], part[0], offers):
+            if can_interpolate(group[0][0], part[0], entries):
                 group.append(part)
                 break
         else:
@@ -55,8 +57,8 @@ def families(parts: Sequence[tuple[Offer, float]], offers: Mapping[str, Offer]) 
     return groups
 
 
-def are_kin(one: Offer, other: Offer, offers: Mapping[str, Offer]) -> bool:
-    """Whether the weights of two networks can be averaged: of one config, and trained from a common ancestor."""
+def can_interpolate(one: ModelEntry, other: ModelEntry, entries: Mapping[str, ModelEntry]) -> bool:
+    """Return whether two networks may be averaged: they have one config and were trained from a common ancestor."""
     if one.key == other.key:
         return True
     a, b = one.card, other.card
@@ -65,17 +67,17 @@ def are_kin(one: Offer, other: Offer, offers: Mapping[str, Offer]) -> bool:
     parse = ARCHITECTURES[a.architecture].parse_config
     if parse(a.config) != parse(b.config):
         return False
-    parents = {offer.version: offer.card.parent for offer in offers.values()}
+    parents = {entry.version: entry.card.parent for entry in entries.values()}
     return bool(_ancestors(one, parents) & _ancestors(other, parents))
 
 
 def blend_key(identities: Sequence[str], shares: Sequence[float]) -> str:
-    """What an average of these is called: it changes with their files."""
+    """Return the key of a blend. It contains the versions, so it changes with the files."""
     return "+".join(f"{share:g}*{identity}" for identity, share in zip(identities, shares, strict=True))
 
 
 def blend(models: Sequence[Model], shares: Sequence[float]) -> Model:
-    """The average, as a model; takes some 20 ms. Raises ValueError where their configs differ."""
+    """Average models, which takes about 20 ms. Raises ValueError if their configs differ."""
     start = time.perf_counter()
     nets: list[Net] = []
     for model in models:
@@ -89,10 +91,10 @@ def blend(models: Sequence[Model], shares: Sequence[float]) -> Model:
     return Model(key, first.card, first.facts, net, version, seconds, tuple(sources))
 
 
-def _ancestors(offer: Offer, parents: Mapping[str, str | None]) -> set[str]:
-    """Its own version and those that it was trained from, as far as cards tell."""
+def _ancestors(entry: ModelEntry, parents: Mapping[str, str | None]) -> set[str]:
+    """Return the version of a model and those of its ancestors that the cards name."""
     found: set[str] = set()
-    version: str | None = offer.version
+    version: str | None = entry.version
     while version is not None and version not in found:
         found.add(version)
         version = parents.get(version)

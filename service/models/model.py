@@ -1,66 +1,64 @@
-"""A checkpoint as the service knows it: on offer, by its card alone, or loaded."""
+"""The types of a model: its checkpoint file, its entry in the registry, and the loaded network."""
 
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from nets.architecture import ARCHITECTURES, Facts, Task
-from nets.checkpoint import Card, CheckpointError, load, peek
+from nets.architecture import Facts, Task
+from nets.checkpoint import Card
 
 TASKS: tuple[Task, ...] = ("stylize", "upscale")
 
-Stamp = tuple[int, int, int]
-"""Modification time in nanoseconds, bytes and inode: another stamp, another file."""
+FileStamp = tuple[int, int, int]
+"""Modification time in nanoseconds, size in bytes, and inode. It changes whenever the file is replaced."""
 
 
 @dataclass(frozen=True)
-class File:
-    """A checkpoint file where the service looks for them. `name` is "stylize/mosaic.safetensors"."""
+class CheckpointFile:
+    """A checkpoint file in the folder of checkpoints."""
 
     task: Task
     path: Path
-    stamp: Stamp
+    stamp: FileStamp
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name in messages: "stylize/mosaic.safetensors"."""
         return f"{self.task}/{self.path.name}"
 
     @property
     def key(self) -> str:
-        """The model that it should hold: "stylize/mosaic"."""
+        """The key of the model that the file must hold: "stylize/mosaic"."""
         return f"{self.task}/{self.path.stem}"
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A model that is served, whether or not its weights are loaded now. `version` is "sha256:..." of its file."""
+class ModelEntry:
+    """A model that is served, whether its weights are loaded or not. `version` is "sha256:..." of its file."""
 
-    file: File
+    file: CheckpointFile
     card: Card
     facts: Facts
     version: str
 
     @property
     def key(self) -> str:
-        """What it is called: "stylize/mosaic"."""
+        """The key of the model: "stylize/mosaic"."""
         return self.file.key
 
     @property
     def identity(self) -> str:
-        """What a response says made it: "stylize/mosaic@sha256:..."."""
+        """Key and version, as responses report them: "stylize/mosaic@sha256:..."."""
         return f"{self.key}@{self.version}"
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network that can be run. `key` is "stylize/mosaic"; `version` is "sha256:..." of its file.
+    """A loaded network. `key` is "stylize/mosaic"; `version` is "sha256:..." of its file.
 
-    parents: of a network that was blended from others, what those were: "stylize/mosaic@sha256:...". Its `key` then
-    comes from what clients ask for, and must not become a metric's label.
+    parents: the identities of the networks that a blend was made from, else empty. The key of a blend depends on the
+    request, so it must not become the label of a metric.
     """
 
     key: str
@@ -73,60 +71,15 @@ class Model:
 
     @property
     def label(self) -> str:
-        """What metrics and costs call it: a blended network costs what its parents do."""
+        """The key for metrics and the cost model. A blend has the label, and the cost, of its first parent."""
         return self.parents[0].partition("@")[0] if self.parents else self.key
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The files that it was made of, as `Offer.identity` has them."""
+        """The identities of the checkpoints that the network was made from."""
         return self.parents or (f"{self.key}@{self.version}",)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of its weights."""
+        """The size of the weights in bytes."""
         return sum(weight.nbytes for weight in self.net.state_dict().values())
-
-
-def scan(folder: Path) -> Iterator[File]:
-    """The files `folder`/{stylize,upscale}/*.safetensors, in order. Raises OSError where `folder` cannot be read."""
-    present = {path.name for path in folder.iterdir()}
-    for task in TASKS:
-        if task not in present:
-            continue
-        for path in sorted((folder / task).glob("*.safetensors")):
-            try:
-                status = path.stat()
-            except FileNotFoundError:  # gone since it was listed
-                continue
-            if not path.name.startswith("."):  # a writer's temporary file
-                yield File(task, path, (status.st_mtime_ns, status.st_size, status.st_ino))
-
-
-def read_offer(file: File) -> Offer:
-    """Read a file's card alone. Raises CheckpointError where the card says that it cannot be served."""
-    card, version = peek(file.path)
-    return Offer(file, card, _facts(file, card), version)
-
-
-def read_model(file: File) -> tuple[Offer, Model]:
-    """Read, verify and build. Raises CheckpointError."""
-    start = time.perf_counter()
-    checkpoint = load(file.path)
-    card, facts = checkpoint.card, _facts(file, checkpoint.card)
-    seconds = time.perf_counter() - start
-    model = Model(file.key, card, facts, checkpoint.net, checkpoint.version, seconds)
-    return Offer(file, card, facts, checkpoint.version), model
-
-
-def _facts(file: File, card: Card) -> Facts:
-    """What the card says of its network. Raises CheckpointError where file and card do not fit together."""
-    if (card.task, card.name) != (file.task, file.path.stem):
-        reason = f"is {card.task}/{card.name} by its card, {file.key} by its place"
-        raise CheckpointError(file.path, reason)
-    architecture = ARCHITECTURES[card.architecture]
-    facts = architecture.facts(architecture.parse_config(card.config))
-    plain = f"x{facts.scale}"
-    if file.task == "upscale" and card.name != plain and not card.name.startswith(f"{plain}_"):
-        reason = f"enlarges by {facts.scale}, so its name must be {plain} or {plain}_something"
-        raise CheckpointError(file.path, reason)
-    return facts

@@ -1,4 +1,4 @@
-"""Which models are served, and from which files. One that cannot be used is refused by name; the others serve."""
+"""The registry of models: which are served, and their loading. A bad checkpoint is refused; the others are served."""
 
 import asyncio
 import logging
@@ -9,91 +9,88 @@ from typing import Any, Literal
 from nets.architecture import Task
 from nets.checkpoint import CheckpointError
 from service.errors import StartupError, UnavailableError, UnknownModelError, shown
+from service.models.folder import CheckpointFolder
 from service.models.interpolation import Mixture, blend, blend_key
-from service.models.manifest import Digests, digests_of
-from service.models.model import File, Model, Offer, Stamp, read_model, read_offer, scan
-from service.models.weights_cache import LoadedModels
+from service.models.manifest import Manifest, manifest_from_settings
+from service.models.model import CheckpointFile, FileStamp, Model, ModelEntry
+from service.models.weights_cache import WeightsCache
 from service.observability.metrics import Metrics
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
 Loading = Literal["eager", "lazy"]
-Warm = Callable[[Model], Awaitable[None]]
+WarmUp = Callable[[Model], Awaitable[None]]
 
 
 class Registry:
-    """What the folder of checkpoints holds, as it changes. Used on the event loop alone.
+    """The models in the folder of checkpoints. Its methods must be called on the event loop.
 
-    A new file takes an old one's place once it is read, verified and warm; requests in flight keep the old weights. A
-    bad one is refused, and the old one stays.
+    A new file replaces an old one only after it was read, verified and warmed up. Requests in flight keep the old
+    weights. A bad file is refused, and the old model stays.
     """
 
     def __init__(
-        self, folder: Path, loading: Loading = "eager", max_bytes: int = 0, digests: Digests | None = None
+        self, folder: Path, loading: Loading = "eager", max_bytes: int = 0, manifest: Manifest | None = None
     ) -> None:
-        """digests: which files may be served; None: all."""
-        self.offers: dict[str, Offer] = {}
+        """loading: load weights at the start, or at the first request. max_bytes: of all weights; 0 for no limit.
+
+        manifest: lists the files that may be served; None allows all files.
+        """
+        self.entries: dict[str, ModelEntry] = {}
         self.refused: dict[str, str] = {}
-        self.loaded = LoadedModels(max_bytes, keep=lambda key: f"{key}.safetensors" in self.refused)
-        self._folder, self._loading, self._digests = folder, loading, digests
-        self._digests_stamp = digests.stamp if digests is not None else ()
-        self._seen: dict[str, Stamp] = {}
+        self.loaded = WeightsCache(max_bytes, pinned=lambda key: f"{key}.safetensors" in self.refused)
+        self._folder, self._loading = CheckpointFolder(folder, manifest), loading
+        self._stamps: dict[str, FileStamp] = {}
         self._loads: dict[str, asyncio.Task[Model]] = {}
         self._reloading = asyncio.Lock()
-        self._warm: Warm | None = None
+        self._warm_up: WarmUp | None = None
         self._metrics: Metrics | None = None
 
     @property
     def models(self) -> dict[str, Model]:
-        """The loaded ones, by key; not those that were blended."""
+        """The loaded models by key, without blends."""
         return {model.key: model for model in self.loaded}
 
     def read(self) -> None:
-        """Read what is there, before anything is served. Raises StartupError where not one file can be used."""
+        """Read all files before the service starts. Raises StartupError if none can be used."""
         try:
-            files = list(scan(self._folder))
+            files = self._folder.files()
         except OSError as error:
-            raise StartupError(f"IMPASTO_CHECKPOINTS={self._folder}: no such folder ({error.strerror})") from error
+            raise StartupError(f"IMPASTO_CHECKPOINTS={self._folder.path}: no such folder ({error.strerror})") from error
         for file in files:
-            self._seen[file.name] = file.stamp
+            self._stamps[file.name] = file.stamp
             try:
                 if self._loading == "eager":
-                    self.offers[file.key], model = self._read_model(file)
-                    self.loaded.put(model)
+                    self.entries[file.key], model = self._folder.read_model(file)
+                    self.loaded.add(model)
                 else:
-                    self.offers[file.key] = self._read_offer(file)
+                    self.entries[file.key] = self._folder.read_entry(file)
             except CheckpointError as error:
                 self._refuse(file, error)
-        self.refuse_to_start_without_any()
+        self._require_models()
 
-    def refuse_to_start_without_any(self) -> None:
-        """Raise StartupError where nothing is on offer."""
-        if not self.offers:
-            reasons = "; ".join(f"{file}: {reason}" for file, reason in self.refused.items())
-            raise StartupError(
-                f"IMPASTO_CHECKPOINTS={self._folder}: no usable checkpoint in stylize/ or upscale/"
-                + (f" ({reasons})" if reasons else "")
-            )
-
-    async def start(self, warm: Warm, metrics: Metrics) -> None:
-        """Warm up what is loaded, and refuse what fails. Raises StartupError where nothing is left."""
-        self._warm, self._metrics = warm, metrics
+    async def start(self, warm_up: WarmUp, metrics: Metrics) -> None:
+        """Warm up the loaded models and refuse those that fail. Raises StartupError if none is left."""
+        self._warm_up, self._metrics = warm_up, metrics
         for model in list(self.loaded):
-            file = self.offers[model.key].file
+            file = self.entries[model.key].file
             try:
-                await self._warmed(file, model)
+                await self._run_warm_up(file, model)
             except CheckpointError as error:
-                self._forget(model.key)
+                self._remove(model.key)
                 self._refuse(file, error)
-        self.refuse_to_start_without_any()
-        self._tell()
+        self._require_models()
+        self._update_metrics()
 
-    def find(self, task: Task, name: str, parameter: str) -> Offer:
-        """The offer for `name`. Raises UnknownModelError, which lists what is served, for `?parameter=name`."""
-        prefix = "x" if parameter == "factor" else ""  # who asks for factor=3 has never heard of "x3"
-        offer = self.offers.get(f"{task}/{name}")
-        if offer is None:
+    def find(self, task: Task, name: str, parameter: str) -> ModelEntry:
+        """Return the entry of a model. Raises UnknownModelError, which lists the served models.
+
+        parameter: the query parameter that named the model, for the error.
+        """
+        prefix = "x" if parameter == "factor" else ""  # a client that sends factor=3 does not know the name "x3"
+        entry = self.entries.get(f"{task}/{name}")
+        if entry is None:
             served = self.factors() if prefix else self.names(task)
             value = shown(name.removeprefix(prefix))
             raise UnknownModelError(
@@ -102,175 +99,164 @@ class Registry:
                 value=value,
                 expected=served,
             )
-        return offer
+        return entry
 
     async def get(self, task: Task, name: str, parameter: str) -> Model:
-        """The model for `name`, loaded first where it is not. Raises UnknownModelError as `find` does."""
+        """Return a model and load it first if necessary. Raises UnknownModelError like `find`."""
         key = self.find(task, name, parameter).key
         model = self.loaded.get(key)
         if model is not None:
             return model
         try:
-            return await self._once(key, lambda: self._load(self.offers[key].file))
+            return await self._single_flight(key, lambda: self._load(self.entries[key].file))
         except CheckpointError as error:
-            self._forget(key)
+            self._remove(key)
             self.find(task, name, parameter)
-            raise AssertionError(key) from error  # a model that is forgotten cannot be found
+            raise AssertionError(key) from error  # `find` raises for a model that was removed
 
-    async def mix(self, mixture: Mixture, parameter: str) -> Model:
-        """The average of networks, blended first where it is not there. Raises UnknownModelError as `find` does."""
-        key = blend_key([offer.identity for offer in mixture.offers], mixture.shares)
+    async def get_blend(self, mixture: Mixture, parameter: str) -> Model:
+        """Return the average of networks and make it first if necessary. Raises UnknownModelError like `find`."""
+        key = blend_key([entry.identity for entry in mixture.entries], mixture.shares)
         if (known := self.loaded.get(key)) is not None:
             return known
-        models = [await self.get(offer.card.task, offer.card.name, parameter) for offer in mixture.offers]
-        return models[0] if len(models) == 1 else await self._once(key, lambda: self._blend(models, mixture.shares))
+        models = [await self.get(entry.card.task, entry.card.name, parameter) for entry in mixture.entries]
+        if len(models) == 1:
+            return models[0]
+        return await self._single_flight(key, lambda: self._blend(models, mixture.shares))
 
     async def reload(self) -> dict[str, list[str]]:
-        """Look at the folder again and take in what has changed. Returns the keys and files: what became of each."""
+        """Apply the changes in the folder. Returns the names of the files: "taken", "refused" and "removed"."""
         async with self._reloading:
             changes: dict[str, list[str]] = {"taken": [], "refused": [], "removed": []}
             try:
-                files = {file.name: file for file in await asyncio.to_thread(lambda: list(scan(self._folder)))}
-            except OSError:  # an unmounted volume is no reason to stop serving
-                log.exception("checkpoints cannot be looked at; what is served stays")
+                files = {file.name: file for file in await asyncio.to_thread(self._folder.files)}
+            except OSError:  # an unmounted volume: keep serving the loaded models
+                log.exception("the folder of checkpoints cannot be read; the served models stay")
                 return changes
-            self._look_again_at_refused_ones()
-            for name in [name for name in self._seen if name not in files]:
-                del self._seen[name]
+            if self._folder.manifest_changed():
+                for name in self.refused:  # try these files again
+                    self._stamps.pop(name, None)
+            for name in [name for name in self._stamps if name not in files]:
+                del self._stamps[name]
                 self.refused.pop(name, None)
                 changes["removed"].append(name)
-                self._forget(name.removesuffix(".safetensors"))
+                self._remove(name.removesuffix(".safetensors"))
             for file in files.values():
-                if self._seen.get(file.name) != file.stamp:
-                    changes["taken" if await self._take(file) else "refused"].append(file.name)
-            self._tell()
+                if self._stamps.get(file.name) != file.stamp:
+                    changes["taken" if await self._replace(file) else "refused"].append(file.name)
+            self._update_metrics()
             if any(changes.values()):
                 log.info("checkpoints changed", extra=changes)
             return changes
 
     async def watch(self, seconds: float) -> None:
-        """Reload every so many seconds, until cancelled."""
+        """Reload at an interval until cancelled."""
         while True:
             await asyncio.sleep(seconds)
             try:
                 await self.reload()
             except Exception:
-                log.exception("the checkpoints could not be looked at")
+                log.exception("the reload of the checkpoints failed")
 
     def names(self, task: Task) -> list[str]:
-        """The names under a task: styles, or "x4", "x4_perceptual"."""
-        return sorted(offer.card.name for offer in self.offers.values() if offer.card.task == task)
+        """Return the names of the models of a task, sorted: styles, or "x4", "x4_perceptual"."""
+        return sorted(entry.card.name for entry in self.entries.values() if entry.card.task == task)
 
     def factors(self) -> list[str]:
-        """The factors that `?factor=` may name: "2", "4"."""
+        """Return the values that `?factor=` accepts: "2", "4"."""
         return [name.removeprefix("x") for name in self.names("upscale") if name.removeprefix("x").isdigit()]
 
     def summary(self) -> dict[str, Any]:
-        """What GET /models answers."""
+        """Return the body of GET /models."""
         models = [
             {
-                "model": offer.key,
-                "task": offer.card.task,
-                "name": offer.card.name,
-                "version": offer.version,
-                "scale": offer.facts.scale,
-                "loaded": offer.key in self.loaded,
+                "model": entry.key,
+                "task": entry.card.task,
+                "name": entry.card.name,
+                "version": entry.version,
+                "scale": entry.facts.scale,
+                "loaded": entry.key in self.loaded,
             }
-            for _, offer in sorted(self.offers.items())
+            for _, entry in sorted(self.entries.items())
         ]
         return {"models": models, "refused": [{"file": file, "reason": why} for file, why in self.refused.items()]}
 
-    async def _take(self, file: File) -> bool:
-        """Take in a new or changed file; whether it could be used."""
-        self._seen[file.name] = file.stamp
+    async def _replace(self, file: CheckpointFile) -> bool:
+        """Serve a new or changed file. Returns whether it can be used."""
+        self._stamps[file.name] = file.stamp
         try:
             if self._loading == "eager" or file.key in self.loaded:
                 await self._load(file)
             else:
-                self.offers[file.key] = await asyncio.to_thread(self._read_offer, file)
+                self.entries[file.key] = await asyncio.to_thread(self._folder.read_entry, file)
         except CheckpointError:
             return False
-        except UnavailableError:  # the service stops, or has lost its device: no fault of the file's
-            del self._seen[file.name]
+        except UnavailableError:  # the service is shutting down or has lost its device: not the fault of the file
+            del self._stamps[file.name]
             return False
         self.refused.pop(file.name, None)
         return True
 
-    def _read_offer(self, file: File) -> Offer:
-        expected = self._expected(file)
-        offer = read_offer(file)
-        Digests.refuse_version(file.path, offer.version, expected)
-        return offer
-
-    def _read_model(self, file: File) -> tuple[Offer, Model]:
-        expected = self._expected(file)
-        offer, model = read_model(file)
-        Digests.refuse_version(file.path, offer.version, expected)
-        return offer, model
-
-    def _expected(self, file: File) -> str | None:
-        """The version that a file must have; None: any. Raises CheckpointError before anything of it is parsed."""
-        return None if self._digests is None else self._digests.refuse(file.path, file.name)
-
-    def _look_again_at_refused_ones(self) -> None:
-        """Where the list of digests has changed."""
-        if self._digests is not None and self._digests.stamp != self._digests_stamp:
-            self._digests_stamp = self._digests.stamp
-            for name in self.refused:
-                self._seen.pop(name, None)
-
-    async def _load(self, file: File) -> Model:
+    async def _load(self, file: CheckpointFile) -> Model:
         try:
-            offer, model = await asyncio.to_thread(self._read_model, file)
-            await self._warmed(file, model)
+            entry, model = await asyncio.to_thread(self._folder.read_model, file)
+            await self._run_warm_up(file, model)
         except CheckpointError as error:
             self._refuse(file, error)
             raise
-        self.offers[file.key] = offer
-        self._keep(model)
+        self.entries[file.key] = entry
+        self._add(model)
         return model
 
-    async def _once(self, key: str, make: Callable[[], Coroutine[Any, Any, Model]]) -> Model:
-        """What `make` gives, made once for all who ask meanwhile."""
+    async def _single_flight(self, key: str, make: Callable[[], Coroutine[Any, Any, Model]]) -> Model:
+        """Run `make` once for all concurrent requests of a key."""
         if key not in self._loads:
             load = self._loads[key] = asyncio.create_task(make())
             load.add_done_callback(lambda _: self._loads.pop(key, None))
-            load.add_done_callback(_read_exception)
-        return await asyncio.shield(self._loads[key])  # who hangs up does not undo it for others
+            load.add_done_callback(_retrieve_exception)
+        return await asyncio.shield(self._loads[key])  # a client that disconnects does not cancel it for the others
 
     async def _blend(self, models: list[Model], shares: Sequence[float]) -> Model:
         model = await asyncio.to_thread(blend, models, shares)
-        self._keep(model)
+        self._add(model)
         return model
 
-    def _keep(self, model: Model) -> None:
-        for key in self.loaded.put(model):
-            log.info("model unloaded for want of memory", extra={"model": key})
+    def _add(self, model: Model) -> None:
+        for key in self.loaded.add(model):
+            log.info("model unloaded to stay within the memory limit", extra={"model": key})
             if self._metrics is not None:
                 self._metrics.model_evictions.inc()
-        self._tell()
+        self._update_metrics()
 
-    async def _warmed(self, file: File, model: Model) -> None:
-        assert self._warm is not None
+    async def _run_warm_up(self, file: CheckpointFile, model: Model) -> None:
+        assert self._warm_up is not None
         try:
-            await self._warm(model)
+            await self._warm_up(model)
         except UnavailableError:
             raise
         except Exception as error:
             raise CheckpointError(file.path, f"failed its warm-up: {error}") from error
 
-    def _forget(self, key: str) -> None:
-        self.offers.pop(key, None)
-        self.loaded.drop(key)
+    def _remove(self, key: str) -> None:
+        self.entries.pop(key, None)
+        self.loaded.remove(key)
 
-    def _refuse(self, file: File, error: CheckpointError) -> None:
+    def _refuse(self, file: CheckpointFile, error: CheckpointError) -> None:
         self.refused[file.name] = error.reason
         log.error("checkpoint refused", extra={"file": file.name, "reason": error.reason})
 
-    def _tell(self) -> None:
+    def _require_models(self) -> None:
+        if not self.entries:
+            reasons = "; ".join(f"{file}: {reason}" for file, reason in self.refused.items())
+            raise StartupError(
+                f"IMPASTO_CHECKPOINTS={self._folder.path}: no usable checkpoint in stylize/ or upscale/"
+                + (f" ({reasons})" if reasons else "")
+            )
+
+    def _update_metrics(self) -> None:
         if self._metrics is not None:
             self._metrics.describe_models(
-                versions={offer.key: offer.version for offer in self.offers.values()},
+                versions={entry.key: entry.version for entry in self.entries.values()},
                 load_seconds={model.key: model.load_seconds for model in self.loaded},
                 blends=len(self.loaded.blends),
                 weights_bytes=self.loaded.size_bytes,
@@ -279,20 +265,22 @@ class Registry:
 
 
 def load_registry(
-    folder: Path, loading: Loading = "eager", max_bytes: int = 0, digests: Digests | None = None
+    folder: Path, loading: Loading = "eager", max_bytes: int = 0, manifest: Manifest | None = None
 ) -> Registry:
-    """A registry over `folder`/{stylize,upscale}/*.safetensors. Raises StartupError where none of them can be used."""
-    registry = Registry(folder, loading, max_bytes, digests)
+    """Make a registry and read `folder`/{stylize,upscale}/*.safetensors. Raises StartupError if no file can be used."""
+    registry = Registry(folder, loading, max_bytes, manifest)
     registry.read()
     return registry
 
 
-def registry_of(settings: Settings) -> Registry:
-    """The registry that the settings ask for. Raises StartupError."""
-    return load_registry(settings.checkpoints, settings.loading, settings.max_model_bytes, digests_of(settings))
+def registry_from_settings(settings: Settings) -> Registry:
+    """Make the registry that the settings describe. Raises StartupError."""
+    return load_registry(
+        settings.checkpoints, settings.loading, settings.max_model_bytes, manifest_from_settings(settings)
+    )
 
 
-def _read_exception(load: "asyncio.Task[Model]") -> None:
-    """So that asyncio does not call it unread where everyone who waited has left."""
+def _retrieve_exception(load: "asyncio.Task[Model]") -> None:
+    """Mark an exception as retrieved, so that asyncio does not log it if all waiting clients have disconnected."""
     if not load.cancelled():
         load.exception()

@@ -17,7 +17,7 @@ from typing import Any, Literal, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
-LogFormat = Literal["json", "text"]
+LogFormat = Literal["auto", "json", "text"]
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that the current task works for."""
@@ -128,6 +128,8 @@ class _Ids(logging.Filter):
 def configure_logs(level: str, kind: LogFormat = "json") -> None:
     """Send every log line of the process through one handler. Called by the command line, never on import."""
     logging.captureWarnings(True)
+    if kind == "auto":
+        kind = "text" if sys.stderr.isatty() else "json"
     formats = {
         "json": {
             "()": Json,

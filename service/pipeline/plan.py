@@ -8,8 +8,8 @@ import math
 from dataclasses import dataclass
 
 from service.errors import UnknownModelError
-from service.models.interpolation import Mixture, are_kin, families, mixture
-from service.models.model import Offer
+from service.models.interpolation import Mixture, can_interpolate, group_by_family, make_mixture
+from service.models.model import ModelEntry
 from service.models.registry import Registry
 from service.pipeline.parameters import LARGEST_STROKE, Enlarging, Knobs, Stylizing
 
@@ -50,7 +50,7 @@ class Recipe:
     parameter: str
     layers: tuple[Layer, ...]
     share: float
-    enlargers: dict[int, Offer]
+    enlargers: dict[int, ModelEntry]
 
     @property
     def scale(self) -> int:
@@ -70,12 +70,12 @@ class Recipe:
     @property
     def label(self) -> str:
         """What metrics call it: a model's key, never what a client sent."""
-        return self.layers[0].mixture.offers[0].key if self.layers else "none"
+        return self.layers[0].mixture.entries[0].key if self.layers else "none"
 
     @property
     def identities(self) -> tuple[str, ...]:
         """The networks that the answer may depend on, with their versions."""
-        networks = [offer for layer in self.layers for offer in layer.mixture.offers]
+        networks = [offer for layer in self.layers for offer in layer.mixture.entries]
         return tuple(offer.identity for offer in (*networks, *self.enlargers.values()))
 
     def sizes(self, height: int, width: int, most_pixels: int) -> "Sizes":
@@ -137,16 +137,16 @@ def _stylizing(knobs: Stylizing, registry: Registry) -> Recipe:
     styles = sorted([style for style in styles if style[1]], key=lambda style: (-style[1], style[0].key))
     if not knobs.strength:
         return Recipe(knobs, "style", (), 0.0, {})
-    neutral = registry.offers.get(NEUTRAL)
+    neutral = registry.entries.get(NEUTRAL)
     layers = []
-    for family in families(styles, registry.offers):
+    for family in group_by_family(styles, registry.entries):
         share = sum(share for _, share in family)
-        if knobs.strength < 1 and neutral is not None and are_kin(family[0][0], neutral, registry.offers):
+        if knobs.strength < 1 and neutral is not None and can_interpolate(family[0][0], neutral, registry.entries):
             style = _LEAST_STYLE + (1 - _LEAST_STYLE) * knobs.strength
             weakened = [*((offer, part * style) for offer, part in family), (neutral, share * (1 - style))]
-            layers.append(Layer(mixture(weakened), share))
+            layers.append(Layer(make_mixture(weakened), share))
         else:
-            layers.append(Layer(mixture(family), share))
+            layers.append(Layer(make_mixture(family), share))
     enlargers = {} if knobs.stroke == 1 else _plain_upscalers(registry)
     return Recipe(knobs, "style", tuple(layers), knobs.strength**_SHARE_EXPONENT, enlargers)
 
@@ -168,14 +168,14 @@ def _enlarging(knobs: Enlarging, registry: Registry) -> Recipe:
     parts = [(plain[factor], 1 - knobs.detail)]
     if knobs.detail:
         parts.append((registry.find("upscale", f"x{factor}_perceptual", "detail"), knobs.detail))
-    groups = families([part for part in parts if part[1]], registry.offers)
-    layers = tuple(Layer(mixture(group), sum(share for _, share in group)) for group in groups)
+    groups = group_by_family([part for part in parts if part[1]], registry.entries)
+    layers = tuple(Layer(make_mixture(group), sum(share for _, share in group)) for group in groups)
     return Recipe(knobs, "detail" if knobs.detail else "factor", layers, 1.0, {})
 
 
-def _plain_upscalers(registry: Registry) -> dict[int, Offer]:
+def _plain_upscalers(registry: Registry) -> dict[int, ModelEntry]:
     """Those that are faithful to the pixels, by factor."""
-    return {int(name): registry.offers[f"upscale/x{name}"] for name in registry.factors()}
+    return {int(name): registry.entries[f"upscale/x{name}"] for name in registry.factors()}
 
 
 def _within(height: int, width: int, max_side: int | None) -> Size:

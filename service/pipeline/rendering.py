@@ -78,7 +78,7 @@ class Renderer:
 
     async def load(self, recipe: Recipe, sizes: Sizes, registry: Registry) -> Ready:
         """Load or blend the networks of a recipe. Raises UnknownModelError where one is gone."""
-        layers = [(await registry.mix(layer.mixture, recipe.parameter), layer.share) for layer in recipe.layers]
+        layers = [(await registry.get_blend(layer.mixture, recipe.parameter), layer.share) for layer in recipe.layers]
         if sizes.enlarger is None:
             return Ready(recipe, sizes, tuple(layers), None)
         return Ready(recipe, sizes, tuple(layers), await registry.get("upscale", f"x{sizes.enlarger}", "factor"))
@@ -120,7 +120,7 @@ class Renderer:
 
     def most_pixels(self, recipe: Recipe) -> int | None:
         """The most pixels that the networks of a recipe can work on; None where they take any."""
-        limits = [self._limits.most_pixels(layer.mixture.offers[0].facts) for layer in recipe.layers]
+        limits = [self._limits.most_pixels(layer.mixture.entries[0].facts) for layer in recipe.layers]
         return min((limit for limit in limits if limit is not None), default=None)
 
     def tiles(self, ready: Ready) -> int:

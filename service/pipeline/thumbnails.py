@@ -2,7 +2,7 @@
 
 import asyncio
 
-from service.models.model import Offer
+from service.models.model import ModelEntry
 from service.models.registry import Registry
 from service.pipeline.parameters import Stylizing
 from service.pipeline.pipeline import Pipeline
@@ -20,14 +20,14 @@ class Thumbnails:
         self._pipeline, self._registry, self._photograph = pipeline, registry, photograph
         self._made: dict[str, asyncio.Task[Answer]] = {}
 
-    async def of(self, offer: Offer) -> bytes:
+    async def of(self, entry: ModelEntry) -> bytes:
         """The JPEG of a style. Raises what painting it raises; then the next one who asks tries again."""
-        served = {each.identity for each in self._registry.offers.values()}
+        served = {each.identity for each in self._registry.entries.values()}
         for identity in self._made.keys() - served:  # swapped or gone
             del self._made[identity]
-        task = self._made.get(offer.identity)
+        task = self._made.get(entry.identity)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            task = self._made[offer.identity] = asyncio.create_task(self._paint(offer))
+            task = self._made[entry.identity] = asyncio.create_task(self._paint(entry))
         return (await asyncio.shield(task)).body
 
     def close(self) -> None:
@@ -35,8 +35,8 @@ class Thumbnails:
         for task in self._made.values():
             task.cancel()
 
-    async def _paint(self, offer: Offer) -> Answer:
-        knobs = Stylizing(((offer.card.name, 1.0),), stroke=1.0, max_side=_SIDE_PX)
+    async def _paint(self, entry: ModelEntry) -> Answer:
+        knobs = Stylizing(((entry.card.name, 1.0),), stroke=1.0, max_side=_SIDE_PX)
         asked = Asked(knobs, format="jpeg", quality=_QUALITY, patient=True)
         answer = await self._pipeline.transform(asked, self._photograph)
         assert isinstance(answer, Answer)  # no tag was named

@@ -3,6 +3,7 @@
 import asyncio
 import pickle
 import socket
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -94,15 +95,17 @@ def test_what_is_no_service_of_ours_is_said_to_be_none(connect, said):
 def test_nothing_listens(connect):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    client = connect(f"http://127.0.0.1:{port}", retries=impasto.Retries(3, 0.001))
-    with pytest.raises(impasto.ConnectionFailedError, match=r"refused|failed.*\(3 attempts\)"):
+    client = connect(f"http://127.0.0.1:{port}", retries=impasto.Retries(3, 60.0))
+    start = time.monotonic()
+    with pytest.raises(impasto.ConnectionFailedError, match="is the service running"):
         client.stylize(PICTURE, style="mosaic")
+    assert time.monotonic() - start < 30, "it waited, though nothing on this machine will answer"
 
 
 def test_a_silent_server_is_not_asked_twice(connect):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
         client = connect(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.1, retries=AT_ONCE)
-        with pytest.raises(impasto.ServiceTimeoutError, match=r"said nothing for 0\.1 s"):
+        with pytest.raises(impasto.ServiceTimeoutError, match=r"was silent for 0\.1 s"):
             client.stylize(PICTURE, style="mosaic")
         with pytest.raises(impasto.DeadlineError) as caught:
             client.stylize(PICTURE, style="mosaic", deadline=0.05)

@@ -130,6 +130,8 @@ def references(found: list[Manifest]) -> Iterator[str]:
             if claim and not there("PersistentVolumeClaim", claim):
                 yield f"{owner}: no claim {claim}"
         for container in containers(template):
+            names = [each["name"] for each in container.get("env", [])]
+            yield from (f"{owner}: {name} is set twice" for name in set(names) if names.count(name) > 1)
             for source in container.get("envFrom", []):
                 if not there("ConfigMap", source["configMapRef"]["name"]):
                     yield f"{owner}: no ConfigMap {source['configMapRef']['name']}"
@@ -192,6 +194,48 @@ def autoscalers(found: list[Manifest]) -> Iterator[str]:
                 yield f"{called}: metricType {trigger.get('metricType')}"
 
 
+def namespaces(found: list[Manifest]) -> Iterator[str]:
+    """An overlay may have another namespace: what names it in passing must follow."""
+    own = {m["metadata"]["namespace"] for m in found if "namespace" in m["metadata"]}
+    yield from (
+        f"{_called(m)}: is not the namespace of the others"
+        for m in found
+        if m["kind"] == "Namespace" and {m["metadata"]["name"]} != own
+    )
+    if len(own) > 1:
+        yield f"namespaces {', '.join(sorted(own))}: expected one"
+    for manifest in of_kind(found, "ScaledObject"):
+        for trigger in manifest["spec"]["triggers"]:
+            asked = set(re.findall(r'namespace="([^"]*)"', trigger["metadata"].get("query", "")))
+            if not asked <= own:
+                yield f"{_called(manifest)}: asks for the metrics of namespace {', '.join(sorted(asked))}"
+
+
+def egress(found: list[Manifest]) -> Iterator[str]:
+    """Whatever the service is told to call must be let out, and the name asked for: else it fails in silence."""
+    for policy in of_kind(found, "NetworkPolicy"):
+        rules = policy["spec"].get("egress", [])
+        opened = {port["port"] for rule in rules for port in rule.get("ports", [])}
+        wanted = {port for owner, port in _ports_asked(found) if owner == policy["metadata"]["name"]}
+        if wanted and 53 not in opened:
+            yield f"{_called(policy)}: lets no question to the DNS out"
+        yield from (f"{_called(policy)}: lets nothing out to port {port}" for port in sorted(wanted - opened))
+        if any("to" not in rule for rule in rules):
+            yield f"{_called(policy)}: an egress rule for every address"
+
+
+def _ports_asked(found: list[Manifest]) -> Iterator[tuple[str, int]]:
+    """(policy, port) of what the settings name."""
+    for deployment in of_kind(found, "Deployment"):
+        for container in containers(deployment["spec"]["template"]):
+            if any(each["name"] == "IMPASTO_QUOTA_STORE" for each in container.get("env", [])):
+                yield "impasto", 6379
+    for config in of_kind(found, "ConfigMap"):
+        for value in config["data"].values():
+            if match := re.fullmatch(r"https?://[a-z0-9.-]+:(\d+)", value):
+                yield "impasto", int(match[1])
+
+
 def hardening(found: list[Manifest]) -> Iterator[str]:
     for owner, template in pod_templates(found):
         if template["spec"].get("enableServiceLinks") is not False:
@@ -208,5 +252,7 @@ CHECKS: tuple[Check, ...] = (
     resources,
     rollouts,
     autoscalers,
+    namespaces,
+    egress,
     hardening,
 )

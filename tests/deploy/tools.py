@@ -1,8 +1,10 @@
 """The tools that check what is deployed, and the manifests as they render. A missing tool is a visible skip."""
 
+import itertools
 import os
 import shutil
 import subprocess
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,42 @@ ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = ROOT / ".venv-deploy"
 MODELS = ROOT / "tests" / "deploy"
 
-KUSTOMIZATIONS = ("overlays/cpu", "overlays/gpu", "training/job", "training/nodes", "training/trainjob")
+KUSTOMIZATIONS = (
+    "overlays/cpu",
+    "overlays/gpu",
+    "overlays/example",
+    "overlays/canary",
+    "training/job",
+    "training/nodes",
+    "training/trainjob",
+)
 """What a user applies."""
 
-COMPONENTS = ("keys", "keda", "monitoring", "gateway", "ingress", "checkpoints-pvc", "checkpoints-oci")
-"""What a user adds to the base; hpa is in the overlays."""
+COMPONENTS = {
+    "keys": (),
+    "keys-external": ("keys",),
+    "hpa": (),
+    "keda": (),
+    "monitoring": (),
+    "gateway": (),
+    "ingress": (),
+    "checkpoints-pvc": (),
+    "checkpoints-oci": (),
+    "redis": (),
+    "otel": (),
+    "gpu": (),
+    "gpu-mig": ("gpu",),
+    "gpu-runtime-class": ("gpu",),
+}
+"""What a user adds to the base, and the components that each stands beside."""
+
+ALTERNATIVES = ({"hpa", "keda"}, {"gateway", "ingress"}, {"checkpoints-pvc", "checkpoints-oci"})
+"""Components of which an overlay has one at most."""
 
 Manifest = dict[str, Any]
+
+_MADE = tempfile.TemporaryDirectory(prefix="impasto-variants-")
+"""Where the variants are, so that each is rendered once in a run of the tests."""
 
 
 def missing(what: str) -> None:
@@ -63,10 +94,13 @@ def manifests(folder: Path) -> list[Manifest]:
     return list(yaml.safe_load_all(rendered(folder)))
 
 
-def with_component(tmp_path: Path, *names: str, of: str = "components") -> Path:
-    """A folder that renders the base (or the single-node Job) with components, as a user's own overlay would."""
+def with_component(tmp_path: Path, *names: str, of: str = "components", **further: Any) -> Path:
+    """A folder that renders the base (or the single-node Job) with components, as a user's own overlay would.
+
+    further: other fields of its kustomization.yaml.
+    """
     folder = tmp_path / "overlay"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     base = "k8s/base" if of == "components" else "k8s/training/job"
     (folder / "kustomization.yaml").write_text(
         yaml.safe_dump(
@@ -75,18 +109,27 @@ def with_component(tmp_path: Path, *names: str, of: str = "components") -> Path:
                 "kind": "Kustomization",
                 "resources": [os.path.relpath(ROOT / base, folder.resolve())],
                 "components": [os.path.relpath(ROOT / "k8s" / of / name, folder.resolve()) for name in names],
+                **further,
             }
         )
     )
     return folder
 
 
-def variants(tmp_path: Path) -> dict[str, Path]:
-    """Every kustomization that a user applies, and the base with every component."""
+def combinations() -> list[tuple[str, ...]]:
+    """Every component alone (with those it stands beside), and all together, for each choice of alternatives."""
+    alone = [(*beside, name) for name, beside in COMPONENTS.items()]
+    alternatives = set().union(*ALTERNATIVES)
+    rest = [name for name in COMPONENTS if name not in alternatives]
+    return alone + [(*chosen, *rest) for chosen in itertools.product(*(sorted(each) for each in ALTERNATIVES))]
+
+
+@cache
+def variants() -> dict[str, Path]:
+    """Every kustomization that a user applies, and the base with every combination of components; made once."""
+    made = Path(_MADE.name)
     folders = {name: ROOT / "k8s" / name for name in KUSTOMIZATIONS}
-    for name in COMPONENTS:
-        (tmp_path / name).mkdir()
-        folders[name] = with_component(tmp_path / name, name)
-    (tmp_path / "kueue").mkdir()
-    folders["kueue"] = with_component(tmp_path / "kueue", "kueue", of="training")
+    for names in combinations():
+        folders["+".join(names)] = with_component(made / "+".join(names), *names)
+    folders["kueue"] = with_component(made / "kueue", "kueue", of="training")
     return folders

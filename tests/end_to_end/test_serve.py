@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import httpx
 import pytest
 
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
+from service.cli.sockets import bind
 from tests.conftest import decoded, encoded, picture, save_net, seeded, tiny_upscaler
 from tests.service.faults import LOST, PLAIN, faulty_picture
 
@@ -38,7 +40,9 @@ def service(module: str = "service", **settings: object) -> Iterator[tuple["subp
         text=True,
     )
     try:
-        lines = [process.stdout.readline().rstrip() for _ in range(2)]
+        lines = [process.stdout.readline().rstrip()]
+        while lines[-1] and not lines[-1].startswith("  try"):
+            lines.append(process.stdout.readline().rstrip())
         assert process.poll() is None, lines
         yield process, lines
     finally:
@@ -78,8 +82,13 @@ def test_it_prints_its_address_and_what_to_try(large_upscaler):
     with service(checkpoints=large_upscaler) as (_, lines):
         address = address_in(lines[0])
         assert httpx.get(f"{address}/readyz", trust_env=False).status_code == 200
+        assert re.fullmatch(r"Impasto 0\.1\.0 listens on \S+ \(ready after \d+\.\d s\)", lines[0])
+        told = dict(line.split(maxsplit=1) for line in lines[1:])
+        assert told["page"] == f"{address}/"
+        assert told["factors"] == "4"
+        assert told["device"].startswith("cpu in fp32 (this CPU has ")
         photograph = "docs/images/photographs/coffee.jpg"
-        assert lines[1] == f"  curl -F image=@{photograph} '{address}/upscale?factor=4' -o large.jpg"
+        assert told["try"] == f"curl --fail-with-body -F image=@{photograph} '{address}/upscale?factor=4' -o large.jpg"
 
 
 def test_sigterm_answers_everything_accepted_and_exits_with_zero(large_upscaler):
@@ -150,20 +159,46 @@ def test_what_stops_the_start_is_one_line_and_exit_code_two(settings, message):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.long
-def test_a_port_that_is_taken_is_an_error(large_upscaler):
-    with service(checkpoints=large_upscaler) as (_, lines):
-        port = address_in(lines[0]).rsplit(":", 1)[1]
-        result = subprocess.run(
-            [sys.executable, "-m", "service"],
-            env=environment(checkpoints=large_upscaler, port=port, device="cpu", precision="fp32"),
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode not in {0, -signal.SIGTERM}
-        assert "address already in use" in result.stderr
+@pytest.mark.parametrize("listens", [True, False], ids=["a server listens", "a service is still loading"])
+@pytest.mark.parametrize("setting", ["port", "probe_port"])
+def test_a_port_that_is_taken_is_said_before_torch_is_loaded(large_upscaler, setting, listens):
+    taken = bind("127.0.0.1", 0)[0]
+    if listens:
+        taken.listen()
+    port = taken.getsockname()[1]
+    without_torch = (
+        "import sys; sys.modules['torch'] = None; from service.cli.serve import serve_or_exit; serve_or_exit()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", without_torch],
+        env=environment(**{"checkpoints": large_upscaler, "port": 0, setting: port}),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    taken.close()
+    assert (result.returncode, result.stdout) == (4, "")
+    expected = {
+        "port": f"impasto: port {port} is taken: PORT=9000 make serve, or impasto serve --port 9000\n",
+        "probe_port": f"impasto: IMPASTO_PROBE_PORT={port}: this port is taken; choose another one\n",
+    }
+    assert result.stderr == expected[setting]
+
+
+def test_a_port_is_free_again_as_soon_as_the_service_has_ended(large_upscaler):
+    """A connection that the service closed is in TIME_WAIT for a minute, and no obstacle."""
+    with service(checkpoints=large_upscaler) as (process, lines):
+        port = int(address_in(lines[0]).rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            while client.recv(1000):
+                pass
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    again = bind("127.0.0.1", port)[0]
+    again.listen()
+    again.close()
 
 
 @pytest.mark.long

@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 
 
 def card_of(net, **changes):
-    return dataclasses.replace(checkpoint.describe(net, "tiny"), **changes)
+    return dataclasses.replace(checkpoint.make_card(net, "tiny"), **changes)
 
 
 def write(path, net, card):
@@ -26,7 +26,7 @@ def write(path, net, card):
 
 def test_a_checkpoint_comes_back_whole(tmp_path):
     net = tiny_style_net()
-    card = checkpoint.describe(net, "tiny", license="CC0-1.0", training={"iterations": 3}, parent="sha256:00")
+    card = checkpoint.make_card(net, "tiny", license="CC0-1.0", training={"iterations": 3}, parent="sha256:00")
     version = checkpoint.save(tmp_path / "tiny.safetensors", net, card)
     loaded = load(tmp_path / "tiny.safetensors")
     assert loaded.card == card
@@ -75,8 +75,8 @@ def test_only_one_metadata_key_so_that_the_order_cannot_change(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"golden": [0.0] * 72}, "golden answer differs by"),
-        ({"golden": [0.0]}, "golden answer differs by inf"),
+        ({"golden": [0.0] * 72}, "golden output differs by"),
+        ({"golden": [0.0]}, "golden output differs by inf"),
         ({"architecture": "vision_transformer"}, "architecture 'vision_transformer'"),
         ({"architecture": "super_resolution"}, "architecture 'super_resolution' \\('stylize'\\)"),
         ({"config": {"width": 8, "residual_blocks": 1}}, "weights or config do not fit"),

@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 
 from nets import checkpoint
-from nets.checkpoint import CheckpointError, load, peek
+from nets.checkpoint import CheckpointError, load, read_card
 from nets.style_trunk import StyleTrunkConfig, StyleTrunkNet
 from nets.trunk import METADATA_KEY, dumps_trunk, read_trunk
 from tests.conftest import save_net
@@ -24,7 +24,7 @@ def save_family(folder, names=("checks", "dots"), trunk="tiny", seed=0):
     for number, name in enumerate(names):
         net = in_another_style(first, number)
         net.load_state_dict({**net.state_dict(), **shared.weights})
-        card = checkpoint.describe(net, name, trunk=shared.reference, license="CC0-1.0", source="made in a test")
+        card = checkpoint.make_card(net, name, trunk=shared.reference, license="CC0-1.0", source="made in a test")
         checkpoint.save(folder / "stylize" / f"{name}.safetensors", net, card)
     return path
 
@@ -37,7 +37,7 @@ def test_a_style_is_a_small_file_and_comes_back_as_it_was_saved(tmp_path):
     assert isinstance(loaded.net, StyleTrunkNet)
     assert loaded.card.format_version == 2
     assert loaded.card.trunk == read_trunk(trunk).reference
-    assert peek(path)[0].trunk == loaded.card.trunk
+    assert read_card(path)[0].trunk == loaded.card.trunk
     expected = in_another_style(tiny_trunk_net(0), 0)
     assert torch.equal(loaded.net.stem.norm.bias, expected.stem.norm.bias)
     assert torch.allclose(loaded.net.stem.conv.conv.weight, expected.stem.conv.conv.weight, atol=1e-3)  # float16
@@ -101,7 +101,7 @@ def test_a_style_whose_trunk_cannot_be_used_is_refused_with_the_reason(tmp_path,
 
 def test_a_trunk_is_never_looked_for_outside_of_its_folder(tmp_path):
     net = tiny_trunk_net()
-    card = checkpoint.describe(net, "checks", trunk="../../etc@sha256:" + "0" * 64)
+    card = checkpoint.make_card(net, "checks", trunk="../../etc@sha256:" + "0" * 64)
     path = tmp_path / "stylize/checks.safetensors"
     checkpoint.save(path, net, card)
     with pytest.raises(CheckpointError, match="expected NAME@sha256:DIGEST"):

@@ -14,7 +14,7 @@ from service.app import create_app
 from service.cli.server import run
 from service.errors import StartupError
 from service.memory import few_arenas
-from service.models.registry import load_registry, registry_of
+from service.models.registry import load_registry, registry_from_settings
 from service.observability.logs import configure_logs
 from service.settings import Settings, read_settings
 from tests.conftest import running
@@ -62,7 +62,7 @@ def faulty_picture(code: int, height: int = 20, width: int = 30) -> np.ndarray:
 
 def put_faulty(registry, net: FaultyNet) -> None:
     """Serve the network as upscale/x2."""
-    registry.loaded.put(replace(registry.models["upscale/x2"], net=net.eval()))
+    registry.loaded.add(replace(registry.models["upscale/x2"], net=net.eval()))
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def main() -> None:
     try:
         settings = read_settings()
         configure_logs(settings.log_level, settings.log_format)
-        registry = registry_of(settings)
+        registry = registry_from_settings(settings)
     except StartupError as error:
         sys.exit(str(error))
     put_faulty(registry, FaultyNet())

@@ -3,9 +3,10 @@
 import httpx
 import pytest
 
-from service.cli.server import Server, refuse_open_door, run
+from service.cli.server import Server, run
+from service.cli.sockets import bind, refuse_public_without_keys
 from service.errors import StartupError
-from service.models.registry import registry_of
+from service.models.registry import registry_from_settings
 from service.settings import Settings
 from tests.conftest import listening
 from tests.keys import BOSS, bearer, write_keys
@@ -18,28 +19,28 @@ from tests.service.http.test_connection_limits import GET, connection, refused, 
 )
 def test_a_public_address_wants_keys_or_to_be_told(tmp_path, host):
     if host in {"127.0.0.1", "::1", "localhost", "127.8.9.1"}:
-        refuse_open_door(Settings(host=host))
+        refuse_public_without_keys(Settings(host=host))
     else:
         with pytest.raises(StartupError) as caught:
-            refuse_open_door(Settings(host=host))
+            refuse_public_without_keys(Settings(host=host))
         message = str(caught.value)
         assert message.startswith(f"IMPASTO_HOST={host}: ")
         assert "IMPASTO_KEYS_FILE" in message
         assert "IMPASTO_ALLOW_ANONYMOUS=true" in message
-    refuse_open_door(Settings(host=host, allow_anonymous=True))
-    refuse_open_door(Settings(host=host, keys_file=tmp_path / "keys"))
+    refuse_public_without_keys(Settings(host=host, allow_anonymous=True))
+    refuse_public_without_keys(Settings(host=host, keys_file=tmp_path / "keys"))
 
 
 def test_the_start_itself_refuses(checkpoints):
     settings = Settings(host="0.0.0.0", port=0, checkpoints=checkpoints)
-    with pytest.raises(StartupError, match="whoever reaches this address could have pictures computed"):
-        run(settings, registry_of(settings))
+    with pytest.raises(StartupError, match="everyone who reaches this address could use the service"):
+        run(settings, registry_from_settings(settings))
 
 
 def test_with_a_probe_port_metrics_and_administration_are_only_there(checkpoints, tmp_path):
     keys = write_keys(tmp_path / "keys")
     app = small_service(checkpoints, port=0, probe_port=0, keys_file=keys, max_connections=2)
-    server = Server(app, app.state.settings, app.state.registry)
+    server = Server(app, app.state.settings, app.state.registry, bind("127.0.0.1", 0, "PROBE_PORT"))
     with listening(server) as public:
         inner = f"http://127.0.0.1:{server.servers[1].sockets[0].getsockname()[1]}"
         with httpx.Client(trust_env=False) as client:

@@ -22,18 +22,18 @@ def test_a_bad_checkpoint_is_named_and_the_others_serve(tmp_path):
     (tmp_path / "upscale" / "mosaic.safetensors").write_bytes(good.read_bytes())
     (tmp_path / "stylize" / "notes.txt").write_text("not a checkpoint, not looked at")
     net = tiny_style_net()
-    wrong = dataclasses.replace(checkpoint.describe(net, "wrong"), golden=[0.0] * 72)
+    wrong = dataclasses.replace(checkpoint.make_card(net, "wrong"), golden=[0.0] * 72)
     checkpoint.save(tmp_path / "stylize" / "wrong.safetensors", net, wrong)
-    other = dataclasses.replace(checkpoint.describe(net, "foreign"), architecture="unet")
+    other = dataclasses.replace(checkpoint.make_card(net, "foreign"), architecture="unet")
     checkpoint.save(tmp_path / "stylize" / "foreign.safetensors", net, other)
     registry = load_registry(tmp_path)
     assert list(registry.models) == ["stylize/mosaic", "upscale/x2"]
     reasons = {
         "stylize/cut.safetensors": "not a whole safetensors file",
         "stylize/foreign.safetensors": "architecture 'unet'",
-        "stylize/other_name.safetensors": "is stylize/mosaic by its card, stylize/other_name by its place",
-        "stylize/wrong.safetensors": "golden answer differs",
-        "upscale/mosaic.safetensors": "is stylize/mosaic by its card, upscale/mosaic by its place",
+        "stylize/other_name.safetensors": "the card says stylize/mosaic, the path says stylize/other_name",
+        "stylize/wrong.safetensors": "golden output differs",
+        "upscale/mosaic.safetensors": "the card says stylize/mosaic, the path says upscale/mosaic",
     }
     assert set(registry.refused) == set(reasons)
     for file, reason in reasons.items():
@@ -42,7 +42,7 @@ def test_a_bad_checkpoint_is_named_and_the_others_serve(tmp_path):
 
 def test_an_upscaler_must_be_named_by_its_factor(tmp_path):
     save_net(tmp_path, "x4", tiny_upscaler(2))
-    with pytest.raises(StartupError, match="its name must be x2"):
+    with pytest.raises(StartupError, match="expected the name x2 or x2_something"):
         load_registry(tmp_path)
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ from nets.checkpoint import load
 from service.models.registry import load_registry
 from tests.conftest import save_net, tiny_style_net
 from trainer.commands import main as cli
-from trainer.commands.options import STYLES_VARIABLE
+from trainer.commands.options import STYLES_VARIABLE, find_parent, find_recipe
+from trainer.errors import TrainerError
 from trainer.loop.runs import Run
 
 STYLE = """
@@ -280,3 +282,76 @@ def test_a_parent_of_another_shape_is_refused(
 def test_a_run_that_has_not_finished_cannot_be_published(tmp_path):
     with pytest.raises(Exception, match="has no checkpoint yet"):
         invoke("publish", tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_run_and_the_same_command_goes_on(photographs, tmp_path, number):
+    run = tmp_path / "run"
+    config = tmp_path / "endless.toml"
+    config.write_text(
+        'name = "x2"\niterations = 100000\nsave_every = 100000\nsample_every = 100000\n[network]\nfactor = 2\n'
+        "width = 4\nresidual_blocks = 1\n[data]\nlow_res_px = 16\nbatch = 2\n"
+    )
+    arguments = ["upscale", str(config), "--data", str(photographs), "--run", str(run), "--workers", "1"]
+    command = [sys.executable, "-m", "trainer", *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (run / "metrics.jsonl").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    assert not (run / "state.pt").exists()
+    process.send_signal(number)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, told
+    first, *_, last = told.splitlines()
+    assert re.fullmatch(r"x2: 100000 iterations on \S+ in (fp32|bf16), 4 photographs, from scratch", first)
+    stopped = int(re.fullmatch(r"impasto-train: stopped at (\d+), saved; the same command goes on", last)[1])
+    assert "Traceback" not in told
+    assert torch.load(run / "state.pt", weights_only=True)["iteration"] == stopped
+    assert invoke(*arguments, "--iterations", str(stopped + 1)).exit_code == 0
+    assert load(run / "checkpoints/upscale/x2.safetensors").card.training["iterations"] == stopped + 1
+
+
+def test_a_painting_of_ones_own_takes_neither_name_nor_licence_of_the_recipe(
+    style_config, photographs, vgg16_file, tmp_path, monkeypatch, style_image
+):
+    monkeypatch.chdir(tmp_path)
+    painting = tmp_path / "My Painting.png"
+    painting.write_bytes(style_image.read_bytes())
+    arguments = ["style", str(style_config), "--data", str(photographs), "--vgg16", str(vgg16_file)]
+    assert invoke(*arguments, "--style", painting, "--iterations", "1").exit_code == 0
+    card = load(tmp_path / "runs/my_painting/checkpoints/stylize/my_painting.safetensors").card
+    assert (card.license, card.source) == ("", "")
+    named = [*arguments, "--style", painting, "--name", "mine", "--license", "CC-BY-4.0", "--source", "me, 2026"]
+    assert invoke(*named, "--iterations", "1").exit_code == 0
+    card = load(tmp_path / "runs/mine/checkpoints/stylize/mine.safetensors").card
+    assert (card.license, card.source) == ("CC-BY-4.0", "me, 2026")
+    with pytest.raises(TrainerError, match="--name 'Mine!': expected lower-case letters"):
+        invoke(*arguments, "--style", painting, "--name", "Mine!")
+
+
+def test_a_checkpoint_of_another_origin_is_not_replaced_by_accident(photographs, tmp_path):
+    run, served = tmp_path / "run", tmp_path / "served"
+    config = tmp_path / "neutral.toml"
+    config.write_text(
+        'name = "mosaic"\niterations = 1\nneutral_iterations = 1\n[network]\nwidth = 4\nresidual_blocks = 1\n'
+        "[data]\ncrop_px = 32\nbatch = 1\n"
+    )
+    invoke("style", config, "--data", photographs, "--run", run)
+    bundled = save_net(served, "mosaic", tiny_style_net())
+    before = bundled.read_bytes()
+    with pytest.raises(TrainerError, match=r"was trained on other photographs \(made in a test\): .*--force"):
+        invoke("publish", run, "--to", served)
+    assert bundled.read_bytes() == before
+    assert invoke("publish", run, "--to", served, "--force").exit_code == 0
+    assert bundled.read_bytes() != before
+    assert invoke("publish", run, "--to", served).exit_code == 0  # its own origin
+
+
+def test_recipes_are_found_by_name_and_their_parents_in_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("engraving", "x4", "paper/style"):
+        assert find_recipe(Path(name)).is_file()
+    assert Path(find_parent("checkpoints/stylize/starry_night.safetensors")).is_file()
+    assert find_parent("") == ""
+    with pytest.raises(TrainerError, match="or the name of a bundled recipe: composition_vii, engraving"):
+        find_recipe(Path("engravign"))

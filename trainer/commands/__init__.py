@@ -1,1 +1,1 @@
-"""The commands of `impasto-train`: each reads its options, calls one part, and prints what came of it."""
+"""The commands of `impasto-train`: each reads its options, calls one part of the trainer, and prints the result."""

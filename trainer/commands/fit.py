@@ -1,4 +1,4 @@
-"""`fit`: a painting of one's own becomes a style of a trunk."""
+"""`fit`: turn a painting into a style of a trunk."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,17 +21,19 @@ _FAMILY = Path(__file__).parents[1] / "configs" / "family.toml"
 
 def fit(
     painting: Annotated[Path, typer.Argument(metavar="PAINTING", exists=True, dir_okay=False, help="The style image.")],
-    name: Annotated[str, typer.Option("--name", help="Name of the new style: lower case, digits, _ and -.")],
-    minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="How long to train.")] = 5.0,
-    to: Annotated[
-        Path, typer.Option("--to", help="Model repository that holds the trunk and receives the style.")
-    ] = Path("checkpoints"),
-    trunk: Annotated[str, typer.Option("--trunk", help="The trunk to fit to.")] = "atelier",
-    config: Annotated[Path, typer.Option("--config", help="The family recipe whose loss weights are used.")] = _FAMILY,
+    name: Annotated[str, typer.Option("--name", help="Name of the new style: lower-case letters, digits, _ and -.")],
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="Training time in minutes.")] = 5.0,
+    to: Annotated[Path, typer.Option("--to", help="Model repository with the trunk; receives the style.")] = Path(
+        "checkpoints"
+    ),
+    trunk: Annotated[str, typer.Option("--trunk", help="Trunk of the new style.")] = "atelier",
+    config: Annotated[Path, typer.Option("--config", help="Family recipe with the loss weights.")] = _FAMILY,
     data: Annotated[
-        list[Path] | None, typer.Option("--data", help="Folder of photographs; default: bundled pictures.")
+        list[Path] | None, typer.Option("--data", help="Folder of photographs, repeatable; default: bundled images.")
     ] = None,
-    style_px: Annotated[int, typer.Option("--style-size", min=16, help="Short side of the style image.")] = 512,
+    style_px: Annotated[
+        int, typer.Option("--style-size", min=16, help="Shorter side of the style image, in pixels.")
+    ] = 512,
     license_: Annotated[str, typer.Option("--license", help="Licence of the style, for its card.")] = "",
     source: Annotated[str, typer.Option("--source", help="Painter, title and year, for its card.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a style of this name.")] = False,

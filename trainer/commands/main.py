@@ -1,12 +1,13 @@
 """The application behind `impasto-train`: its commands, and how errors end them."""
 
+import signal
 import sys
 
 import typer
 
 from nets.checkpoint import CheckpointError
 from trainer.commands import fit, measure, train
-from trainer.errors import TrainerError
+from trainer.errors import StoppedError, TrainerError
 
 _HELP = """Train, evaluate and publish networks for Impasto.
 
@@ -31,7 +32,13 @@ for command in (
 def run() -> None:
     """Run the command that the arguments name. An error that the user can correct is one line and exit code 1."""
     try:
-        app(prog_name="impasto-train")
+        app(prog_name="impasto-train", standalone_mode=True)
+    except StoppedError as stop:
+        typer.echo(f"impasto-train: {stop}", err=True)
+        sys.exit(128 + stop.number)
+    except KeyboardInterrupt:
+        typer.echo("impasto-train: interrupted; the same command goes on from the last saved state", err=True)
+        sys.exit(128 + signal.SIGINT)
     except (TrainerError, CheckpointError) as error:
         typer.echo(f"impasto-train: {error}", err=True)
         sys.exit(1)

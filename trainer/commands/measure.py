@@ -31,7 +31,7 @@ _HELD_OUT = Path("docs/images/photographs")
 
 
 class Part(StrEnum):
-    """What `compare` can measure."""
+    """A part of `compare`."""
 
     upscaling = "upscaling"
     styles = "styles"
@@ -39,7 +39,7 @@ class Part(StrEnum):
 
 
 class StartFrom(StrEnum):
-    """What Gatys' picture is before the first iteration."""
+    """The initial image of the optimisation by Gatys et al."""
 
     noise = "noise"
     content = "content"
@@ -49,14 +49,14 @@ def evaluate(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint of either task.")],
     data: Annotated[Path, typer.Option("--data", help="Folder of test images.")],
     vgg16: Vgg16 = None,
-    perceptual: Annotated[bool, typer.Option(help="LPIPS and the feature loss; they need VGG16.")] = True,
+    perceptual: Annotated[bool, typer.Option(help="Compute LPIPS and the feature loss, which need VGG16.")] = True,
     longest_px: Annotated[
-        int, typer.Option("--longest", min=16, help="Styles: photographs are reduced to this.")
+        int, typer.Option("--longest", min=16, help="For styles: reduce photographs to this longer side, in pixels.")
     ] = 640,
     style_image: StyleImage = None,
     as_json: Json = False,
 ) -> None:
-    """Print how good a checkpoint is on each image of a folder, and the mean.
+    """Print the quality of a checkpoint for each image of a folder, and the mean.
 
     An upscaler: PSNR, SSIM, LPIPS and the relu2_2 feature loss, beside bicubic. A style: the relative Gram distance to
     the painting at each layer (0 is the painting's own), the content distance to the photograph ("c"), the contrast
@@ -83,16 +83,16 @@ def evaluate(
 def gatys(
     content: Annotated[Path, typer.Option("--content", help="Content image.")],
     style: Annotated[Path, typer.Option("--style", help="Style image.")],
-    config: Annotated[Path, typer.Option("--config", help="The style recipe whose loss weights are used.")] = _CONFIGS
+    config: Annotated[Path, typer.Option("--config", help="Style recipe with the loss weights.")] = _CONFIGS
     / "starry_night.toml",
-    out: Annotated[Path, typer.Option("--out", help="Where the picture goes.")] = Path("gatys.png"),
+    out: Annotated[Path, typer.Option("--out", help="Output file.")] = Path("gatys.png"),
     iterations: Annotated[int, typer.Option("--iterations", min=1)] = 300,
-    short_side_px: Annotated[int, typer.Option("--size", min=16, help="Short side of the answer.")] = 256,
-    start: Annotated[StartFrom, typer.Option("--start", help="What L-BFGS starts from.")] = StartFrom.noise,
+    short_side_px: Annotated[int, typer.Option("--size", min=16, help="Shorter side of the output, in pixels.")] = 256,
+    start: Annotated[StartFrom, typer.Option("--start", help="Initial image.")] = StartFrom.noise,
     vgg16: Vgg16 = None,
     as_json: Json = False,
 ) -> None:
-    """Paint one picture as Gatys et al. do: L-BFGS on its pixels, with the losses of a recipe."""
+    """Stylize one image as Gatys et al. do: L-BFGS on the pixels, with the losses of a recipe."""
     recipe = read_recipe(config, StyleRecipe)
     objective = StyleObjective(load_loss_network(vgg16), recipe.loss, read_style_image(style, recipe.data.style_px))
     result = baseline.optimise(objective, read_style_image(content, short_side_px), iterations, start.value)
@@ -106,29 +106,34 @@ def gatys(
 
 
 def compare(
-    checkpoints: Annotated[list[Path], typer.Option("--checkpoints", help="Model repository; may be repeated.")],
+    checkpoints: Annotated[list[Path], typer.Option("--checkpoints", help="Model repository; repeatable.")],
     benchmark: Annotated[
         list[Path] | None, typer.Option("--benchmark", help="Folder of upscaling test images, e.g. Set5; repeatable.")
     ] = None,
     photographs: Annotated[
         Path, typer.Option("--photographs", help="Held-out photographs for the styles.")
     ] = _HELD_OUT,
-    part: Annotated[list[Part] | None, typer.Option("--part", help="Measure this part only; repeatable.")] = None,
-    out: Annotated[Path, typer.Option("--out", help="Where figures, pictures and report.html go.")] = Path("report"),
-    results: Annotated[Path | None, typer.Option("--results", help="Write the tables as Markdown here too.")] = None,
-    longest: Annotated[str, typer.Option("--plot", help="The style whose objective is plotted.")] = "mosaic",
+    part: Annotated[list[Part] | None, typer.Option("--part", help="Measure only this part; repeatable.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for figures, images and report.html.")] = Path("report"),
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Also write the tables as Markdown to this file.")
+    ] = None,
+    longest: Annotated[str, typer.Option("--plot", help="Style whose objective is plotted.")] = "mosaic",
     longest_iterations: Annotated[int, typer.Option("--plot-iterations", min=1)] = 500,
-    iterations: Annotated[int, typer.Option("--iterations", min=1, help="Gatys' for the other styles.")] = 100,
-    side_px: Annotated[int, typer.Option("--size", min=16, help="Side of the pictures for styles.")] = 256,
+    iterations: Annotated[
+        int, typer.Option("--iterations", min=1, help="Iterations of Gatys for the other styles.")
+    ] = 100,
+    side_px: Annotated[int, typer.Option("--size", min=16, help="Side of the images for styles, in pixels.")] = 256,
     speed_px: Annotated[
-        list[int] | None, typer.Option("--speed-size", help="Sides timed; default 256, 512, 1024.")
+        list[int] | None,
+        typer.Option("--speed-size", help="Side to time, in pixels; repeatable; default 256, 512, 1024."),
     ] = None,
     timed_iterations: Annotated[int, typer.Option("--timed-iterations", min=1)] = 5,
     vgg16: Vgg16 = None,
 ) -> None:
-    """Repeat the paper's comparisons, part by part, and write the report.
+    """Repeat the comparisons of the paper and write the report.
 
-    Parts measured earlier into the same --out stay in the report.
+    Parts measured earlier into the same --out stay in the report. --part selects what to measure.
     """
     parts = part or list(Part)
     found = comparison.Checkpoints.read(checkpoints)
@@ -137,7 +142,7 @@ def compare(
     painters = {name: c for name, c in found.stylize.items() if "style_image_sha256" in c.card.training}
     if Part.speed in parts or Part.styles in parts:
         if longest not in painters:
-            raise TrainerError(f"--plot {longest}: no such style; there are {', '.join(painters) or 'none'}")
+            raise TrainerError(f"--plot {longest}: no such style; expected one of {', '.join(painters) or 'none'}")
         chosen = painters[longest]
     if Part.speed in parts:
         objective = objective_of(chosen, loss_network, style_image_of(chosen, _CONFIGS))
@@ -146,7 +151,9 @@ def compare(
         _keep(out, comparison.measure_speed(longest, chosen, objective, photograph, sides, timed_iterations))
     if Part.upscaling in parts:
         if not benchmark:
-            raise TrainerError("--benchmark FOLDER is needed to compare upscalers (or leave them out with --part)")
+            raise TrainerError(
+                "--benchmark is missing; expected a folder of test images (or leave upscalers out with --part)"
+            )
         distance = PerceptualDistance(weights)
         _keep(out, comparison.measure_upscaling(found.upscale, benchmark, distance, typer.echo))
     if Part.styles in parts:
@@ -165,10 +172,12 @@ def compare(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `compare --out` wrote.")],
-    results: Annotated[Path | None, typer.Option("--results", help="Write the tables as Markdown here too.")] = None,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Output folder of `compare`.")],
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Also write the tables as Markdown to this file.")
+    ] = None,
 ) -> None:
-    """Write the report of a comparison anew, without measuring."""
+    """Write the report of a comparison again, without measuring."""
     typer.echo(f"report {write_report(folder, results)}")
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from nets.pixels import Picture, from_network, to_network
-from trainer.data import Photographs, reduce
+from trainer.data import Photographs, read_rgb, reduce
 
 
 def choose(photographs: list[Path], count: int, longest_px: int) -> list[Image.Image]:
@@ -21,9 +21,18 @@ def choose(photographs: list[Path], count: int, longest_px: int) -> list[Image.I
     return chosen
 
 
-def stylised(net: nn.Module, images: list[Image.Image], device: torch.device) -> Image.Image:
-    """Content images above, the network's answers below."""
-    return _grid([[np.array(image) for image in images], [apply(net, np.array(image), device) for image in images]])
+def stylised(
+    net: nn.Module, images: list[Image.Image], device: torch.device, style_image: Path | None = None
+) -> Image.Image:
+    """Return content images above, the network's outputs below, and beside them the style image where there is one."""
+    above = [np.array(image) for image in images]
+    below = [apply(net, picture, device) for picture in above]
+    if style_image is None:
+        return _grid([above, below])
+    style = read_rgb(style_image)
+    style.thumbnail(max(images, key=lambda image: image.height).size)
+    blank = np.full((1, 1, 3), 255, np.uint8)
+    return _grid([[np.array(style), *above], [blank, *below]])
 
 
 def in_styles(nets: Sequence[nn.Module], images: list[Image.Image], device: torch.device) -> Image.Image:

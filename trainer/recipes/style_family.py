@@ -93,16 +93,17 @@ def train(recipe: FamilyRecipe, inputs: Inputs, run: Run) -> list[Path]:
     family.train()
     with Progress(run, ONE_PROCESS, recipe.name, optimisation.first, recipe.iterations) as progress:
         first = optimisation.first
+        progress.introduce(device, precision, len(photographs), recipe.parent or None)
         crops = _crops(recipe, inputs, photographs, run, first, device)
         for iteration, pictures in enumerate(crops, start=first):
             terms = step(iteration, to_floats(pictures, device))
             gradient = optimisation.descend(iteration)
             done = iteration + 1
             progress.note(done, terms, gradient)
-            if progress.due(done, recipe.sample_every):
+            if progress.sample_due(done, recipe.sample_every):
                 painters = [_result(optimisation)[style.name] for style in recipe.styles]
                 samples.in_styles(painters, shown, device).save(run.samples / f"{done:06d}.jpg", quality=92)
-            if progress.due(done, recipe.save_every):
+            if progress.save_due(done, recipe.save_every):
                 run.save({"recipe": settings, **optimisation.state(done)})
 
     result = _result(optimisation)

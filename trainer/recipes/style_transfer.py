@@ -75,8 +75,15 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
     )
     loader = batches(crops, order, batch // processes.size, inputs.workers, device)
 
+    def sample(done: int) -> None:
+        sheet = samples.stylised(optimisation.result(), shown, device, inputs.style_image)
+        sheet.save(run.samples / f"{done:06d}.jpg", quality=92)
+
     net.train()
     with Progress(run, processes, recipe.name, first, recipe.iterations) as progress:
+        progress.introduce(device, precision, len(photographs), parent)
+        if processes.main and not first:
+            sample(0)
         for iteration, pictures in enumerate(loader, start=first):
             content = to_floats(pictures, device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -90,10 +97,9 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
 
             done = iteration + 1
             progress.note(done, terms, gradient)
-            if processes.main and progress.due(done, recipe.sample_every):
-                sheet = samples.stylised(optimisation.result(), shown, device)
-                sheet.save(run.samples / f"{done:06d}.jpg", quality=92)
-            if processes.main and progress.due(done, recipe.save_every):
+            if processes.main and progress.sample_due(done, recipe.sample_every):
+                sample(done)
+            if processes.main and progress.save_due(done, recipe.save_every):
                 run.save({"recipe": settings, **optimisation.state(done)})
 
     training = training_facts(recipe, settings, run, len(photographs), precision, revision)

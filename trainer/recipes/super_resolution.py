@@ -87,6 +87,7 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
 
     net.train()
     with Progress(run, processes, recipe.name, first, recipe.iterations) as progress:
+        progress.introduce(device, precision, len(photographs), parent)
         for iteration, pair in enumerate(loader, start=first):
             low, high = (to_floats(pictures, device) for pictures in pair)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -99,13 +100,13 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
 
             done = iteration + 1
             progress.note(done, terms, gradient)
-            if processes.main and progress.due(done, recipe.sample_every):
+            if processes.main and progress.sample_due(done, recipe.sample_every):
                 sheet = samples.enlarged(optimisation.result(), shown, factor, data.blur_sigma, device)
                 sheet.save(run.samples / f"{done:06d}.png")
                 if inputs.validation is not None:
                     enlarge = partial(samples.apply, optimisation.result(), device=device)
                     progress.log(done, psnr=round(mean_psnr(enlarge, inputs.validation, factor), 4))
-            if processes.main and progress.due(done, recipe.save_every):
+            if processes.main and progress.save_due(done, recipe.save_every):
                 run.save({"recipe": settings, **optimisation.state(done)})
 
     blur = f"Gaussian blur sigma {data.blur_sigma:g}, then " if data.blur_sigma else ""

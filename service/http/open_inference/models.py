@@ -13,7 +13,7 @@ from nets.architecture import Task
 from service.errors import ParameterError, UnknownModelError, shown
 from service.images.formats import Format
 from service.images.types import MetadataPolicy, ProfilePolicy
-from service.models.model import Offer
+from service.models.model import ModelEntry
 from service.models.registry import Registry
 from service.pipeline.parameters import Enlarging, Stylizing, parse_stroke
 from service.pipeline.request import Asked
@@ -30,7 +30,7 @@ class Entry:
     name: str
     version: str
     task: Task
-    offer: Offer
+    offer: ModelEntry
 
 
 class _Parameters(BaseModel):
@@ -59,7 +59,7 @@ class _Upscale(_Parameters):
 def entries(registry: Registry) -> dict[str, Entry]:
     """Every network that can be asked for, by name."""
     found = {}
-    for key, offer in sorted(registry.offers.items()):
+    for key, offer in sorted(registry.entries.items()):
         task, name = offer.card.task, offer.card.name
         plain = name.removesuffix(_PERCEPTUAL)
         if task == "stylize" or plain.removeprefix("x") in registry.factors():
@@ -102,5 +102,5 @@ def asked_of(entry: Entry, parameters: Mapping[str, Any]) -> tuple[Asked, float 
     return asked, None if given.timeout is None else given.timeout / 1e6
 
 
-def _short(offer: Offer) -> str:
+def _short(offer: ModelEntry) -> str:
     return offer.version.removeprefix("sha256:")[:_VERSION_CHARACTERS]

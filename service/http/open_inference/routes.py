@@ -46,7 +46,7 @@ async def live(request: Request) -> JSONResponse:
 async def ready(request: Request) -> JSONResponse:
     """As /readyz."""
     state = request.app.state
-    takes = state.admission.open and state.engine.alive and bool(state.registry.offers)
+    takes = state.admission.open and state.engine.alive and bool(state.registry.entries)
     return JSONResponse({"ready": takes}, 200 if takes else 503)
 
 

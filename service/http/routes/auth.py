@@ -49,7 +49,8 @@ async def transforms(request: Request, key: GivenKey) -> Caller:
 async def administers(request: Request, key: GivenKey) -> Caller:
     """The same for the scope admin; 404 where nobody can have it."""
     if not request.app.state.keys.administered:
-        raise HTTPException(404, "Not Found")
+        missing = "no key may administer this service; set IMPASTO_ADMIN_KEY, or IMPASTO_KEYS_FILE with an admin key"
+        raise HTTPException(404, missing)
     return _let_in(request, key, "admin")
 
 

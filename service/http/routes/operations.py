@@ -49,7 +49,7 @@ async def livez(request: Request) -> JSONResponse:
 async def readyz(request: Request) -> JSONResponse:
     """Whether pictures are taken: every network has passed its warm-up, and the service is not shutting down."""
     state = request.app.state
-    ready = state.admission.open and state.engine.alive and bool(state.registry.offers)
+    ready = state.admission.open and state.engine.alive and bool(state.registry.entries)
     return JSONResponse({"status": "ready" if ready else "unavailable"}, 200 if ready else 503)
 
 

@@ -1,14 +1,11 @@
 """The page at "/", its files, and the thumbnails of its gallery."""
 
-import base64
-import hashlib
-import re
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
 
 from service.errors import InferenceError, UnavailableError, UnknownModelError
+from service.http.api_page import api_page
 from service.http.openapi import BINARY, OTHERWISE, problems
 from service.http.safety_headers import page_policy
 from service.http.static import INDEX, WebFile
@@ -17,8 +14,6 @@ from service.pipeline.etag import is_named
 from service.pipeline.thumbnails import Thumbnails
 
 _PAGE_HEADERS = {"Content-Security-Policy": page_policy()}
-_SWAGGER = "https://cdn.jsdelivr.net"
-_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _REVALIDATE = {"Cache-Control": "no-cache"}
 _THUMBNAIL: dict[int | str, dict[str, Any]] = {
     200: {"description": "A JPEG.", "content": {"image/jpeg": BINARY}},
@@ -45,24 +40,9 @@ async def web(request: Request, name: str) -> Response:
 
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> Response:
-    """The OpenAPI document as a page: Swagger's, from a public network. Its policy names that, and its one script."""
+    """The OpenAPI document as a page."""
     root = request.scope.get("root_path", "").rstrip("/")
-    page = get_swagger_ui_html(
-        openapi_url=f"{root}{request.app.openapi_url}",
-        title="Impasto",
-        swagger_favicon_url=f"{root}/web/icon.svg",
-    )
-    html = bytes(page.body).decode()
-    hashes = [
-        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-        for script in _INLINE_SCRIPT.findall(html)
-    ]
-    policy = page_policy(
-        scripts=" ".join([_SWAGGER, *hashes]),
-        styles=f"{_SWAGGER} 'unsafe-inline'",  # Swagger's scripts style what they make
-        images="'self' data:",
-    )
-    return Response(html, media_type="text/html", headers={"Content-Security-Policy": policy})
+    return Response(api_page(request.app.openapi(), root), media_type="text/html", headers=_PAGE_HEADERS)
 
 
 @router.get(

@@ -7,9 +7,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from nets.architecture import architecture_of
-from nets.banded.bands import Moments, finish
-from nets.banded.run import BAND_PIXELS, compute, seeded_picture
-from nets.banded.style import SMALLEST_SIDE_PX, can_paint, paint
+from nets.banded.bands import Moments, run_to_end
+from nets.banded.run import BAND_PIXELS, compute, pattern_picture
+from nets.banded.style import SMALLEST_SIDE_PX, can_stylize, stylize
 from nets.pixels import from_network, to_network
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
@@ -32,7 +32,7 @@ def whole(net, pixels):
 
 
 def in_steps(net, pictures, band_pixels):
-    answers = finish(compute(net, pictures, CPU, band_pixels))
+    answers = run_to_end(compute(net, pictures, CPU, band_pixels))
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer
@@ -107,7 +107,7 @@ def test_a_style_in_bands_is_the_plain_network(height, width, band_pixels, grain
     """To one level in a pixel of a thousand: sums over space are put together from bands, in another order."""
     config = StyleTransferConfig(width=4, residual_blocks=2, grain=0.05 if grainy else 0.0)
     net, pixels = seeded(StyleTransferNet(config), 0), picture(height, width)
-    assert can_paint(net, height, width)
+    assert can_stylize(net, height, width)
     difference = np.abs(in_steps(net, [pixels], band_pixels)[0].astype(int) - whole(net, pixels))
     assert difference.max() <= 1
     assert (difference > 0).mean() < 0.002
@@ -124,7 +124,7 @@ def test_tiles_with_the_whole_pictures_statistics_are_the_whole_picture():
     """Known statistics make instance norm local: only then the radius of the convolutions is a halo."""
     net = seeded(StyleTransferNet(StyleTransferConfig(width=4, residual_blocks=1, grain=0.05)), 0)
     pixels = picture(200, 260)
-    painted = finish(paint(net, pixels, CPU, 10_000))
+    stylized = run_to_end(stylize(net, pixels, CPU, 10_000))
     radius = architecture_of(net).facts(net.config).radius
     answer = np.zeros_like(pixels)
     cut_up = windows(200, 260, radius, 22_000, multiple_of=4)
@@ -132,8 +132,8 @@ def test_tiles_with_the_whole_pictures_statistics_are_the_whole_picture():
     for window in cut_up:
         tile = np.ascontiguousarray(cut(pixels, window))
         corner = window.top, window.left
-        paste(finish(paint(net, tile, CPU, 10_000, painted.statistics, corner)).picture, window, 1, answer)
-    difference = np.abs(answer.astype(int) - painted.picture)
+        paste(run_to_end(stylize(net, tile, CPU, 10_000, stylized.statistics, corner)).picture, window, 1, answer)
+    difference = np.abs(answer.astype(int) - stylized.picture)
     assert difference.max() <= 1
     assert (difference > 0).mean() < 0.002
 
@@ -147,11 +147,11 @@ def test_a_computation_pauses_and_need_not_go_on():
 def test_a_picture_that_fails_is_alone_with_it():
     net = tiny_upscaler(2)
     net.body.tail.bias.fill_(torch.nan)
-    answers = finish(compute(net, [picture(20, 20), picture(20, 20, seed=1)], CPU, 100))
+    answers = run_to_end(compute(net, [picture(20, 20), picture(20, 20, seed=1)], CPU, 100))
     assert all(isinstance(answer, ValueError) for answer in answers)
     style = tiny_style_net()
     style.output.bias.fill_(torch.inf)
-    assert isinstance(finish(compute(style, [picture(80, 80)], CPU, 1000))[0], ValueError)
+    assert isinstance(run_to_end(compute(style, [picture(80, 80)], CPU, 1000))[0], ValueError)
 
 
 def test_moments_put_together_are_those_of_the_whole():
@@ -165,7 +165,7 @@ def test_moments_put_together_are_those_of_the_whole():
 
 
 def test_the_seeded_picture_is_always_the_same():
-    assert seeded_picture(2, 2).tolist() == [[[0, 60, 120], [3, 63, 123]], [[5, 65, 125], [8, 68, 128]]]
+    assert pattern_picture(2, 2).tolist() == [[[0, 60, 120], [3, 63, 123]], [[5, 65, 125], [8, 68, 128]]]
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from nets.banded.bands import finish
-from nets.banded.style import paint
+from nets.banded.bands import run_to_end
+from nets.banded.style import stylize
 from nets.pixels import from_network, to_network
 from tests.conftest import picture
 from tests.nets.test_style_trunk import tiny_trunk_net
@@ -20,7 +20,7 @@ def whole(net, pixels):
 
 @torch.inference_mode()
 def banded(net, pixels, band_pixels, known=None, corner=(0, 0)):
-    return finish(paint(net, pixels, CPU, band_pixels, known, corner))
+    return run_to_end(stylize(net, pixels, CPU, band_pixels, known, corner))
 
 
 def furthest(a, b):

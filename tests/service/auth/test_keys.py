@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from service.app import create_app
 from service.http.open_inference import routes as open_inference
 from service.http.routes import admin, jobs, operations, page, transform
-from service.models.registry import registry_of
+from service.models.registry import registry_from_settings
 from service.settings import Settings
 from tests.conftest import encoded, picture, running
 from tests.keys import ALICE, BOB, BOSS, EVERYBODY, GONE, bearer, write_keys
@@ -31,7 +31,7 @@ OPEN = {
 def service(checkpoints: Path, **settings: object) -> Iterator[httpx.Client]:
     given = {"device": "cpu", "precision": "fp32", "max_batch_items": 1, "loading": "lazy"} | settings
     settings = Settings(checkpoints=checkpoints, **given)
-    app = create_app(settings, registry_of(settings))
+    app = create_app(settings, registry_from_settings(settings))
     with running(app) as address, httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
         yield client
 

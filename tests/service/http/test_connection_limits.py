@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from service.app import create_app
-from service.models.registry import registry_of
+from service.models.registry import registry_from_settings
 from service.settings import Settings
 from tests.conftest import encoded, picture, running
 from tests.service.http.test_operations import counted
@@ -26,7 +26,7 @@ GET = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 def small_service(checkpoints, **settings):
     given = {"device": "cpu", "precision": "fp32", "max_batch_items": 1, "loading": "lazy"} | settings
     settings = Settings(checkpoints=checkpoints, **given)
-    return create_app(settings, registry_of(settings))
+    return create_app(settings, registry_from_settings(settings))
 
 
 @pytest.fixture(scope="module")

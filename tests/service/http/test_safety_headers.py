@@ -1,7 +1,5 @@
 """What every answer says to browsers."""
 
-import base64
-import hashlib
 import re
 
 import pytest
@@ -28,11 +26,7 @@ def test_pictures_and_refusals_tell_it_too(client):
 
 
 def test_the_pages_own_policy_covers_what_is_in_it(client):
-    """No inline script or style on the page; of the documentation's one inline script the policy has the hash."""
-    page = client.get("/")
-    assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", page.text)
-    docs = client.get("/docs")
-    (script,) = re.findall(r"<script>(.*?)</script>", docs.text, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert f"'sha256-{digest}'" in docs.headers["content-security-policy"]
+    """No inline script or style, on the page and in the documentation."""
+    for path in ("/", "/docs"):
+        assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", client.get(path).text)
     assert client.get("/redoc").status_code == 404

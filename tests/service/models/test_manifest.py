@@ -6,10 +6,12 @@ import subprocess
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
 from service.app import create_app
 from service.errors import StartupError
-from service.models.registry import registry_of
+from service.models.registry import registry_from_settings
+from service.observability.metrics import Metrics
 from service.settings import Settings
 from tests.conftest import running, save_net, tiny_style_net, tiny_upscaler
 
@@ -29,7 +31,7 @@ def folder(tmp_path):
 
 
 def registry_in(folder, **settings):
-    return registry_of(Settings(checkpoints=folder, checkpoint_digests="require", **settings))
+    return registry_from_settings(Settings(checkpoints=folder, checkpoint_digests="require", **settings))
 
 
 @pytest.mark.parametrize("loading", ["eager", "lazy"])
@@ -37,11 +39,11 @@ def test_what_is_not_listed_or_differs_is_refused_and_the_rest_serves(folder, lo
     save_net(folder, "wave", tiny_style_net(3))
     save_net(folder, "mosaic", tiny_style_net(4))
     registry = registry_in(folder, loading=loading)
-    assert list(registry.offers) == ["upscale/x2"]
-    assert registry.refused["stylize/wave.safetensors"] == "SHA256SUMS does not name it"
-    assert "its digest is sha256:" in registry.refused["stylize/mosaic.safetensors"]
+    assert list(registry.entries) == ["upscale/x2"]
+    assert registry.refused["stylize/wave.safetensors"] == "not listed in SHA256SUMS"
+    assert "digest sha256:" in registry.refused["stylize/mosaic.safetensors"]
     listed(folder)
-    assert len(registry_in(folder, loading=loading).offers) == 3
+    assert len(registry_in(folder, loading=loading).entries) == 3
 
 
 def test_refused_ones_are_seen_in_the_listing_and_the_metrics(folder):
@@ -49,10 +51,10 @@ def test_refused_ones_are_seen_in_the_listing_and_the_metrics(folder):
     settings = Settings(
         checkpoints=folder, checkpoint_digests="require", device="cpu", precision="fp32", max_batch_items=1
     )
-    registry = registry_of(settings)
+    registry = registry_from_settings(settings)
     with running(create_app(settings, registry, 1)) as address:
         seen = httpx.get(f"{address}/models", trust_env=False).json()["refused"]
-        assert seen == [{"file": "stylize/wave.safetensors", "reason": "SHA256SUMS does not name it"}]
+        assert seen == [{"file": "stylize/wave.safetensors", "reason": "not listed in SHA256SUMS"}]
         assert "impasto_models_refused 1.0" in httpx.get(f"{address}/metrics", trust_env=False).text
 
 
@@ -64,14 +66,14 @@ def test_a_new_list_is_read_with_the_next_reload(folder):
         pass
 
     async def reloaded():
-        registry._warm = warm
+        await registry.start(warm, Metrics(CollectorRegistry()))
         assert await registry.reload() == {"taken": [], "refused": [], "removed": []}
         listed(folder)
         assert await registry.reload() == {"taken": ["stylize/wave.safetensors"], "refused": [], "removed": []}
-        kept = registry.offers["stylize/mosaic"].version
+        kept = registry.entries["stylize/mosaic"].version
         save_net(folder, "mosaic", tiny_style_net(5))
         assert await registry.reload() == {"taken": [], "refused": ["stylize/mosaic.safetensors"], "removed": []}
-        assert registry.offers["stylize/mosaic"].version == kept  # the old one stays
+        assert registry.entries["stylize/mosaic"].version == kept  # the old one stays
 
     asyncio.run(reloaded())
 
@@ -79,10 +81,10 @@ def test_a_new_list_is_read_with_the_next_reload(folder):
 @pytest.mark.parametrize(
     ("sums", "message"),
     [
-        (None, "no list to compare it with"),
-        ("rubbish\n", "not a list as sha256sum writes it"),
-        ("0" * 64 + "  stylize/mosaic.safetensors\n" * 2, "not a list"),
-        ("", "does not name it"),
+        (None, "the manifest cannot be read"),
+        ("rubbish\n", "expected the output of sha256sum"),
+        ("0" * 64 + "  stylize/mosaic.safetensors\n" * 2, "is malformed"),
+        ("", "not listed in"),
     ],
 )
 def test_without_a_list_nothing_is_served(folder, sums, message):
@@ -108,18 +110,18 @@ def test_a_list_counts_only_where_the_key_has_signed_it(folder, tmp_path_factory
 
     settings = Settings(checkpoints=folder, checkpoint_public_key=keys / "ours.pub")
     with pytest.raises(StartupError, match=r"SHA256SUMS\.sig: No such file"):
-        registry_of(settings)
+        registry_from_settings(settings)
     signed("theirs")
-    with pytest.raises(StartupError, match="no signature of SHA256SUMS by the key that is set"):
-        registry_of(settings)
+    with pytest.raises(StartupError, match="is not a signature of SHA256SUMS by the configured key"):
+        registry_from_settings(settings)
     signed("ours")
-    assert len(registry_of(settings).offers) == 2
+    assert len(registry_from_settings(settings).entries) == 2
     sums.write_text(sums.read_text().upper())
-    with pytest.raises(StartupError, match="no signature"):
-        registry_of(settings)
+    with pytest.raises(StartupError, match="is not a signature"):
+        registry_from_settings(settings)
 
 
 def test_a_key_that_is_none_stops_the_start(folder, tmp_path):
     (tmp_path / "no.pub").write_text("not a key")
     with pytest.raises(StartupError, match=r"IMPASTO_CHECKPOINT_PUBLIC_KEY=.*: cannot be read"):
-        registry_of(Settings(checkpoints=folder, checkpoint_public_key=tmp_path / "no.pub"))
+        registry_from_settings(Settings(checkpoints=folder, checkpoint_public_key=tmp_path / "no.pub"))

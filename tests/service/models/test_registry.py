@@ -14,7 +14,7 @@ from nets.checkpoint import load
 from nets.pixels import from_network, to_network
 from service.app import create_app
 from service.errors import StartupError, UnavailableError
-from service.models.registry import load_registry, registry_of
+from service.models.registry import load_registry, registry_from_settings
 from service.observability.metrics import Metrics
 from service.settings import Settings
 from tests.conftest import decoded, encoded, picture, running, save_net, tiny_style_net, tiny_upscaler
@@ -30,7 +30,7 @@ def service(folder, **settings):
         checkpoints=folder, device="cpu", precision="fp32", max_batch_items=1, admin_key=KEY, **settings
     )
     with (
-        running(create_app(settings, registry_of(settings))) as address,
+        running(create_app(settings, registry_from_settings(settings))) as address,
         httpx.Client(base_url=address, timeout=30, trust_env=False) as client,
     ):
         yield client
@@ -289,7 +289,7 @@ def test_the_admin_key_may_stand_in_a_file(tmp_path):
     save_net(tmp_path, "mosaic", tiny_style_net(1))
     (tmp_path / "key").write_text(f"{KEY}\n")
     settings = Settings(checkpoints=tmp_path, device="cpu", precision="fp32", admin_key_file=tmp_path / "key")
-    with running(create_app(settings, registry_of(settings))) as address:
+    with running(create_app(settings, registry_from_settings(settings))) as address:
         headers = {"Authorization": f"Bearer {KEY}"}
         assert httpx.post(f"{address}/models/reload", headers=headers, trust_env=False).status_code == 200
     assert KEY not in str(settings.model_dump(mode="json"))
@@ -301,4 +301,4 @@ def test_an_admin_key_file_that_holds_no_key_stops_the_start(checkpoints, tmp_pa
         (tmp_path / "key").write_bytes(text.encode("latin-1"))
     settings = Settings(checkpoints=checkpoints, admin_key_file=tmp_path / "key")
     with pytest.raises(StartupError, match="IMPASTO_ADMIN_KEY_FILE="):
-        create_app(settings, registry_of(settings))
+        create_app(settings, registry_from_settings(settings))

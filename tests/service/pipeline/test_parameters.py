@@ -14,7 +14,7 @@ from nets.pixels import from_network, to_network
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from service.app import create_app
 from service.models.registry import load_registry
-from service.models.weights_cache import MOST_BLENDS
+from service.models.weights_cache import MAX_BLENDS
 from service.pipeline.compositing import keep_colors, overlay, resize
 from service.pipeline.parameters import Enlarging, Stylizing
 from service.pipeline.plan import resolve
@@ -29,7 +29,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def save(folder, name, net, parent=None):
-    card = checkpoint.describe(net, name, parent=parent)
+    card = checkpoint.make_card(net, name, parent=parent)
     return checkpoint.save(folder / card.task / f"{name}.safetensors", net, card)
 
 
@@ -297,14 +297,14 @@ def test_blended_networks_are_built_once_bounded_and_no_label(client, app):
     net = loaded.get(blend).net
     asked(client, "stylize?style=wave:60,mosaic:40")
     assert loaded.get(blend).net is net
-    for share in range(MOST_BLENDS + 3):
+    for share in range(MAX_BLENDS + 3):
         asked(client, f"stylize?style=mosaic:{1 + share},wave:{99 - share}", picture(16, 16))
-    assert len(loaded.blends) == MOST_BLENDS
+    assert len(loaded.blends) == MAX_BLENDS
     assert blend not in loaded.blends
-    assert set(app.state.registry.models) == {offer.key for offer in app.state.registry.offers.values()}
+    assert set(app.state.registry.models) == {offer.key for offer in app.state.registry.entries.values()}
     labels = {value for _, labels in samples(client) for name, value in labels if name == "model"}
-    assert labels <= {"none", *app.state.registry.offers}
-    assert counted(client, "impasto_blends_loaded") == MOST_BLENDS
+    assert labels <= {"none", *app.state.registry.entries}
+    assert counted(client, "impasto_blends_loaded") == MAX_BLENDS
     assert not [model for model in client.get("/models").json()["models"] if "*" in model["model"]]
 
 
@@ -348,7 +348,7 @@ def test_a_known_blend_needs_no_parents(nets, tmp_path):
     with running(create_app(settings, registry)) as address, httpx.Client(base_url=address, trust_env=False) as client:
         asked(client, "stylize?style=mosaic,neutral")
         assert set(registry.models) == {"stylize/mosaic", "stylize/neutral"}
-        assert registry.loaded.blends == ["0.5*" + "+0.5*".join(o.identity for o in registry.offers.values())]
+        assert registry.loaded.blends == ["0.5*" + "+0.5*".join(o.identity for o in registry.entries.values())]
 
 
 def test_sixteen_bits_and_transparency_go_the_whole_way(client, nets):

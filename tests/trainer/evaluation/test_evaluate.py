@@ -27,7 +27,7 @@ def save_style(folder, style_image):
         "style_image_sha256": hashlib.sha256(style_image.read_bytes()).hexdigest(),
         "recipe": {"loss": StyleLoss(**LOSS, range_weight=10.0).model_dump(), "data": {"style_px": 32}},
     }
-    card = checkpoint.describe(tiny_style_net(), "tiny", license="CC0-1.0", source="made in a test", training=training)
+    card = checkpoint.make_card(tiny_style_net(), "tiny", license="CC0-1.0", source="made in a test", training=training)
     path = folder / "stylize" / "tiny.safetensors"
     checkpoint.save(path, tiny_style_net(), card)
     return path

@@ -1,4 +1,4 @@
-"""Make the pictures of docs/knobs.md: what the knobs do to the photographs, asked of the service itself."""
+"""Make the pictures of docs/parameters.md: the effect of each parameter on the photographs, by a running service."""
 
 import io
 import os
@@ -21,7 +21,7 @@ WINDOW_PX = 400
 
 
 def main() -> None:
-    """Write one sheet for each knob."""
+    """Write one sheet for each parameter."""
     environment = {**os.environ, "IMPASTO_PORT": "0", "IMPASTO_CHECKPOINTS": str(CHECKPOINTS)}
     command = [sys.executable, "-u", "-m", "service"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as service:
@@ -90,11 +90,11 @@ def detail(client: httpx.Client) -> Image.Image:
     return stacked([first, strip("detail 1, and the original", shown[3:])])
 
 
-def ask(client: httpx.Client, image: Image.Image, endpoint: str, **knobs: object) -> Image.Image:
+def ask(client: httpx.Client, image: Image.Image, endpoint: str, **parameters: object) -> Image.Image:
     """One request; the answer's picture. Raises where it is no picture."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
-    response = client.post(f"/{endpoint}", params={**knobs, "format": "png"}, content=buffer.getvalue())
+    response = client.post(f"/{endpoint}", params={**parameters, "format": "png"}, content=buffer.getvalue())
     response.raise_for_status()
     return Image.open(io.BytesIO(response.content)).convert("RGB")
 

@@ -1,4 +1,4 @@
-"""What comes back: a painting, or what the service has."""
+"""What the service returns: an output image, or the list of its models."""
 
 import os
 import re
@@ -19,11 +19,11 @@ _STAGE = re.compile(r"([\w-]+);dur=([0-9.]+)")
 
 
 class Painting(bytes):
-    """An encoded picture: its bytes, and what the service said of it.
+    """The bytes of an output image, with what the service reported about it.
 
-    format: "jpeg", "png", ... model: what made it: "stylize/mosaic@sha256:...". exact: whether it is the whole
-    picture's, or statistics come from a reduced one. milliseconds: of each stage. request_id: what the service's log
-    calls it. headers: all that were there, by lower-case name.
+    format: "jpeg", "png", ... model: the network that made it, "stylize/mosaic@sha256:...". exact: False if the
+    normalisation statistics come from a reduced image. milliseconds: by stage. request_id: as in the log of the
+    service. headers: all response headers by lower-case name.
     """
 
     format: str
@@ -35,11 +35,13 @@ class Painting(bytes):
 
     @classmethod
     def of(cls, response: httpx.Response) -> "Painting":
-        """Read a success. Raises ProblemError where it is no picture, for then it is another service's."""
+        """Read a successful response. Raises ProblemError if it is not an image, as from another service."""
         headers = dict(response.headers)
         kind = headers.get("content-type", "").partition(";")[0]
         if not kind.startswith("image/"):
-            detail = f"{response.url} answered with {kind or 'no type'}; expected a picture: is it an Impasto service?"
+            detail = (
+                f"{response.url} returned {kind or 'no content type'}; expected an image. Is it an Impasto service?"
+            )
             raise ProblemError(response.status_code, detail)
         painting = cls(response.content)
         painting.format = kind.removeprefix("image/")
@@ -50,11 +52,11 @@ class Painting(bytes):
         return painting
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the bytes to a file, which is theirs whatever its ending says."""
+        """Write the bytes to a file, whatever its suffix."""
         Path(path).write_bytes(self)
 
     def image(self) -> "Image":
-        """As an image of Pillow's, which must be installed."""
+        """Return a Pillow image. Pillow must be installed."""
         return image_of(self)
 
     def __repr__(self) -> str:
@@ -63,7 +65,7 @@ class Painting(bytes):
 
 @dataclass(frozen=True)
 class Model:
-    """A network that is served. key: "stylize/mosaic". scale: how many times as long it makes each side."""
+    """A served network. key: "stylize/mosaic". scale: the factor by which each side grows."""
 
     key: str
     task: str
@@ -75,7 +77,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Refused:
-    """A checkpoint file that the service does not serve, and why."""
+    """A checkpoint file that the service refused, with the reason."""
 
     file: str
     reason: str
@@ -83,7 +85,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Models:
-    """What GET /models says; goes through those that are served. raw: the document as it came."""
+    """The response of GET /models; iterates over the served models. raw: the JSON document."""
 
     served: tuple[Model, ...]
     refused: tuple[Refused, ...]
@@ -91,7 +93,7 @@ class Models:
 
     @classmethod
     def of(cls, response: httpx.Response) -> "Models":
-        """Read a success. Raises ProblemError where it is not this document."""
+        """Read a successful response. Raises ProblemError if it is another document."""
         raw = json_of(response)
         try:
             served = tuple(
@@ -110,17 +112,17 @@ class Models:
 
     @property
     def styles(self) -> list[str]:
-        """What `stylize` takes."""
+        """Return the names of the styles."""
         return [model.name for model in self.served if model.task == "stylize"]
 
     @property
     def factors(self) -> list[int]:
-        """Of the networks for `upscale`; it takes any number from 1 to the largest."""
+        """Return the factors of the upscalers; `upscale` accepts any number from 1 to the largest."""
         return sorted({model.scale for model in self.served if model.task == "upscale"})
 
 
 def json_of(response: httpx.Response) -> dict[str, Any]:
-    """The object in a success. Raises ProblemError where there is none."""
+    """Return the JSON object of a successful response. Raises ProblemError if there is none."""
     try:
         raw = response.json()
     except ValueError as error:
@@ -131,4 +133,4 @@ def json_of(response: httpx.Response) -> dict[str, Any]:
 
 
 def _not_ours(response: httpx.Response) -> ProblemError:
-    return ProblemError(response.status_code, f"{response.url} answered with something else: is it an Impasto service?")
+    return ProblemError(response.status_code, f"{response.url} returned something else. Is it an Impasto service?")

@@ -1,0 +1,74 @@
+{{- define "impasto.selector" -}}
+app.kubernetes.io/name: impasto
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: service
+{{- end }}
+
+{{- define "impasto.labels" -}}
+app.kubernetes.io/part-of: impasto
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "impasto.settings" -}}
+{{- $settings := dict
+  "IMPASTO_HOST" "0.0.0.0"
+  "IMPASTO_PORT" "8000"
+  "IMPASTO_CHECKPOINTS" "/checkpoints"
+  "IMPASTO_ALLOW_ANONYMOUS" (ternary "true" "false" (empty .Values.keys.secret))
+  "IMPASTO_DRAIN_SECONDS" "30"
+  "IMPASTO_LOG_LEVEL" "info" }}
+{{- with .Values.keys.secret }}{{ $_ := set $settings "IMPASTO_KEYS_FILE" "/etc/impasto/keys/keys.toml" }}{{ end }}
+{{- with .Values.checkpoints.claim }}{{ $_ := set $settings "IMPASTO_WATCH_SECONDS" "10" }}{{ end }}
+{{- with .Values.checkpoints.image }}{{ $_ := set $settings "IMPASTO_CHECKPOINT_DIGESTS" "require" }}{{ end }}
+{{- with .Values.probePort }}{{ $_ := set $settings "IMPASTO_PROBE_PORT" (toString .) }}{{ end }}
+{{- if .Values.quotaStore.secret }}{{ $_ := set $settings "IMPASTO_QUOTA_FAIL" .Values.quotaStore.fail }}{{ end }}
+{{- if .Values.otlp.endpoint }}
+{{- $_ := set $settings "OTEL_EXPORTER_OTLP_ENDPOINT" .Values.otlp.endpoint }}
+{{- $_ := set $settings "OTEL_SERVICE_NAME" "impasto" }}
+{{- $_ := set $settings "OTEL_TRACES_SAMPLER" "parentbased_traceidratio" }}
+{{- $_ := set $settings "OTEL_TRACES_SAMPLER_ARG" .Values.otlp.sampling }}
+{{- end }}
+{{- range $name, $value := mergeOverwrite $settings .Values.settings }}
+{{ $name }}: {{ $value | quote }}
+{{- end }}
+{{- end }}
+
+{{- /* Its name has a hash of its content, as Kustomize's: a changed setting rolls the pods. */}}
+{{- define "impasto.settingsName" -}}
+{{ .Release.Name }}-settings-{{ include "impasto.settings" . | sha256sum | trunc 10 }}
+{{- end }}
+
+{{- define "impasto.probePortName" -}}
+{{ ternary "probes" "http" (gt (int .Values.probePort) 0) }}
+{{- end }}
+
+{{- define "impasto.image" -}}
+{{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ .Values.image.tag }}{{ end }}
+{{- end }}
+
+{{- define "impasto.egressTo" -}}
+- to:
+    - namespaceSelector:
+        matchLabels: {kubernetes.io/metadata.name: kube-system}
+  ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+- to:
+    - namespaceSelector:
+        matchLabels: {kubernetes.io/metadata.name: {{ .namespace }}}
+  ports:
+    - {protocol: TCP, port: {{ .port }}}
+{{- end }}
+
+{{- define "impasto.egress" -}}
+{{- with .Values.quotaStore }}{{ if .secret }}
+{{ include "impasto.egressTo" .egress }}
+{{- end }}{{ end }}
+{{- with .Values.otlp }}{{ if .endpoint }}
+{{ include "impasto.egressTo" .egress }}
+{{- end }}{{ end }}
+{{- with .Values.networkPolicy.egress }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}

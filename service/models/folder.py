@@ -1,0 +1,81 @@
+"""Reads the folder of checkpoints: lists its files, verifies them against the manifest, and loads them."""
+
+import time
+from pathlib import Path
+
+from nets.architecture import ARCHITECTURES, Facts
+from nets.checkpoint import Card, CheckpointError, load, read_card
+from service.models.manifest import Manifest
+from service.models.model import TASKS, CheckpointFile, Model, ModelEntry
+
+
+class CheckpointFolder:
+    """The files `path`/{stylize,upscale}/*.safetensors. Its methods block on the disk, except `manifest_changed`."""
+
+    def __init__(self, path: Path, manifest: Manifest | None) -> None:
+        """manifest: lists the files that may be served; None allows all files."""
+        self.path, self._manifest = path, manifest
+        self._manifest_stamp = manifest.stamp if manifest is not None else ()
+
+    def files(self) -> list[CheckpointFile]:
+        """List the checkpoint files, sorted by task and name. Raises OSError if the folder cannot be read."""
+        present = {path.name for path in self.path.iterdir()}
+        files = []
+        for task in TASKS:
+            if task not in present:
+                continue
+            for path in sorted((self.path / task).glob("*.safetensors")):
+                try:
+                    status = path.stat()
+                except FileNotFoundError:  # deleted since it was listed
+                    continue
+                if not path.name.startswith("."):  # the temporary file of a writer
+                    stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+                    files.append(CheckpointFile(task, path, stamp))
+        return files
+
+    def read_entry(self, file: CheckpointFile) -> ModelEntry:
+        """Read the card of a file only. Raises CheckpointError if the model cannot be served."""
+        expected = self._verified_version(file)
+        card, version = read_card(file.path)
+        Manifest.check_version(file.path, version, expected)
+        return ModelEntry(file, card, _check_card(file, card), version)
+
+    def read_model(self, file: CheckpointFile) -> tuple[ModelEntry, Model]:
+        """Read and verify a file, and build its network. Raises CheckpointError if the model cannot be served."""
+        start = time.perf_counter()
+        expected = self._verified_version(file)
+        checkpoint = load(file.path)
+        Manifest.check_version(file.path, checkpoint.version, expected)
+        card, facts = checkpoint.card, _check_card(file, checkpoint.card)
+        seconds = time.perf_counter() - start
+        model = Model(file.key, card, facts, checkpoint.net, checkpoint.version, seconds)
+        return ModelEntry(file, card, facts, checkpoint.version), model
+
+    def manifest_changed(self) -> bool:
+        """Return whether the manifest has changed since the last call, or since the start."""
+        if self._manifest is None or self._manifest.stamp == self._manifest_stamp:
+            return False
+        self._manifest_stamp = self._manifest.stamp
+        return True
+
+    def _verified_version(self, file: CheckpointFile) -> str | None:
+        """Return the version that the manifest requires; None without a manifest.
+
+        Raises CheckpointError, before any byte of the file is parsed, if the file does not match.
+        """
+        return None if self._manifest is None else self._manifest.verify(file.path, file.name)
+
+
+def _check_card(file: CheckpointFile, card: Card) -> Facts:
+    """Return the facts of the network. Raises CheckpointError if the card does not match the path of the file."""
+    if (card.task, card.name) != (file.task, file.path.stem):
+        reason = f"the card says {card.task}/{card.name}, the path says {file.key}"
+        raise CheckpointError(file.path, reason)
+    architecture = ARCHITECTURES[card.architecture]
+    facts = architecture.facts(architecture.parse_config(card.config))
+    plain = f"x{facts.scale}"
+    if file.task == "upscale" and card.name != plain and not card.name.startswith(f"{plain}_"):
+        reason = f"the network upscales by {facts.scale}; expected the name {plain} or {plain}_something"
+        raise CheckpointError(file.path, reason)
+    return facts
