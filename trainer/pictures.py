@@ -48,7 +48,8 @@ def read_rgb(path: Path) -> Image.Image:
             with Image.open(io.BytesIO(data)) as image:
                 return _as_rgb(data, image)
     except _DAMAGE as error:
-        raise TrainerError(f"{path}: not a picture that can be read: {error}") from error
+        why = str(error).partition(" <_io.")[0]  # an address in memory
+        raise TrainerError(f"{path}: not a picture that can be read: {why}") from error
 
 
 def _as_rgb(data: bytes, image: Image.Image) -> Image.Image:
@@ -134,10 +135,10 @@ def _spread(sums: Floats) -> Floats:
     """Colours without holes, (H, W, 3), from sums of colour times alpha and of alpha: holes show the halved picture."""
     weight = sums[..., 3:]
     seen = weight[..., 0] > 0
-    colours: Floats = sums[..., :3] / np.maximum(weight, 1e-6)
+    colours: Floats = sums[..., :3] / np.maximum(weight, np.float32(1e-6))
     if seen.all():
         return colours
-    padded = np.pad(sums, [(0, sums.shape[0] % 2), (0, sums.shape[1] % 2), (0, 0)])
+    padded: Floats = np.pad(sums, [(0, sums.shape[0] % 2), (0, sums.shape[1] % 2), (0, 0)])
     halved = _spread(padded[::2, ::2] + padded[1::2, ::2] + padded[::2, 1::2] + padded[1::2, 1::2])
     size = (2 * halved.shape[1], 2 * halved.shape[0])
     for channel in range(3):
