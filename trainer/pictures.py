@@ -135,7 +135,7 @@ def _spread(sums: Floats) -> Floats:
     """Colours without holes, (H, W, 3), from sums of colour times alpha and of alpha: holes show the halved picture."""
     weight = sums[..., 3:]
     seen = weight[..., 0] > 0
-    colours: Floats = sums[..., :3] / np.maximum(weight, np.float32(1e-6))
+    colours = (sums[..., :3] / np.maximum(weight, 1e-6)).astype(np.float32)
     if seen.all():
         return colours
     padded: Floats = np.pad(sums, [(0, sums.shape[0] % 2), (0, sums.shape[1] % 2), (0, 0)])

@@ -1,10 +1,12 @@
 """Reads the folder of checkpoints: lists its files, verifies them against the manifest, and loads them."""
 
+import contextlib
 import time
 from pathlib import Path
 
 from nets.architecture import ARCHITECTURES, Facts
 from nets.checkpoint import Card, CheckpointError, load, read_card
+from nets.trunk import FOLDER as TRUNKS_FOLDER
 from service.models.manifest import Manifest
 from service.models.model import TASKS, CheckpointFile, Model, ModelEntry
 
@@ -20,6 +22,7 @@ class CheckpointFolder:
     def files(self) -> list[CheckpointFile]:
         """List the checkpoint files, sorted by task and name. Raises OSError if the folder cannot be read."""
         present = {path.name for path in self.path.iterdir()}
+        trunks = self._trunks_stamp()
         files = []
         for task in TASKS:
             if task not in present:
@@ -30,7 +33,8 @@ class CheckpointFolder:
                 except FileNotFoundError:  # deleted since it was listed
                     continue
                 if not path.name.startswith("."):  # the temporary file of a writer
-                    stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+                    shared = trunks if task == "stylize" else 0
+                    stamp = (status.st_mtime_ns, status.st_size, status.st_ino, shared)
                     files.append(CheckpointFile(task, path, stamp))
         return files
 
@@ -58,6 +62,15 @@ class CheckpointFolder:
             return False
         self._manifest_stamp = self._manifest.stamp
         return True
+
+    def _trunks_stamp(self) -> int:
+        """Return a number that changes when a trunk is added, replaced or removed; 0 without trunks."""
+        stamp = 0
+        for path in (self.path / TRUNKS_FOLDER).glob("*.safetensors"):
+            with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
+                status = path.stat()
+                stamp += status.st_mtime_ns + status.st_ino
+        return stamp
 
     def _verified_version(self, file: CheckpointFile) -> str | None:
         """Return the version that the manifest requires; None without a manifest.

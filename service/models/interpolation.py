@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nets.architecture import ARCHITECTURES
 from nets.interpolation import Net, interpolate
 from nets.style_transfer import StyleTransferNet
+from nets.style_trunk import StyleTrunkNet
 from nets.super_resolution import SuperResolutionNet
 from service.models.model import Model, ModelEntry
 
@@ -58,7 +59,10 @@ def group_by_family(
 
 
 def can_interpolate(one: ModelEntry, other: ModelEntry, entries: Mapping[str, ModelEntry]) -> bool:
-    """Return whether two networks may be averaged: they have one config and were trained from a common ancestor."""
+    """Return whether two networks may be averaged.
+
+    Styles of one trunk may be. Other networks must have one config and a common ancestor that they were trained from.
+    """
     if one.key == other.key:
         return True
     a, b = one.card, other.card
@@ -67,6 +71,8 @@ def can_interpolate(one: ModelEntry, other: ModelEntry, entries: Mapping[str, Mo
     parse = ARCHITECTURES[a.architecture].parse_config
     if parse(a.config) != parse(b.config):
         return False
+    if a.trunk is not None or b.trunk is not None:
+        return a.trunk == b.trunk
     parents = {entry.version: entry.card.parent for entry in entries.values()}
     return bool(_ancestors(one, parents) & _ancestors(other, parents))
 
@@ -81,7 +87,7 @@ def blend(models: Sequence[Model], shares: Sequence[float]) -> Model:
     start = time.perf_counter()
     nets: list[Net] = []
     for model in models:
-        assert isinstance(model.net, StyleTransferNet | SuperResolutionNet)
+        assert isinstance(model.net, StyleTransferNet | StyleTrunkNet | SuperResolutionNet)
         nets.append(model.net)
     net = interpolate(nets, shares)
     sources = [model.sources[0] for model in models]

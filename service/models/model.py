@@ -10,8 +10,12 @@ from nets.checkpoint import Card
 
 TASKS: tuple[Task, ...] = ("stylize", "upscale")
 
-FileStamp = tuple[int, int, int]
-"""Modification time in nanoseconds, size in bytes, and inode. It changes whenever the file is replaced."""
+FileStamp = tuple[int, int, int, int]
+"""Modification time in nanoseconds, size in bytes, inode, and a number that changes with the trunks.
+
+It changes whenever the file is replaced. A style's stamp changes with the trunks as well, because the style may have
+been refused for lack of its trunk.
+"""
 
 
 @dataclass(frozen=True)

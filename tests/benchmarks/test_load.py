@@ -71,7 +71,7 @@ def test_a_closed_loop_sends_whole_rounds_and_keeps_the_answers(echo):
     assert all(s.answer == b"" for s in closed(echo, requests, 1, 0, count=1))
 
 
-def test_a_client_without_patience_hangs_up_and_is_not_answered(echo):
+def test_a_client_with_a_short_timeout_disconnects(echo):
     samples = opened(echo, [Sent("/never", b"", 1.0)], 40.0, 0.2, clients=Clients(patience=0.1))
     assert len(samples) == len(list(poisson(40.0, 0.2, seed=0))) > 0
     assert {s.status for s in samples} == {0}

@@ -71,7 +71,7 @@ def test_a_picture_is_painted_compared_and_downloaded(page, files):
     assert page["after"].get_attribute("alt") == "Painted as starry_night-full"
 
 
-def test_every_knob_becomes_a_parameter(page, files):
+def test_every_option_becomes_a_parameter(page, files):
     page.choose(files(picture(90, 120)))
     for summary in page.all("summary"):
         if summary.is_displayed():
@@ -233,7 +233,7 @@ def test_a_picture_that_is_too_large_is_refused_before_it_is_sent_or_by_the_serv
     assert page["go"].is_displayed()
 
 
-def test_a_wrong_knob_is_marked(page, files):
+def test_a_wrong_parameter_is_marked(page, files):
     page.choose(files(picture()))
     page.set("max_side", 3)
     page.go()

@@ -22,14 +22,14 @@ GOOD = answer(200, PICTURE)
 FULL = problem(503, "overloaded", Retry_After=0)
 
 
-def test_a_full_server_is_asked_again_until_it_answers(connect):
+def test_a_full_server_is_retried(connect):
     with scripted(FULL, FULL, problem(429, "too_many_requests", Retry_After=0), GOOD) as server:
         assert connect(server.address, retries=AT_ONCE).stylize(PICTURE, style="mosaic") == PICTURE
         assert len(server.requests) == 4
         assert {body for _, body in server.requests} == {PICTURE}
 
 
-def test_a_server_that_hangs_up_is_asked_again(connect):
+def test_a_broken_connection_is_retried(connect):
     with scripted(HANG_UP, answer(200, PICTURE)[:-4], GOOD) as server:
         assert connect(server.address, retries=AT_ONCE).stylize(PICTURE, style="mosaic") == PICTURE
         assert len(server.requests) == 3
@@ -82,7 +82,7 @@ def test_a_code_of_tomorrow_is_a_problem_all_the_same(connect):
         answer(500, b"{", "application/problem+json"),
     ],
 )
-def test_what_is_no_service_of_ours_is_said_to_be_none(connect, said):
+def test_another_service_is_recognised(connect, said):
     with scripted(said) as server:
         client = connect(server.address, retries=AT_ONCE)
         for call in (lambda: client.stylize(PICTURE, style="mosaic"), client.models):
@@ -166,7 +166,7 @@ def test_waits():
         impasto.Retries(attempts=0)
 
 
-def test_a_caller_that_is_cancelled_hangs_up():
+def test_a_cancelled_call_closes_its_connection():
     async def run():
         with socket.create_server(("127.0.0.1", 0)) as silent:
             async with impasto.AsyncClient(f"http://127.0.0.1:{silent.getsockname()[1]}") as client:

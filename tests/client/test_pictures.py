@@ -74,7 +74,7 @@ def test_an_image_is_sent_upright(connect, address):
     assert connect(address).stylize(Image.open(buffer), style="mosaic").size == (40, 60)
 
 
-def test_every_knob_reaches_the_service(connect, address):
+def test_every_parameter_reaches_the_service(connect, address):
     client, photograph = connect(address), encoded(picture())
     mixed = client.stylize(
         photograph,
@@ -97,14 +97,14 @@ def test_every_knob_reaches_the_service(connect, address):
 @pytest.mark.parametrize(
     ("route", "first", "kind"), [("stylize", "style", StylizeParameters), ("upscale", "factor", UpscaleParameters)]
 )
-def test_the_client_has_every_knob_of_the_service(route, first, kind):
+def test_the_client_has_every_parameter_of_the_service(route, first, kind):
     endpoint = next(each for each in transform.router.routes if each.path == f"/{route}")
     named = {each.alias for each in endpoint.dependant.query_params}
     named |= {each.alias for part in endpoint.dependant.dependencies for each in part.query_params}
     assert set(typing.get_type_hints(kind)) == named - {first, "deadline_ms"}  # which are arguments of their own
 
 
-def test_a_knob_that_there_is_not_is_an_error_of_the_caller(connect, address):
+def test_an_unknown_parameter_is_an_error_of_the_caller(connect, address):
     with pytest.raises(TypeError, match=r"there is no parameter 'strenght'; expected one of .*strength"):
         connect(address).stylize(encoded(picture()), style="mosaic", strenght=1)
 
@@ -120,7 +120,7 @@ def test_a_knob_that_there_is_not_is_an_error_of_the_caller(connect, address):
         (Image.new("RGB", (0, 8)), impasto.PictureError, "0 x 8 cannot be sent"),
     ],
 )
-def test_what_is_no_picture_is_not_sent(connect, given, error, message):
+def test_something_that_is_not_an_image_is_not_sent(connect, given, error, message):
     with pytest.raises(error, match=message):
         connect("http://127.0.0.1:1").stylize(given, style="mosaic")
 
@@ -160,7 +160,7 @@ def test_less_than_one_at_once_is_refused(connect, address):
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://localhost", "http://", "http://localhost/?a=1"])
-def test_an_address_that_is_none_is_refused(connect, url):
+def test_an_invalid_address_is_refused(connect, url):
     with pytest.raises(ValueError, match=r"not (an|the) address"):
         connect(url)
 

@@ -46,7 +46,7 @@ def test_python_is_the_only_program(image, request):
 
 
 @pytest.mark.parametrize("image", ["service_image", "trainer_image"])
-def test_nobody_is_root(image, request):
+def test_no_container_runs_as_root(image, request):
     name = request.getfixturevalue(image)
     assert inside(name, "import os; print(os.getuid(), os.getgid())")[1] == "10001 10001"
     config = json.loads(docker("image", "inspect", name).stdout)[0]["Config"]

@@ -125,7 +125,7 @@ def test_settings_of_the_images():
     assert set(re.findall(rf"\b({PREFIX}\w+)=", DOCKERFILES["trainer"])) <= OF_THE_TRAINER
 
 
-def test_who_serves_without_keys_says_so():
+def test_manifests_without_keys_allow_anonymous_requests_explicitly():
     """A public address without keys is refused at start; compose and the manifests decide it in so many words."""
     assert default(COMPOSE["services"]["service"]["environment"]["IMPASTO_ALLOW_ANONYMOUS"]) == "true"
     assert f"{PREFIX}ALLOW_ANONYMOUS" not in re.sub(r"^#.*$", "", DOCKERFILES["service"], flags=re.MULTILINE)

@@ -25,7 +25,7 @@ def test_a_lone_request_takes_its_cost():
     assert result.latencies == [(5.0, pytest.approx(0.1 + 0.4 + 1e-8 * 1_700_000))]
 
 
-def test_a_much_smaller_one_interrupts_and_both_take_their_whole_cost():
+def test_a_much_smaller_task_preempts_and_both_take_their_whole_cost():
     small = Kind("paint", 1.0, 100_000)
     result = Simulation(COSTS, ENDLESS, 1).run([(0.0, ONE), (0.5, small)])
     assert result.latencies == [(0.5, pytest.approx(0.1)), (0.0, pytest.approx(1.1))]

@@ -103,7 +103,7 @@ def test_sigterm_answers_everything_accepted_and_exits_with_zero(large_upscaler)
 
 
 @pytest.mark.long
-def test_who_still_waits_when_the_drain_runs_out_hears_503(large_upscaler):
+def test_requests_that_outlast_the_drain_get_503(large_upscaler):
     with (
         service(checkpoints=large_upscaler, drain_seconds=1) as (process, lines),
         ThreadPoolExecutor(8) as clients,

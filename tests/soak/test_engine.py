@@ -80,7 +80,7 @@ def test_a_hundred_hot_swaps_under_load_fail_no_request(bundled):
     assert set(statuses) == {200}
 
 
-def test_two_hundred_clients_that_hang_up_cost_no_forward_pass_after_the_one_in_flight(bundled):
+def test_two_hundred_disconnected_clients_cost_no_further_forward_pass(bundled):
     body = encoded(picture(600, 800), "jpeg")
     request = f"POST /upscale?factor=2 HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
     with service(checkpoints=bundled, max_requests=300, max_pixels_in_flight=10**9) as (_, lines):

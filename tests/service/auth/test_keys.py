@@ -153,7 +153,7 @@ def test_a_key_that_is_given_or_taken_back_counts_at_once(checkpoints, tmp_path)
 
 
 @pytest.mark.parametrize("how", ["broken", "empty", "world-readable", "gone"])
-def test_a_file_that_is_no_good_any_more_leaves_the_old_keys(checkpoints, tmp_path, caplog, how):
+def test_a_broken_new_key_file_leaves_the_old_keys(checkpoints, tmp_path, caplog, how):
     file = write_keys(tmp_path / "keys")
     with service(checkpoints, keys_file=file) as client:
         if how == "gone":

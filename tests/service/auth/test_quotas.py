@@ -87,7 +87,7 @@ def test_pixels_of_a_minute_are_those_that_are_computed(checkpoints, tmp_path):
         assert upscale(client, ALICE, SMALL).status_code == 200, "what fits is still let in"
 
 
-def test_an_answer_that_no_minute_would_be_enough_for_is_not_put_off(checkpoints, tmp_path):
+def test_an_output_larger_than_the_quota_of_a_minute_is_refused_at_once(checkpoints, tmp_path):
     with service(checkpoints, keys_file=keys_with(tmp_path / "keys", pixels_per_minute=1000)) as client:
         response = upscale(client, ALICE, LARGE)
         assert (response.status_code, response.json()["code"]) == (413, "too_many_pixels")
@@ -108,7 +108,7 @@ def test_jobs_and_tensors_are_paid_for_too(checkpoints, tmp_path):
         assert "event: done" in client.get(f"{job.headers['location']}/events", headers=bearer(ALICE)).text
 
 
-def test_who_has_no_key_shares_one_quota(checkpoints):
+def test_clients_without_a_key_share_one_quota(checkpoints):
     with service(checkpoints, anonymous_requests_per_minute=2) as client:
         assert [upscale(client).status_code for _ in range(3)] == [200, 200, 429]
 
@@ -204,7 +204,7 @@ def test_a_redis_that_goes_away_and_comes_back(checkpoints, tmp_path, redis_serv
         assert any("answers again" in record.getMessage() for record in caplog.records)
 
 
-def test_a_redis_that_hangs_costs_each_request_little(checkpoints, tmp_path):
+def test_an_unresponsive_redis_costs_each_request_little(checkpoints, tmp_path):
     """Something listens there and says nothing: the store is given up for a second, not waited for each time."""
     file = keys_with(tmp_path / "keys", requests_per_minute=2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -215,7 +215,7 @@ def test_a_redis_that_hangs_costs_each_request_little(checkpoints, tmp_path):
 
 
 @pytest.mark.parametrize("store", ["memcached://x", "redis", "http://secret@x", "redis://:secret@[x"])
-def test_a_store_that_is_none_stops_the_start_and_its_password_is_not_shown(checkpoints, store):
+def test_an_invalid_quota_store_stops_the_start_and_its_password_is_not_shown(checkpoints, store):
     with pytest.raises(StartupError, match="IMPASTO_QUOTA_STORE: ") as caught, service(checkpoints, quota_store=store):
         pass
     assert "secret" not in str(caught.value)

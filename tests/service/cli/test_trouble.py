@@ -63,7 +63,7 @@ def test_what_makes_no_sense_is_said_at_once(invoked, tmp_path, arguments, messa
     assert (tmp_path / "a.png").read_bytes() == PICTURE
 
 
-def test_here_a_knob_that_makes_no_sense_is_called_by_its_option(invoked, tmp_path):
+def test_a_wrong_parameter_is_named_by_its_option(invoked, tmp_path):
     (tmp_path / "a.png").write_bytes(PICTURE)
     result = invoked("stylize", "a.png", "--style", "mosaic", "--stroke", "big", "-o", "out")
     assert (result.returncode, result.stderr) == (
@@ -89,7 +89,7 @@ def test_what_is_wrong_for_all_is_said_once(invoked, address, three):
     ]
 
 
-def test_an_answer_never_takes_the_place_of_its_picture(invoked, address, three):
+def test_an_output_never_overwrites_its_input(invoked, address, three):
     before = [path.read_bytes() for path in sorted(three.iterdir())]
     result = invoked("upscale", three, "--factor", "2", "-o", three, "--overwrite", "--server", address)
     assert result.returncode == 1

@@ -101,13 +101,13 @@ def flooded(jobs=6):
     return desk, desk.scheduler.take(), desk.scheduler.take(beside=True)
 
 
-def test_a_quiet_owners_picture_interrupts_whatever_a_companion_has_begun_since():
+def test_an_image_of_a_quiet_owner_preempts_what_a_side_worker_has_begun():
     desk, pass_of_flood, _ = flooded()
     quiet = desk.submit("quiet", cost=1.0, owner="q")
     assert [piece.job for piece in desk.scheduler.take(instead_of=pass_of_flood).pieces] == [quiet]
 
 
-def test_a_companion_leaves_a_quiet_owners_picture_to_the_worker_and_waits_while_that_has_it():
+def test_a_side_worker_leaves_an_image_of_a_quiet_owner_to_the_worker_and_waits():
     desk, pass_of_flood, pass_beside = flooded()
     assert pass_beside.pieces[0].job.owner == "F"
     desk.submit("quiet", cost=1.0, owner="q")
@@ -146,7 +146,7 @@ def test_a_companion_leaves_a_quiet_owners_picture_to_the_worker_and_waits_while
     assert set(taken) == {"F"}
 
 
-def test_a_companion_that_nobody_waits_for_any_more_does_not_wait_either():
+def test_a_cancelled_side_worker_does_not_wait():
     desk, pass_of_flood, pass_beside = flooded()
     desk.submit("quiet", cost=1.0, owner="q")
     desk.scheduler.take(instead_of=pass_of_flood)
@@ -159,7 +159,7 @@ def test_a_companion_that_nobody_waits_for_any_more_does_not_wait_either():
     assert not thread.is_alive()
 
 
-def test_owners_who_ask_for_about_as_much_are_served_side_by_side():
+def test_owners_of_comparable_load_are_served_side_by_side():
     desk = Desk(batch_pixels=0)
     for owner in "aab":
         desk.submit(f"{owner} {len(desk.ledger.passes)}", cost=1.0, owner=owner)
@@ -176,7 +176,7 @@ def test_a_large_picture_of_another_waits_for_the_pass_to_end():
     assert desk.scheduler.take(instead_of=first) is None
 
 
-def test_who_was_away_neither_saved_up_nor_pays():
+def test_an_absent_owner_neither_gains_nor_loses_share():
     shares = Shares()
     for _ in range(100):
         shares.begin("busy", 1.0)
@@ -185,7 +185,7 @@ def test_who_was_away_neither_saved_up_nor_pays():
     assert shares.of("new") == 104.0
 
 
-def test_who_took_more_while_nobody_else_wanted_it_does_not_pay():
+def test_an_owner_does_not_pay_for_use_without_competition():
     desk = Desk(batch_pixels=0)
     desk.submit("long", cost=9.0, owner="q")
     desk.submit("thumbnail", cost=0.1, owner="F")

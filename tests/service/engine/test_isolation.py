@@ -45,7 +45,7 @@ def wait_until(condition):
 
 
 @pytest.mark.parametrize("fault", [BUG, NOT_A_NUMBER])
-def test_one_picture_that_fails_its_batch_fails_alone(faulty, fault):
+def test_one_image_that_fails_its_batch_fails_alone(faulty, fault):
     address, net, app = faulty
     with ThreadPoolExecutor(8) as clients:
         held = hold(address, net, clients)
@@ -104,7 +104,7 @@ def test_a_lost_device_fails_what_is_in_flight_and_turns_the_probes_red(faulty):
     assert "illegal memory access" in app.state.engine.fatal
 
 
-def test_clients_that_hang_up_leave_the_queue_and_nothing_is_computed_for_them(faulty):
+def test_clients_that_disconnect_leave_the_queue_and_nothing_is_computed_for_them(faulty):
     address, net, app = faulty
     host, port = address.removeprefix("http://").split(":")
     body = encoded(faulty_picture(PLAIN))
@@ -126,7 +126,7 @@ def test_clients_that_hang_up_leave_the_queue_and_nothing_is_computed_for_them(f
     assert upscale(address, faulty_picture(PLAIN)).status_code == 200
 
 
-def test_the_tiles_left_of_a_client_that_hangs_up_are_not_computed(checkpoints):
+def test_remaining_tiles_of_a_disconnected_client_are_not_computed(checkpoints):
     with faulty_service(checkpoints, tile_pixels=4096, max_pixels=10**6, max_batch_items=1) as (address, net, app):
         with (
             httpx.Client(base_url=address, trust_env=False, timeout=0.5) as client,
@@ -150,7 +150,7 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_the_prediction(cl
     assert client.post("/upscale?factor=2", content=encoded(picture()), headers={"Request-Timeout": "60"}).is_success
 
 
-def test_who_waits_past_the_deadline_is_told_and_not_computed(faulty):
+def test_a_task_past_its_deadline_gets_504_and_is_not_computed(faulty):
     address, net, app = faulty
     with ThreadPoolExecutor(2) as clients:
         held = hold(address, net, clients)
@@ -169,7 +169,7 @@ def test_who_waits_past_the_deadline_is_told_and_not_computed(faulty):
     [("&deadline_ms=0", {}, "deadline_ms"), ("&deadline_ms=soon", {}, "deadline_ms"),
      ("", {"Request-Timeout": "-1"}, "request-timeout"), ("", {"Request-Timeout": "nan"}, "request-timeout")],
 )  # fmt: skip
-def test_a_deadline_that_is_none_is_refused_by_name(client, query, headers, parameter):
+def test_an_invalid_deadline_is_refused_by_name(client, query, headers, parameter):
     response = client.post(f"/upscale?factor=2{query}", content=encoded(picture()), headers=headers)
     assert (response.status_code, response.json()["parameter"]) == (422, parameter)
 
@@ -184,7 +184,7 @@ def test_two_devices_compute_at_once_before_one_queue(checkpoints):
         assert "cpu,cpu" in httpx.get(f"{address}/metrics", trust_env=False).text
 
 
-def test_more_requests_than_permits_hear_when_to_come_back(checkpoints):
+def test_requests_beyond_the_permits_get_retry_after(checkpoints):
     with faulty_service(checkpoints, max_requests=2) as (address, net, app), ThreadPoolExecutor(8) as clients:
         held = hold(address, net, clients)
         second = clients.submit(upscale, address, faulty_picture(PLAIN))
@@ -196,7 +196,7 @@ def test_more_requests_than_permits_hear_when_to_come_back(checkpoints):
         assert (held.result().status_code, second.result().status_code) == (200, 200)
 
 
-def test_more_pixels_than_may_be_in_flight_are_refused_and_a_giant_is_let_in_alone(checkpoints):
+def test_pixels_beyond_the_limit_are_refused_and_a_larger_image_is_admitted_alone(checkpoints):
     with faulty_service(checkpoints, max_pixels_in_flight=10_000) as (address, net, app):
         with ThreadPoolExecutor(8) as clients:
             held = hold(address, net, clients)

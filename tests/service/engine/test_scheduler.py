@@ -181,7 +181,7 @@ def companion(desk):
     return thread, taken
 
 
-def test_a_companion_takes_nothing_from_a_worker_that_has_nothing_else():
+def test_a_side_worker_takes_nothing_from_a_worker_without_other_work():
     desk = Desk(batch_pixels=0)
     thread, taken = companion(desk)
     only = desk.submit("only")
@@ -194,7 +194,7 @@ def test_a_companion_takes_nothing_from_a_worker_that_has_nothing_else():
     assert taken == [None]
 
 
-def test_a_companion_takes_what_is_small_and_leaves_the_worker_the_rest():
+def test_a_side_worker_takes_small_images_and_leaves_the_rest():
     desk = Desk(batch_pixels=0)
     large = desk.submit("large", 1500, 1400, model=STYLE, cost=0.001)
     desk.submit("another large one", 1500, 1400, model=STYLE, cost=0.001)
@@ -206,7 +206,7 @@ def test_a_companion_takes_what_is_small_and_leaves_the_worker_the_rest():
     assert names(taken[0], small=small, large=large) == ["small"]
 
 
-def test_in_a_crowd_a_job_is_late_by_what_it_takes_side_by_side():
+def test_under_contention_a_deadline_counts_side_by_side_time():
     desk = Desk(batch_pixels=0, lanes=2)
     tight = desk.submit("tight", cost=20.0, expires=time.monotonic() + 30)
     assert names(desk.scheduler.take(), tight=tight) == ["tight"]  # alone it has all threads
@@ -223,7 +223,7 @@ def test_a_lone_picture_of_many_windows_has_all_threads_until_its_deadline():
     assert not desk.told
 
 
-def test_a_lone_picture_of_many_windows_is_shared_with_a_companion():
+def test_a_single_image_of_many_tiles_is_shared_with_a_side_worker():
     desk = Desk(batch_pixels=0)
     desk.submit("wide", 32, 300)
     thread, taken = companion(desk)
@@ -233,7 +233,7 @@ def test_a_lone_picture_of_many_windows_is_shared_with_a_companion():
     assert len(desk.finish()) > 1
 
 
-def test_who_has_waited_longer_is_not_interrupted():
+def test_a_task_that_has_waited_longer_is_not_preempted():
     desk = Desk()
     desk.submit("large", 40, 25, cost=1.0, entered=time.monotonic() - 10)
     batch = desk.scheduler.take()
@@ -241,7 +241,7 @@ def test_who_has_waited_longer_is_not_interrupted():
     assert desk.scheduler.take(instead_of=batch) is None
 
 
-def test_a_caller_who_leaves_is_not_computed_and_breaks_no_neighbour():
+def test_a_cancelled_caller_is_not_computed_and_does_not_affect_others():
     desk = Desk()
     a, b, c = desk.submit("a"), desk.submit("b"), desk.submit("c")
     desk.scheduler.cancel(b)
@@ -256,7 +256,7 @@ def test_a_caller_who_leaves_is_not_computed_and_breaks_no_neighbour():
     assert desk.ledger.left == ["client_left", "client_left"]
 
 
-def test_the_tiles_that_are_left_of_a_caller_who_leaves_are_not_computed():
+def test_remaining_tiles_of_a_cancelled_caller_are_not_computed():
     desk = Desk(batch_pixels=0)
     job = desk.submit("a", 100, 100)
     batch = desk.scheduler.take()
@@ -338,7 +338,7 @@ def test_a_lost_device_leaves_no_caller_waiting():
         desk.submit("d")
 
 
-def test_the_seconds_before_a_job_are_those_of_who_goes_first_shared_by_the_devices():
+def test_the_seconds_ahead_of_a_task_are_shared_by_the_devices():
     desk = Desk(devices=2)
     desk.submit("a", cost=2.0), desk.submit("b", cost=4.0)
     assert desk.scheduler.seconds_before() == pytest.approx(3.0)

@@ -49,7 +49,7 @@ def test_pictures_side_by_side_are_those_computed_alone(tmp_path):
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_what_a_companion_has_is_lent():
+def test_work_of_a_side_worker_is_lent():
     lent = []
     threads = SharedThreads(3, lambda: lent.append(1))
     with threads.lend_one(), threads.lend_one():
@@ -60,7 +60,7 @@ def test_what_a_companion_has_is_lent():
     assert len(lent) == 3
 
 
-def test_companions_pause_while_the_worker_has_something_urgent():
+def test_side_workers_pause_while_the_worker_has_urgent_work():
     threads, went_on = SharedThreads(2, lambda: None), threading.Event()
 
     def companion():

@@ -170,7 +170,7 @@ def test_wrong_paths_and_methods_are_problems_too(client):
 
 
 @pytest.mark.usefixtures("the_next_one_works")
-def test_a_client_that_hangs_up_half_way(address):
+def test_a_client_that_disconnects_in_the_middle_of_a_body(address):
     host, port = address.removeprefix("http://").split(":")
     for _ in range(5):
         with socket.create_connection((host, int(port))) as connection:

@@ -104,7 +104,7 @@ def test_a_slow_head_is_answered_408(hurried):
     assert counter(hurried, "impasto_connections_refused_total", reason="request_timeout") == before + 1
 
 
-def test_who_says_nothing_is_hung_up_on_without_a_word(hurried):
+def test_an_idle_connection_is_closed_without_a_response(hurried):
     with connection(hurried) as silent:
         assert answer(silent) is None
 
@@ -164,7 +164,7 @@ def test_the_rest_of_a_body_that_was_refused_is_not_waited_for(hurried):
         assert time.monotonic() - began < 10
 
 
-def test_an_answer_that_nobody_reads_is_not_kept(checkpoints):
+def test_a_response_that_is_not_read_is_dropped(checkpoints):
     """It would hold its memory for as long as the client likes."""
     noise = encoded(np.random.default_rng(0).integers(0, 256, (500, 500, 3), np.uint8), "jpeg", quality=100)
     with running(small_service(checkpoints, **SHORT)) as address, socket.socket() as deaf:

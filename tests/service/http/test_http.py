@@ -72,7 +72,7 @@ def test_the_same_answer_has_the_same_tag_and_another_has_another(client):
     assert len({tag, *others}) == len(others) + 1
 
 
-def test_a_client_that_has_the_answer_is_told_so_and_nothing_is_computed(client):
+def test_a_client_that_has_the_output_gets_304_and_nothing_is_computed(client):
     tag = tag_of(client)
     passes = counted(client, "impasto_forward_passes_total")
     before = counted(client, "impasto_not_modified_total")

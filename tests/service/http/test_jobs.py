@@ -90,7 +90,7 @@ def held(faulty):
 
 
 @pytest.mark.parametrize("query", ["stylize?style=mosaic", "upscale?factor=4"])
-def test_a_job_gives_what_would_have_been_the_answer(client, query):
+def test_a_job_gives_the_same_output_as_a_direct_request(client, query):
     path = promised(ask(client, query))
     job = finished(client, path)
     at_once = client.post(f"/{query}", content=PICTURE)
@@ -117,7 +117,7 @@ def test_what_is_wrong_with_a_request_is_said_at_once_and_not_promised(client):
     assert counted(client, "impasto_async_jobs", state="finished") == before
 
 
-def test_a_client_that_would_wait_has_its_answer_in_line(client):
+def test_a_client_that_waits_gets_the_output_directly(client):
     for prefer in ("respond-async, wait=30", 'Wait="30", RESPOND-ASYNC; foo'):
         response = ask(client, Prefer=prefer)
         assert response.status_code == 200
@@ -304,7 +304,7 @@ def test_a_full_service_lets_jobs_wait_rather_than_fail(checkpoints):
         assert finished(client, f"/jobs/{third['id']}")["state"] == "done"
 
 
-def test_a_client_that_hangs_up_before_it_has_the_name_is_not_computed_for(held):
+def test_a_client_that_disconnects_before_it_has_the_job_id_is_not_computed(held):
     client, _net, app = held
     body = encoded(faulty_picture(PLAIN))
     with pytest.raises(httpx.ReadTimeout):

@@ -129,7 +129,7 @@ def test_permits_run_out_and_come_back():
     assert gate.requests == 0
 
 
-def test_permits_in_pixels_run_out_and_a_giant_goes_alone():
+def test_pixel_permits_run_out_and_a_larger_image_is_admitted_alone():
     gate = admission(pixels=1000)
     refused = pytest.raises(OverloadedError, match="5000 pixels are in flight, the limit is 1000")
     with gate.picture(5000), refused, gate.picture(1):
@@ -140,7 +140,7 @@ def test_permits_in_pixels_run_out_and_a_giant_goes_alone():
 
 
 @pytest.mark.parametrize(("seconds", "retry_after"), [(0, 1), (3.1, 2), (30, 15), (1000, 60)])
-def test_who_is_refused_hears_when_half_of_the_queue_should_be_done(seconds, retry_after):
+def test_retry_after_is_when_half_of_the_queue_should_be_done(seconds, retry_after):
     with pytest.raises(OverloadedError) as refused, admission(requests=0, seconds=seconds).request():
         pass
     assert refused.value.headers["Retry-After"] == str(retry_after)

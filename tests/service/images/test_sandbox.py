@@ -147,7 +147,7 @@ def test_a_decoder_that_crashes_takes_its_own_request_with_it_and_no_other(apart
     assert apart.post(QUERY, content=PICTURE).status_code == 200
 
 
-def test_one_that_ends_while_it_waits_costs_no_request(apart):
+def test_a_decoder_that_dies_while_idle_costs_no_request(apart):
     before = sum(restarts(apart).values())
     end_all()
     assert [apart.post(QUERY, content=PICTURE).status_code for _ in range(3)] == [200] * 3
@@ -176,7 +176,7 @@ def test_one_that_is_killed_from_outside_is_not_the_pictures_fault(apart):
     assert apart.post(QUERY, content=PICTURE).status_code == 200
 
 
-def test_one_that_takes_too_long_is_ended(apart):
+def test_a_decoder_that_takes_too_long_is_killed(apart):
     assert apart.post(QUERY, content=PICTURE).status_code == 200
     victims = children()
     for victim in victims:
@@ -190,7 +190,7 @@ def test_one_that_takes_too_long_is_ended(apart):
     assert apart.post(QUERY, content=PICTURE).status_code == 200
 
 
-def test_what_a_decoder_says_of_a_file_is_no_line_of_the_log(apart):
+def test_the_output_of_a_decoder_is_not_logged(apart):
     """libtiff and Pillow write to standard error what they think of a damaged one."""
     assert apart.post(QUERY, content=PICTURE).status_code == 200
     assert Path("/dev/null") in {Path(f"/proc/{pid}/fd/2").readlink() for pid in children()}
@@ -230,7 +230,7 @@ def test_memory_beyond_the_limit_is_an_answer_and_not_the_services(apart, tmp_pa
 
 
 @pytest.mark.parametrize("evil", [os.system, eval, Path, pickle.loads, socket.socket])
-def test_what_a_decoder_says_cannot_be_anything(evil):
+def test_messages_of_a_decoder_are_restricted_to_a_list_of_types(evil):
     class Evil:
         def __reduce__(self):
             return evil, ("true",)

@@ -42,7 +42,7 @@ def test_a_png_is_enlarged_in_sixteen_bits(upscaled, channels):
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_so_is_a_tiff_and_its_answer_is_a_png(upscaled, channels):
+def test_a_16_bit_tiff_gives_a_16_bit_png(upscaled, channels):
     response = upscaled(tiff16(ramp(channels), extra=2 if channels == 4 else None))
     assert response.headers["content-type"] == "image/png"
     assert np.array_equal(read_png16(response.content), read_png16(upscaled(png16(ramp(channels))).content))
@@ -104,7 +104,7 @@ def test_a_grey_picture_in_linear_light_keeps_its_profile_in_sixteen_bits(upscal
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
-def test_samples_whose_range_nobody_knows_are_refused(plain, mode):
+def test_samples_of_unknown_range_are_refused(plain, mode):
     buffer = io.BytesIO()
     Image.new(mode, (8, 8)).save(buffer, "TIFF")
     problem = refused(plain.post("/upscale?factor=2", content=buffer.getvalue()), 415, "unsupported_image")

@@ -121,7 +121,7 @@ def test_a_list_counts_only_where_the_key_has_signed_it(folder, tmp_path_factory
         registry_from_settings(settings)
 
 
-def test_a_key_that_is_none_stops_the_start(folder, tmp_path):
+def test_an_invalid_public_key_stops_the_start(folder, tmp_path):
     (tmp_path / "no.pub").write_text("not a key")
     with pytest.raises(StartupError, match=r"IMPASTO_CHECKPOINT_PUBLIC_KEY=.*: cannot be read"):
         registry_from_settings(Settings(checkpoints=folder, checkpoint_public_key=tmp_path / "no.pub"))

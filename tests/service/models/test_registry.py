@@ -135,7 +135,7 @@ def test_a_service_that_stops_during_a_swap_blames_no_file(tmp_path):
     asyncio.run(scenario())
 
 
-def test_many_who_ask_for_a_lazy_model_share_one_loading_and_may_leave(tmp_path):
+def test_concurrent_requests_for_a_lazy_model_share_one_load_and_may_be_cancelled(tmp_path):
     save_net(tmp_path, "mosaic", tiny_style_net(1))
     warmed = []
 

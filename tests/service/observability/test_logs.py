@@ -127,7 +127,7 @@ def test_a_closed_stream_costs_lines_too():
     assert lines.lost == 1
 
 
-def test_where_nobody_reads_lines_that_cannot_wait_are_lost_and_counted_and_told():
+def test_log_lines_that_cannot_be_written_are_lost_counted_and_reported():
     stream = Blocked()
     lines = Lines(stream)
     lines.setFormatter(Text())

@@ -100,7 +100,7 @@ def test_styles_of_one_family_are_one_network_between_them(client, nets):
 
 
 @pytest.mark.parametrize("other", ["stranger", "wide"])
-def test_answers_of_strangers_are_laid_over_each_other(client, nets, other):
+def test_outputs_of_unrelated_networks_are_blended(client, nets, other):
     mean = 0.6 * run(nets["mosaic"]) + 0.4 * run(nets[other]).astype(float)
     answer = asked(client, f"stylize?style=mosaic:0.6,{other}:0.4")
     assert np.abs(answer - mean).max() <= 0.51
@@ -267,7 +267,7 @@ def test_time_in_composing_is_told(client):
         ("style=mosaic&max_side=1e3", "max_side", "1e3"),
     ],
 )
-def test_a_wrong_knob_is_named_with_its_value_and_what_was_expected(client, query, parameter, value):
+def test_a_wrong_parameter_is_named_with_its_value_and_what_was_expected(client, query, parameter, value):
     problem = refused(client.post(f"/stylize?{query}", content=encoded(PIXELS)), 422, "invalid_parameter")
     assert problem["parameter"] == parameter
     assert problem["value"] == value
@@ -364,7 +364,7 @@ def test_sixteen_bits_and_transparency_go_the_whole_way(client, nets):
     assert asked(client, "stylize?style=mosaic&stroke=2&max_side=16&strength=0.3", rgba).shape == (13, 16, 4)
 
 
-def test_an_animation_takes_the_knobs_too(client):
+def test_an_animation_takes_the_parameters_too(client):
     frames = [Image.fromarray(picture(20, 30, seed=seed)) for seed in range(3)]
     buffer = io.BytesIO()
     frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:], lossless=True)

@@ -197,6 +197,6 @@ def test_without_lpips_there_is_no_scatter_plot(folder):
     assert write_report(folder, None).read_text().count("<svg") == 2
 
 
-def test_an_empty_folder_is_no_report(tmp_path):
+def test_an_empty_folder_gives_no_report(tmp_path):
     with pytest.raises(TrainerError, match="contains no measurements"):
         write_report(tmp_path, None)
