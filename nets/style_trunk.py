@@ -39,7 +39,7 @@ class StyleTrunkNet(nn.Module):
     """Repaints a content image in one style.
 
     float (N, 3, H, W), RGB in [0, 1] -> float32 (N, 3, H, W), RGB, nominally in [0, 1] (clamp it to show it).
-    Any H and W from 1 up. The receptive field is 200 px with five blocks, beside the statistics of the norms, which
+    Any H and W from 1 up. The receptive field is 219 px with five blocks, beside the statistics of the norms, which
     are those of the whole picture.
     """
 

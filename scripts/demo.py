@@ -1,4 +1,4 @@
-"""Start the service on a free port, send a photograph through both endpoints, write the answers to out/, stop."""
+"""Start the service on a free port, send a photograph to both endpoints, write the outputs to out/, stop."""
 
 import os
 import re
@@ -15,7 +15,7 @@ REQUESTS = (("stylize", "style", "mosaic"), ("stylize", "style", "starry_night")
 
 
 def main() -> None:
-    """Run the demo; anything but two hundreds ends it with a message."""
+    """Run the demo. A response other than 200 ends it with a message."""
     out = ROOT / "out"
     out.mkdir(exist_ok=True)
     environment = {**os.environ, "IMPASTO_PORT": "0", "IMPASTO_CHECKPOINTS": str(ROOT / "checkpoints")}
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def wait_for_address(service: "subprocess.Popen[str]") -> str:
-    """The address that the service prints once it listens."""
+    """Return the address that the service prints when it is ready."""
     for line in service.stdout or ():
         if match := re.search(r"listens on (\S+)", line):
             return match[1]
@@ -43,7 +43,7 @@ def wait_for_address(service: "subprocess.Popen[str]") -> str:
 
 
 def transform(address: str, endpoint: str, query: dict[str, str], target: Path) -> None:
-    """One request; the answer goes to `target`."""
+    """Send one request and write the output to `target`."""
     files = {"image": (PHOTOGRAPH.name, PHOTOGRAPH.read_bytes(), "image/jpeg")}
     response = httpx.post(f"{address}/{endpoint}", params=query, files=files, timeout=120, trust_env=False)
     if response.status_code != 200:

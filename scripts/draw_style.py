@@ -28,7 +28,7 @@ HILL_HEIGHT = (0.26, -0.26, 0.18, 0.20, -0.12, -0.14)
 
 
 def main() -> None:
-    """Draw, and write to the path on the command line."""
+    """Draw the image and write it to the path on the command line."""
     y, x = np.mgrid[-MARGIN_PX : SIDE_PX + MARGIN_PX, -MARGIN_PX : SIDE_PX + MARGIN_PX] / SIDE_PX
     down, right = (np.gradient(relief(x, y), 1 / SIDE_PX, axis=axis) for axis in (0, 1))
     dark = darkness(x, y, down, right)
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def relief(x: Array, y: Array) -> Array:
-    """Height (sides) at `x`, `y` (sides from the upper left): a slope, two swells and the hills."""
+    """Return the height (in sides) at `x`, `y` (sides from the upper left): a slope, two swells and the hills."""
     height = 0.55 * y - 0.22 * x + 0.035 * np.sin(7.5 * x + 2.5 * y) + 0.02 * np.sin(13 * y - 6 * x + 1)
     for centre_x, centre_y, radius, peak in zip(HILL_X, HILL_Y, HILL_RADIUS, HILL_HEIGHT, strict=True):
         height += peak * np.exp(-((x - centre_x) ** 2 + (y - centre_y) ** 2) / (2 * radius**2))
@@ -51,14 +51,14 @@ def relief(x: Array, y: Array) -> Array:
 
 
 def darkness(x: Array, y: Array, down: Array, right: Array) -> Array:
-    """The share of the paper that ink should cover, about 0 to 1, where the relief falls away from the light."""
+    """Return the share of paper to cover with ink, about 0 to 1: more where the relief faces away from the light."""
     light = (0.62 * right + 0.5 * down + 0.6) / np.sqrt(1 + down**2 + right**2)
     cloud = np.sin(5 * x + 4 * y + 0.6) * np.sin(6 * y - 3 * x)
     return np.asarray(0.44 + 0.53 * np.tanh(2.1 * (0.38 - light) + 0.42 * cloud))
 
 
 def colours(x: Array, y: Array) -> Array:
-    """The flat colours under the ink (... x 3, 0 to 255): a sky, a band, a shore and a sun, each with a wavy border."""
+    """Return the flat colours under the ink (... x 3, 0 to 255): sky, band, shore and sun with wavy borders."""
     wave = 0.03 * np.sin(11 * x + 3 * y) + 0.014 * np.sin(23 * x - 9 * y + 2)
     around = np.arctan2(y - 0.32, x - 0.31)
     sun = 0.225 + 0.012 * np.sin(3 * around + 1) + 0.009 * np.sin(8 * around) - np.hypot(x - 0.31, y - 0.32)
@@ -86,7 +86,7 @@ def engrave(plate: Image.Image, field: Line, dark: Array, where: Mask) -> None:
 
 
 def streamlines(field: Line, where: Mask) -> list[Line]:
-    """Lines along `field` (unit vectors, H x W), SPACING_PX apart, that fill `where` short of the edge."""
+    """Return lines along `field` (unit vectors, H x W), SPACING_PX apart, that fill `where` short of the edge."""
     edge = round(1.5 * SPACING_PX)
     taken = ~np.pad(where[edge:-edge, edge:-edge], edge)  # within two thirds of the spacing: no line may go on here
     crowded = taken.copy()  # within the spacing: no line may start here
@@ -111,7 +111,7 @@ def streamlines(field: Line, where: Mask) -> list[Line]:
 
 
 def trace(field: Line, taken: Mask, line: list[complex]) -> list[complex]:
-    """`line` carried on from its last point along `field` (unit vectors, H x W), to something `taken` or to itself."""
+    """Extend `line` from its last point along `field` (unit vectors, H x W), until it meets `taken` or itself."""
     recent = round(2 * SPACING_PX / STEP_PX)
     while True:
         halfway = line[-1] + STEP_PX / 2 * field[at(line[-1])]
@@ -128,18 +128,18 @@ def trace(field: Line, taken: Mask, line: list[complex]) -> list[complex]:
 
 
 def normals(line: Line) -> Line:
-    """Unit vectors across `line`."""
+    """Return unit vectors across `line`."""
     return np.asarray(1j * np.exp(1j * np.angle(np.gradient(line))))
 
 
 def at(point: complex | Line) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """The row and column of the pixel at `point`, or at each."""
+    """Return row and column of the pixel at each point."""
     pixel = np.round(np.asarray(point, dtype=np.complex128))
     return pixel.imag.astype(int), pixel.real.astype(int)
 
 
 def stamp(mask: Mask, line: list[complex], radius_px: float) -> None:
-    """Add to `mask` all within `radius_px` of `line`."""
+    """Add to `mask` all pixels within `radius_px` of `line`."""
     picture = Image.fromarray(mask)
     for point in line:
         ImageDraw.Draw(picture).circle((point.real, point.imag), radius_px, fill=1)

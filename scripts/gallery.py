@@ -30,7 +30,7 @@ magnification. `x8_perceptual` is noisier than `x8`, and its LPIPS is not better
 
 
 def main() -> None:
-    """One table per task."""
+    """Write the page: one table per task."""
     cards = {path: load(path) for path in sorted(CHECKPOINTS.glob("*/*.safetensors"))}
     names = {loaded.version: f"`{loaded.card.name}`" for loaded in cards.values()}
     lines = [HEAD]
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def row(card: Card, names: dict[str, str]) -> str:
-    """One line of the table."""
+    """Return one row of the table."""
     training: dict[str, Any] = card.training
     parent = names.get(card.parent or "", f"an earlier one ({(card.parent or '')[7:15]})") if card.parent else "scratch"
     seconds = training.get("seconds")

@@ -1,4 +1,4 @@
-"""Write docs/openapi.json: the document that the service serves at /openapi.json, whatever checkpoints it has."""
+"""Write docs/openapi.json, the document that the service serves at /openapi.json."""
 
 import json
 import tempfile
@@ -15,12 +15,12 @@ PATH = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
 
 
 def main() -> None:
-    """Write it."""
+    """Write the document."""
     PATH.write_text(json.dumps(document(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def document() -> dict[str, Any]:
-    """The document, of a service with one small network."""
+    """Return the document of a service with one small network. It does not depend on the checkpoints."""
     with tempfile.TemporaryDirectory() as folder:
         net = SuperResolutionNet(SuperResolutionConfig(factor=2, width=4, residual_blocks=1))
         checkpoint.save(Path(folder) / "upscale" / "x2.safetensors", net, checkpoint.make_card(net, "x2"))

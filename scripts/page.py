@@ -1,4 +1,4 @@
-"""Make the pictures of the page in docs/images/: a photograph, painted in headless Chromium by a running service.
+"""Make the screenshots of the page in docs/images/, with a photograph restyled in headless Chromium.
 
 Needs `chromium` and `chromedriver` (Debian: apt-get install chromium chromium-driver).
 """
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def picture_of(address: str, width: int, height: int, scheme: str) -> bytes:
-    """A PNG of the page with a painted photograph."""
+    """Return a PNG of the page with a restyled photograph."""
     with tempfile.TemporaryDirectory() as profile:
         driver = browser(profile)
         try:
@@ -64,7 +64,7 @@ def picture_of(address: str, width: int, height: int, scheme: str) -> bytes:
 
 
 def browser(profile: str) -> webdriver.Chrome:
-    """Headless, also for root."""
+    """Return Chromium options: headless, also for root."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     flags = "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"

@@ -1,4 +1,4 @@
-"""Make the pictures of docs/parameters.md: the effect of each parameter on the photographs, by a running service."""
+"""Make the images of docs/parameters.md: the effect of each parameter on the photographs, by a running service."""
 
 import io
 import os
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def strength(client: httpx.Client) -> Image.Image:
-    """Styles from nothing to all."""
+    """Return styles at growing strength."""
     rows = []
     for name, style in (("coffee", "starry_night"), ("astronaut", "mosaic"), ("rocket", "the_scream")):
         answers = [ask(client, small(name), "stylize", style=style, strength=share) for share in QUARTERS]
@@ -44,7 +44,7 @@ def strength(client: httpx.Client) -> Image.Image:
 
 
 def mix(client: httpx.Client) -> Image.Image:
-    """Between two of one family, and between two that are not."""
+    """Return mixes of two styles of one family, and of two unrelated styles."""
     rows = []
     for other in ("wave", "starry_night-full"):
         styles = [f"mosaic:{1 - share},{other}:{share}" for share in QUARTERS]
@@ -54,7 +54,7 @@ def mix(client: httpx.Client) -> Image.Image:
 
 
 def color(client: httpx.Client) -> Image.Image:
-    """The photographs, the styles, and the styles in the photographs' colours."""
+    """Return photographs, styles, and styles in the colours of the photographs."""
     styles = ("mosaic", "starry_night", "the_scream", "wave")
     rows = []
     for keeps in (False, True):
@@ -65,7 +65,7 @@ def color(client: httpx.Client) -> Image.Image:
 
 
 def stroke(client: httpx.Client) -> Image.Image:
-    """A picture of twelve megapixels as a whole, and a window of it at full size."""
+    """Return a 12-megapixel image as a whole, and a crop of it at full size."""
     photograph = read("coffee")
     times = (TELEPHONE_PIXELS / (photograph.width * photograph.height)) ** 0.5
     large = photograph.resize((round(photograph.width * times), round(photograph.height * times)))
@@ -80,7 +80,7 @@ def stroke(client: httpx.Client) -> Image.Image:
 
 
 def detail(client: httpx.Client) -> Image.Image:
-    """A crop reduced four times, and enlarged again with growing detail."""
+    """Return a crop reduced by 4 and enlarged again with growing detail."""
     photograph, box = CROP
     truth = read(photograph).crop(box)
     low = reduce(truth, 4)
@@ -91,7 +91,7 @@ def detail(client: httpx.Client) -> Image.Image:
 
 
 def ask(client: httpx.Client, image: Image.Image, endpoint: str, **parameters: object) -> Image.Image:
-    """One request; the answer's picture. Raises where it is no picture."""
+    """Send one request and return the output image. Raises for an error response."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     response = client.post(f"/{endpoint}", params={**parameters, "format": "png"}, content=buffer.getvalue())
@@ -100,7 +100,7 @@ def ask(client: httpx.Client, image: Image.Image, endpoint: str, **parameters: o
 
 
 def small(name: str) -> Image.Image:
-    """A photograph, cut to the shape of a cell and reduced to it."""
+    """Return a photograph, cropped and reduced to a cell."""
     image = read(name)
     width, height = CELL_PX
     scale = max(width / image.width, height / image.height)

@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def styles() -> Image.Image:
-    """Two columns of strips: the photographs, then every style on them."""
+    """Return two columns of strips: the photographs, then every style on them."""
     photographs = [read(name).resize(CELL_PX, Image.Resampling.LANCZOS) for name in PHOTOGRAPHS]
     strips = [strip("the photographs", photographs)]
     names = [path.stem for path in sorted((CHECKPOINTS / "stylize").glob("*.safetensors"))]
@@ -40,7 +40,7 @@ def styles() -> Image.Image:
 
 
 def upscale() -> Image.Image:
-    """A strip for each factor: bicubic, the faithful network, the perceptual one, and the original."""
+    """Return a strip per factor: bicubic, faithful, perceptual, and the original."""
     photograph, box = CROP
     truth = read(photograph).crop(box)
     strips = []
@@ -56,12 +56,12 @@ def upscale() -> Image.Image:
 
 
 def read(name: str) -> Image.Image:
-    """A photograph by its name."""
+    """Read a photograph by its name."""
     return Image.open(IMAGES / "photographs" / f"{name}.jpg").convert("RGB")
 
 
 def strip(label: str, images: list[Image.Image]) -> Image.Image:
-    """Pictures side by side under a label."""
+    """Return images side by side under a label."""
     row = beside(images, 0)
     result = Image.new("RGB", (row.width, row.height + LABEL_PX), "white")
     ImageDraw.Draw(result).text((4, 3), label, "black", ImageFont.load_default(18))
@@ -70,7 +70,7 @@ def strip(label: str, images: list[Image.Image]) -> Image.Image:
 
 
 def beside(images: list[Image.Image], gap_px: int) -> Image.Image:
-    """Pictures of one height, from left to right, on white."""
+    """Return images of one height from left to right, on white."""
     width = sum(image.width for image in images) + gap_px * (len(images) - 1)
     result = Image.new("RGB", (width, images[0].height), "white")
     x = 0
@@ -81,7 +81,7 @@ def beside(images: list[Image.Image], gap_px: int) -> Image.Image:
 
 
 def stacked(images: list[Image.Image]) -> Image.Image:
-    """Pictures from top to bottom, on white."""
+    """Return images from top to bottom, on white."""
     result = Image.new("RGB", (max(image.width for image in images), sum(image.height for image in images)), "white")
     y = 0
     for image in images:

@@ -34,7 +34,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Access and quotas": (
         "allow_anonymous", "anonymous_requests_per_minute", "anonymous_pixels_per_minute", "quota_store", "quota_fail",
-        "max_key_share", "admin_key", "admin_key_file", "cors_origins", "probe_port",
+        "max_key_share", "admin_key", "admin_key_file", "cors_origins", "root_path", "trusted_proxies", "probe_port",
     ),
     "Decoding and encoding": (
         "codec_threads", "decoder", "decoder_seconds", "decoder_memory_bytes", "jpeg_quality", "webp_quality",

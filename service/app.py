@@ -1,4 +1,4 @@
-"""Builds the parts of the service and joins them. Nothing else."""
+"""Builds the parts of the service, and joins them."""
 
 import asyncio
 import warnings
@@ -14,17 +14,19 @@ from service import __version__
 from service.auth.keys import KeyRing
 from service.auth.quotas import Quotas
 from service.engine.engine import Engine, warm_up_pictures
-from service.engine.threads import helpers, permitted_threads
-from service.http.body_timeout import BodyPace
+from service.engine.threads import helper_pool, permitted_threads
+from service.http.body_timeout import BodyTimeout
 from service.http.cors import add_cors
-from service.http.head_options import AllMethods
+from service.http.head_options import HeadAndOptions
 from service.http.middleware import RequestContext
 from service.http.open_inference import routes as open_inference
-from service.http.openapi import describe
+from service.http.openapi import complete_document
 from service.http.problems import install_handlers
-from service.http.routes import admin, jobs, operations, page, transform
+from service.http.routes import jobs, operations, page, transform
+from service.http.state import State
 from service.http.static import EXAMPLE, read_pages
-from service.images.sandbox.pool import Decoder, decoder_of
+from service.http.target import RequestTarget
+from service.images.sandbox.pool import decoder_of
 from service.memory import give_back
 from service.models.registry import Registry
 from service.observability.logs import lines_lost
@@ -32,41 +34,73 @@ from service.observability.metrics import Metrics
 from service.observability.tracing import Tracer
 from service.pipeline.admission import Admission
 from service.pipeline.cache import ResultCache
-from service.pipeline.jobs import Tickets
+from service.pipeline.jobs import JobStore
 from service.pipeline.pipeline import Pipeline
-from service.pipeline.pixel_path import PixelPath
 from service.pipeline.rendering import Renderer
-from service.pipeline.request import Answer
+from service.pipeline.request import TransformResult
 from service.pipeline.thumbnails import Thumbnails
 from service.settings import Settings
 
 _FILE_THREADS = 8
-"""What `asyncio.to_thread` has: for files, checkpoints, bodies."""
+"""Threads of `asyncio.to_thread`: for files, checkpoints and bodies."""
 
 
 def create_app(
     settings: Settings, registry: Registry, threads: int | None = None, tracer: Tracer | None = None
 ) -> FastAPI:
-    """A service over the models of `registry`; it takes pictures once its lifespan has begun.
+    """Build a service for the models of `registry`. It admits requests once its lifespan has begun.
 
-    threads: CPU threads of the devices together; None for as many as there may be. tracer: where spans go; None:
-    nowhere. Raises StartupError where the settings ask for a device that is not there, or for keys or a store of quotas
-    that cannot be read.
+    threads: CPU threads of all devices together; None: as many as the process may use. tracer: where spans go; None:
+    nowhere. Raises StartupError if a device that the settings name does not exist, or if the keys or the quota store
+    cannot be used.
     """
-    warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow goes on after a warning
+    warnings.simplefilter("error", Image.DecompressionBombWarning)  # by default Pillow warns and continues
+    state = _build(settings, registry, threads or permitted_threads(), tracer)
+    app = FastAPI(
+        title="Impasto",
+        version=__version__,
+        summary="Real-time style transfer and super-resolution.",
+        lifespan=_lifespan,
+        docs_url=None,  # the page's router serves it, with a content security policy
+        redoc_url=None,
+    )
+    app.state = state  # type: ignore[assignment]  # typed, in place of Starlette's namespace
+    public = [transform.router, jobs.router, page.router, operations.probes, operations.router, open_inference.router]
+    internal = [operations.admin, operations.internal] if settings.probe_port is None else []
+    for router in (*public, *internal):
+        app.include_router(router)
+    _add_middleware(app, state)
+    install_handlers(app)
+    complete_document(app)
+    return app
+
+
+def create_probe_app(app: FastAPI) -> FastAPI:
+    """Build the app of the second port: probes, metrics and the admin routes. It uses the parts of `app`."""
+    inner = FastAPI(title="Impasto, inside", docs_url=None, redoc_url=None, openapi_url=None)
+    inner.state = app.state
+    for router in (operations.probes, operations.internal, operations.admin):
+        inner.include_router(router)
+    inner.add_middleware(HeadAndOptions, router=inner.router)
+    inner.add_middleware(RequestContext, metrics=app.state.metrics)
+    install_handlers(inner)
+    return inner
+
+
+def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer | None) -> State:
     metrics = Metrics(CollectorRegistry())
     keys, quotas = KeyRing(settings, metrics), Quotas(settings, metrics)
-    engine = Engine(settings, metrics, threads or permitted_threads())
+    engine = Engine(settings, metrics, threads)
     admission = Admission(
         settings.max_requests,
         settings.max_pixels_in_flight,
         engine.scheduler.seconds_before,
         metrics.requests_in_flight,
-        share=settings.max_key_share if keys.asked_for else 1.0,
+        share=settings.max_key_share if keys.required else 1.0,
     )
     renderer = Renderer(engine, settings.codec_threads)
     decoder = decoder_of(settings, metrics)
-    cache: ResultCache[Answer] = ResultCache(settings.cache_bytes, metrics)
+    cache: ResultCache[TransformResult] = ResultCache(settings.cache_bytes, metrics)
     pipeline = Pipeline(
         settings,
         registry,
@@ -78,84 +112,73 @@ def create_app(
         metrics,
         made_by=lambda: (__version__, engine.precision, settings.max_whole_pixels),
     )
-
     pages = read_pages()
+    jobs_store = JobStore(settings, engine.scheduler.tasks_before, metrics)
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
-    tickets = Tickets(settings, engine.scheduler.ahead, metrics)
-    metrics.log_lines_lost.set_function(lines_lost)
-    metrics.ready.set_function(lambda: float(admission.open and engine.alive and bool(registry.entries)))
-
-    app = FastAPI(
-        title="Impasto",
-        version=__version__,
-        summary="Real-time style transfer and super-resolution.",
-        lifespan=partial(_lifespan, decoder=decoder, renderer=renderer, tracer=tracer),
-        docs_url=None,  # the page's router has it, with a content security policy
-        redoc_url=None,
+    state = State(
+        settings,
+        registry,
+        metrics,
+        keys,
+        quotas,
+        engine,
+        admission,
+        decoder,
+        renderer,
+        pipeline,
+        jobs_store,
+        thumbnails,
+        pages,
+        tracer,
     )
-    app.state.settings, app.state.registry, app.state.metrics = settings, registry, metrics
-    app.state.admission, app.state.engine, app.state.pipeline, app.state.warm = admission, engine, pipeline, False
-    app.state.keys, app.state.quotas = keys, quotas
-    app.state.tickets, app.state.pages = tickets, pages
-    app.state.pixel_path = PixelPath(settings, registry, admission, renderer, metrics)
-    app.state.thumbnails = thumbnails
-    outer = [transform.router, jobs.router, page.router, operations.probes, operations.router, open_inference.router]
-    inner = [admin.router, operations.inside] if settings.probe_port is None else []
-    for router in (*outer, *inner):
-        app.include_router(router)
-    _surround(app, settings, metrics, tracer)
-    return app
+    metrics.log_lines_lost.set_function(lines_lost)
+    metrics.ready.set_function(lambda: float(state.ready))
+    return state
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI, decoder: Decoder, renderer: Renderer, tracer: Tracer | None) -> AsyncIterator[None]:
-    """Start the parts, one after the other, let pictures in, and at the end stop them."""
-    state, settings = app.state, app.state.settings
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Start the parts one after the other, admit requests, and stop the parts at the end."""
+    state: State = app.state  # type: ignore[assignment]  # set by create_app
+    settings, admission = state.settings, state.admission
 
-    def close() -> None:
-        state.admission.open = False
-
-    decoder.start()
-    asyncio.get_running_loop().set_default_executor(helpers(_FILE_THREADS, "files"))
-    await state.engine.start(on_fatal=close)
-    _describe(state.metrics, state.engine)
-    await state.registry.start(partial(renderer.warm, pictures=warm_up_pictures()), state.metrics)
-    give_back()  # the warm-up's
+    state.decoder.start()
+    asyncio.get_running_loop().set_default_executor(helper_pool(_FILE_THREADS, "files"))
+    await state.engine.start(on_fatal=admission.close)
+    _set_build_info(state)
+    await state.registry.start(partial(state.renderer.warm, pictures=warm_up_pictures()), state.metrics)
+    give_back()  # memory of the warm-up
     watching = asyncio.create_task(state.registry.watch(settings.watch_seconds)) if settings.watch_seconds else None
-    state.warm = state.admission.open = True
+    admission.open()
     try:
         yield
-    finally:  # an error or a cancellation in between stops the parts too: a thread left over would abort the process
-        close()
+    finally:  # an error or a cancellation also stops the parts: a thread left over would abort the process
+        admission.close()
         if watching is not None:
             watching.cancel()
-        await state.tickets.stop()
+        await state.jobs.stop()
         state.thumbnails.close()
         await state.engine.stop()
-        renderer.close()
+        state.renderer.close()
         state.pipeline.close()
         await state.quotas.close()
-        decoder.close()
-        if tracer is not None:
-            await asyncio.to_thread(tracer.close)
+        state.decoder.close()
+        if state.tracer is not None:
+            await asyncio.to_thread(state.tracer.close)
 
 
-def _surround(app: FastAPI, settings: Settings, metrics: Metrics, tracer: Tracer | None) -> None:
-    """What is around the routes, the innermost first."""
-    app.add_middleware(BodyPace, seconds=settings.body_seconds, bytes_per_second=settings.body_bytes_per_second)
-    app.add_middleware(AllMethods, router=app.router)
+def _add_middleware(app: FastAPI, state: State) -> None:
+    """Add what surrounds the routes, the innermost first."""
+    settings = state.settings
+    app.add_middleware(BodyTimeout, seconds=settings.body_seconds, bytes_per_second=settings.body_bytes_per_second)
+    app.add_middleware(HeadAndOptions, router=app.router)
     add_cors(app, settings.cors_origins)
-    app.add_middleware(RequestContext, metrics=metrics, tracer=tracer)
-    install_handlers(app)
-    describe(app)
+    app.add_middleware(RequestContext, metrics=state.metrics, tracer=state.tracer)
+    app.add_middleware(RequestTarget, root_path=settings.root_path, trusted_proxies=settings.trusted_proxies)
 
 
-def _describe(metrics: Metrics, engine: Engine) -> None:
-    """Set the metrics that do not change while the service runs."""
-    metrics.build_info.info(
-        {
-            "version": __version__,
-            "device": ",".join(map(str, engine.devices)),
-            "precision": engine.precision,
-        }
-    )
+def _set_build_info(state: State) -> None:
+    """Set the metric that does not change while the service runs."""
+    devices = ",".join(map(str, state.engine.devices))
+    info = {"version": __version__, "device": devices, "precision": state.engine.precision}
+    state.metrics.build_info.info(info)

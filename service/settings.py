@@ -135,6 +135,15 @@ class Settings(BaseSettings):
         pattern=r"^(\*|https?://[^\s,/*]+(,https?://[^\s,/*]+)*)?$",
         description="Comma-separated origins whose pages may call the service, for example https://example.org; or *.",
     )
+    root_path: str = Field(
+        "",
+        pattern=r"^((/[A-Za-z0-9._~-]+)+)?$",
+        description="Path prefix under which a reverse proxy publishes the service, if the proxy removes it: /impasto.",
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.1",
+        description="Comma-separated addresses and networks of proxies whose X-Forwarded-* headers are used; or *.",
+    )
     avif_quality: int = Field(70, ge=1, le=100, description="Default quality of AVIF outputs.")
     max_jobs: int = Field(
         100, ge=1, description="Maximum asynchronous jobs, finished or not. Further jobs are answered 503."

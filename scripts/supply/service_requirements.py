@@ -1,4 +1,4 @@
-"""What the service needs besides torch, a line each: pyproject.toml's own, and torch's that are no part of CUDA.
+"""Print the requirements of the service except torch: those of pyproject.toml, and those of torch that are not CUDA.
 
 torch itself has no hash in requirements.hashes: its wheels differ from index to index (CPU, CUDA, ROCm).
 """
@@ -12,7 +12,7 @@ _APART = re.compile(r"(nvidia|cuda|triton|torch|setuptools|impasto)")
 
 
 def main() -> None:
-    """Print them, sorted."""
+    """Print the requirements, sorted."""
     project = tomllib.loads((Path(__file__).parent.parent.parent / "pyproject.toml").read_text())["project"]
     of_torch = [line.partition(";")[0].strip() for line in requires("torch") or [] if "extra ==" not in line]
     wanted = [line for line in [*project["dependencies"], *of_torch] if not _APART.match(line)]

@@ -1,1 +1,1 @@
-"""Who calls: API keys, scopes and quotas."""
+"""API keys, scopes and quotas."""

@@ -1,4 +1,4 @@
-"""Who asks: the holder of a key, or nobody in particular."""
+"""The caller: the holder of a key, or an anonymous client."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -14,7 +14,7 @@ RESERVED_NAMES = frozenset({ANONYMOUS, ADMIN})
 
 @dataclass(frozen=True)
 class Caller:
-    """name: of its key, from the key file and never from a request. Quotas: of a minute; None: no limit."""
+    """A caller. name: of its key, from the key file, never from a request. Quotas are per minute; None: no limit."""
 
     name: str
     scopes: frozenset[Scope]
@@ -22,5 +22,5 @@ class Caller:
     pixels_per_minute: int | None = None
 
     def quota(self, unit: Unit) -> int | None:
-        """What it may use of a minute."""
+        """Return the quota per minute, or None."""
         return self.requests_per_minute if unit == "requests" else self.pixels_per_minute

@@ -4,10 +4,10 @@
     sha256 = "..."                        64 hexadecimal digits
     scopes = ["transform"]                and "admin"
     requests_per_minute = 60              optional
-    pixels_per_minute = 50_000_000        optional, of answers
+    pixels_per_minute = 50_000_000        optional, output pixels
     expires = 2027-01-01T00:00:00Z        optional
 
-A plain hash is enough: a key has 256 random bits, which nobody guesses from its hash.
+A plain hash is enough: a key has 256 random bits and cannot be guessed from its hash.
 """
 
 import hashlib
@@ -38,29 +38,29 @@ class KeyFileError(Exception):
 
 @dataclass(frozen=True)
 class Key:
-    """digest: SHA-256 of the key. expires: with a time zone; None: never."""
+    """One entry of the file. digest: SHA-256 of the key. expires: with a time zone; None: never."""
 
     caller: Caller
     digest: bytes
     expires: datetime | None = None
 
     def expired(self) -> bool:
-        """Whether its time is over."""
+        """Tell whether the key has expired."""
         return self.expires is not None and datetime.now(UTC) >= self.expires
 
 
 def new_key() -> str:
-    """A key that was never seen before, in characters that every header and shell takes."""
+    """Make a random key of characters that need no quoting in headers and shells."""
     return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
 
 
 def digest_of(key: str) -> bytes:
-    """SHA-256 of a key as a header brought it (latin-1, as HTTP has it)."""
+    """Compute the SHA-256 of a key from a header, which is latin-1 in HTTP."""
     return hashlib.sha256(key.encode("latin-1", errors="replace")).digest()
 
 
 def read_key_file(path: Path) -> tuple[Key, ...]:
-    """Every key of the file. Raises KeyFileError for one that is broken, empty, or open to others."""
+    """Read all keys. Raises KeyFileError if the file is broken, empty, or accessible to other users."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -86,7 +86,7 @@ def key_table(
     pixels_per_minute: int | None = None,
     expires: datetime | None = None,
 ) -> str:
-    """The lines of one key for the file. Raises KeyFileError for a name or scopes that the file cannot have."""
+    """Format the lines of one key for the file. Raises KeyFileError for an invalid name or invalid scopes."""
     quoted = ", ".join(f'"{scope}"' for scope in scopes)
     lines = [
         f"[keys.{name}]",
@@ -101,7 +101,7 @@ def key_table(
         lines.append(f"expires = {expires.isoformat()}")
     text = "\n".join(lines) + "\n"
     _refuse_name(name)
-    _keys(tomllib.loads(text))  # what is printed can be read
+    _keys(tomllib.loads(text))  # check that the file can hold it
     return text
 
 

@@ -1,4 +1,4 @@
-"""Which key is whose. The file is read again when it changes: keys are given and taken back while serving."""
+"""Finds the caller for a key. The key file is read again when it changes, so that keys can change while serving."""
 
 import hmac
 import logging
@@ -17,13 +17,13 @@ _Signature = tuple[int, int, int, int]
 
 
 class KeyRing:
-    """The keys of one service, on the event loop alone. Without a key file everybody may transform."""
+    """The keys of one service. Use it on the event loop only. Without a key file every caller may transform."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        """Raises StartupError for a file that is broken, or that others may read."""
+        """Read the key file. Raises StartupError if it is broken, or if other users may read it."""
         self._path, self._metrics = settings.keys_file, metrics
-        self.asked_for = settings.keys_file is not None
-        self._anonymous_allowed = settings.allow_anonymous or not self.asked_for
+        self.required = settings.keys_file is not None
+        self._anonymous_allowed = settings.allow_anonymous or not self.required
         self.anonymous = Caller(
             ANONYMOUS,
             frozenset({"transform"}) if self._anonymous_allowed else frozenset(),
@@ -41,20 +41,20 @@ class KeyRing:
                 raise StartupError(f"{PREFIX}KEYS_FILE={self._path}: {error}") from error
 
     @property
-    def administered(self) -> bool:
-        """Whether there may be anybody with the scope admin."""
-        return self.asked_for or self._admin is not None
+    def has_admin(self) -> bool:
+        """Whether a key may have the scope admin."""
+        return self.required or self._admin is not None
 
     def caller(self, given: str | None, scope: Scope) -> Caller:
-        """Who that key's holder is; None: no key was given. Raises UnauthorizedError.
+        """Return the holder of a key; None: no key was given. Raises UnauthorizedError.
 
-        Where no key is asked for, one that is unknown is taken for none, except where the scope needs one.
+        If the service requires no key, an unknown key counts as none, unless the scope needs one.
         """
         self._refresh()
         known = None if given is None else self._find(digest_of(given))
         if known is not None and not known.expired():
             return known.caller
-        if scope in self.anonymous.scopes and (given is None or not self.asked_for):
+        if scope in self.anonymous.scopes and (given is None or not self.required):
             return self.anonymous
         if given is None:
             raise _unauthorized(f"expected {_EXPECTED}", "")
@@ -62,7 +62,7 @@ class KeyRing:
         raise _unauthorized(f"{why}; expected another one, in {_EXPECTED}", ', error="invalid_token"')
 
     def _find(self, digest: bytes) -> Key | None:
-        """All are compared, each in constant time: how long it takes tells nothing."""
+        """Compare with every key in constant time, so that the time reveals nothing."""
         found = None
         for key in (*self._keys, *([self._admin] if self._admin else [])):
             if hmac.compare_digest(key.digest, digest):
@@ -95,7 +95,7 @@ def _admin_key(key: str | None, transforms: bool) -> Key | None:
 
 
 def _signature(path: Path) -> _Signature | None:
-    """Changes when the file, or where a link leads, does; None: there is no such file."""
+    """Return values that change when the file or the target of a link changes; None: no such file."""
     try:
         found = path.stat()
     except OSError:

@@ -1,7 +1,7 @@
-"""What a caller may use of a minute: requests, and pixels of answers. Counted here, or in Redis for several replicas.
+"""Quotas per minute, in requests and in output pixels. They are counted here, or in Redis for several replicas.
 
-A sliding window (of the library `limits`): what was used in the minute before counts less and less, so that nobody gets
-twice his quota by asking at the end of one minute and at the beginning of the next.
+The window slides (library `limits`): use in the minute before counts less and less. So no caller gets twice its quota
+by sending requests at the end of one minute and at the beginning of the next.
 """
 
 import asyncio
@@ -26,32 +26,32 @@ log = logging.getLogger(__name__)
 WINDOW_SECONDS = 60
 _ANSWER_SECONDS = 0.5
 _PAUSE_SECONDS = 1.0
-"""After a store that did not answer, how long it is not asked."""
+"""How long the store is not asked after it failed to respond."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What is left of a quota, and in how many seconds there will be more."""
+    """The rest of a quota, and the seconds until it grows."""
 
     remaining: int
     seconds: int
 
 
 class Quotas:
-    """The quotas of one service, on the event loop alone."""
+    """The quotas of one service. Use it on the event loop only."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        """Raises StartupError for a store that is none, or whose library is not installed."""
+        """Connect to the store. Raises StartupError for an invalid address, or if the library is not installed."""
         self._storage = _storage(settings.quota_store.get_secret_value() if settings.quota_store else "memory")
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
         self._closed, self._metrics = settings.quota_fail == "closed", metrics
         self._down, self._ask_again = False, 0.0
 
     async def take(self, caller: Caller, unit: Unit, cost: int) -> Standing | None:
-        """Use `cost` of a quota: what is left of it then; None where there is no limit, or nobody to count.
+        """Use `cost` of a quota, and return what is left; None if there is no limit, or if the store does not respond.
 
-        Raises QuotaError, TooManyPixelsError where a whole minute would not be enough, and UnavailableError where the
-        store is away and IMPASTO_QUOTA_FAIL is closed.
+        Raises QuotaError; TooManyPixelsError if even a whole minute is not enough; UnavailableError if the store does
+        not respond and IMPASTO_QUOTA_FAIL is closed.
         """
         most = caller.quota(unit)
         if most is None or cost == 0:
@@ -80,7 +80,7 @@ class Quotas:
         return standing
 
     async def close(self) -> None:
-        """Let the store's connections go."""
+        """Close the connections to the store."""
         if isinstance(self._storage, RedisStorage):
             client: Any = self._storage.bridge
             await client.storage.aclose()
@@ -95,7 +95,7 @@ class Quotas:
     def _note_down(self, error: Exception) -> None:
         self._ask_again = time.monotonic() + _PAUSE_SECONDS
         if not self._down:
-            kind = type(error.__cause__ or error).__name__  # its words may hold the store's address and password
+            kind = type(error.__cause__ or error).__name__  # its message may hold the address and the password
             log.error("the store of quotas does not answer", extra={"error": kind, "closed": self._closed})
         self._down = True
 
@@ -106,7 +106,7 @@ class Quotas:
 
 
 def policy_headers(caller: Caller, standings: dict[Unit, Standing]) -> dict[str, str]:
-    """RateLimit and RateLimit-Policy, as draft-ietf-httpapi-ratelimit-headers-10 has them; none without quotas."""
+    """Build RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10); empty without quotas."""
     quotas = {unit: quota for unit in UNITS if (quota := caller.quota(unit)) is not None}
     if not quotas:
         return {}
@@ -118,10 +118,10 @@ def policy_headers(caller: Caller, standings: dict[Unit, Standing]) -> dict[str,
 def _storage(where: str) -> MemoryStorage | RedisStorage:
     if where == "memory":
         return MemoryStorage()
-    if not where.startswith(("redis://", "rediss://")):  # the value may hold a password: it is not shown
+    if not where.startswith(("redis://", "rediss://")):  # the value may hold a password, so it is not shown
         raise StartupError(f"{PREFIX}QUOTA_STORE: expected memory, redis://HOST:PORT/DB or rediss://HOST:PORT/DB")
     try:
-        from redis.asyncio.retry import Retry  # noqa: PLC0415  # an extra, which few need
+        from redis.asyncio.retry import Retry  # noqa: PLC0415  # an optional extra
         from redis.backoff import NoBackoff  # noqa: PLC0415
     except ImportError as error:
         raise StartupError(f"{PREFIX}QUOTA_STORE: needs the package redis: pip install 'impasto[redis]'") from error
@@ -133,14 +133,14 @@ def _storage(where: str) -> MemoryStorage | RedisStorage:
             key_prefix="impasto",
             socket_timeout=_ANSWER_SECONDS,
             socket_connect_timeout=_ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 1),  # type: ignore[arg-type]  # one: a connection that the server closed meanwhile
+            retry=Retry(NoBackoff(), 1),  # type: ignore[arg-type]  # one, for a connection that the server closed
         )
     except (ConfigurationError, ValueError) as error:
         raise StartupError(f"{PREFIX}QUOTA_STORE: {type(error).__name__}: expected redis://HOST:PORT/DB") from error
 
 
 def _standing(most: int, wanted: int, before: int, before_left: float, now: int, now_left: float) -> Standing:
-    """What the window's two counters say. wanted: `seconds` tells when so much can be used."""
+    """Read the two counters of the window. wanted: how much must be free again in `seconds`."""
     moves_in = before_left if before else now_left % WINDOW_SECONDS
     used = before * before_left / WINDOW_SECONDS + now
     short = used + wanted - most
@@ -148,7 +148,7 @@ def _standing(most: int, wanted: int, before: int, before_left: float, now: int,
         seconds = moves_in
     elif before and short <= before * before_left / WINDOW_SECONDS:
         seconds = short * WINDOW_SECONDS / before
-    else:  # after the window has moved on, its counter fades
+    else:  # the counter fades after the window has moved on
         seconds = moves_in + (now + wanted - most) * WINDOW_SECONDS / max(now, 1)
     return Standing(max(0, most - math.floor(used)), max(1, math.ceil(seconds)))
 

@@ -32,7 +32,7 @@ _ALWAYS_FATAL = (
     UnauthorizedError,
     UnknownModelError,
 )
-_QUERY_PARAMETER = re.compile(r"query parameter '(\w+)'")
+_QUERY_PARAMETER = re.compile(r"(?:query )?parameter '(\w+)'")
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ async def _measure(settings: "Settings", orders: list[Operation], side: int, sec
         for order in orders:
             try:
                 asked = asked_of(order)
-                app.state.pipeline.check(asked.knobs)
+                app.state.pipeline.check(asked)
             except ServiceError as error:
                 raise refusal_of(error) from error
             results.append(await _throughput(LocalBackend(app.state.pipeline, asked), order, picture, side, seconds))

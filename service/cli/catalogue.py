@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from service.cli.backends import Operation, RefusedError
 from service.errors import ServiceError, StartupError, shown
-from service.pipeline.parameters import parse_stroke, parse_styles
+from service.pipeline.parameters import StylizeParameters, UpscaleParameters, parse_parameters
 
 _TASKS: tuple[Literal["stylize", "upscale"], ...] = ("stylize", "upscale")
 _METADATA_KEY = "impasto"
@@ -69,12 +69,11 @@ class Catalogue:
         """Raise RefusedError for a style or factor that is not there, or a parameter that makes no sense."""
         try:
             if operation.task == "upscale":
-                self._check_factor(float(operation.what))
+                given = {"factor": operation.what, **operation.parameters}
+                self._check_factor(parse_parameters(UpscaleParameters, given).factor)
                 return
-            if "stroke" in operation.parameters:
-                parse_stroke(operation.parameters["stroke"])
             styles = self.names("stylize")
-            for name, _ in parse_styles(operation.what):
+            for name in parse_parameters(StylizeParameters, {"style": operation.what, **operation.parameters}).style:
                 if name not in styles:
                     detail = f"style {shown(name)!r} is not served; served: {', '.join(styles) or 'none'}"
                     raise RefusedError("unknown_model", detail, everything=True)

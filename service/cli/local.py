@@ -12,12 +12,12 @@ from fastapi import FastAPI
 from service.app import create_app
 from service.cli.backends import Operation, Output, RefusedError, concerns_every_picture
 from service.engine.device import choose_devices
-from service.engine.threads import claim_threads, reserve_threads
+from service.engine.threads import reserve_threads, use_threads
 from service.errors import OverloadedError, ServiceError, UnavailableError
 from service.models.registry import Registry, registry_from_settings
-from service.pipeline.parameters import Enlarging, Stylizing, parse_stroke, parse_styles
+from service.pipeline.parameters import StylizeParameters, UpscaleParameters, parse_parameters
 from service.pipeline.pipeline import Pipeline
-from service.pipeline.request import Answer, Asked
+from service.pipeline.request import TransformRequest
 from service.settings import Settings, read_settings
 
 _OWN_PICTURES: dict[str, Any] = {
@@ -29,13 +29,12 @@ _OWN_PICTURES: dict[str, Any] = {
 """Limits where nobody has set others: the pictures are the user's own, not a stranger's."""
 
 _FULL_SECONDS = 0.1
-_OUTPUT = ("format", "quality", "profile", "metadata")
 
 
 class LocalBackend:
     """Runs pictures through a service's stages."""
 
-    def __init__(self, pipeline: Pipeline, asked: Asked) -> None:
+    def __init__(self, pipeline: Pipeline, asked: TransformRequest) -> None:
         self._pipeline, self._asked = pipeline, asked
 
     async def process(self, data: bytes) -> Output:
@@ -51,10 +50,7 @@ class LocalBackend:
             except Exception as error:  # as over HTTP, where it would be this request's alone
                 detail = f"an error that we did not foresee: {type(error).__name__}: {error}"
                 raise RefusedError("internal", detail) from error
-        assert isinstance(answer, Answer)
-        shares = [name if share is None else f"{name};share={share:.3g}" for name, share in answer.sources]
-        model = ", ".join(shares) or "none"
-        return Output(answer.body, answer.format, model, answer.exact, answer.milliseconds)
+        return Output(answer.body, answer.format, answer.model_names, answer.exact, answer.milliseconds)
 
 
 def local_settings(checkpoints: Path | None, device: str | None, precision: str | None) -> Settings:
@@ -79,7 +75,7 @@ async def engine(settings: Settings) -> AsyncIterator[FastAPI]:
         async with app.router.lifespan_context(app):
             yield app
     finally:
-        claim_threads(threads)  # whoever goes on in this process finds them again
+        use_threads(threads)  # whoever goes on in this process finds them again
 
 
 @asynccontextmanager
@@ -89,21 +85,18 @@ async def local_backend(settings: Settings, operation: Operation) -> AsyncIterat
         asked = asked_of(operation)
         async with engine(settings) as app:
             pipeline: Pipeline = app.state.pipeline
-            pipeline.check(asked.knobs)
+            pipeline.check(asked)
             yield LocalBackend(pipeline, asked)
     except ServiceError as error:
         raise refusal_of(error) from error
 
 
-def asked_of(operation: Operation) -> Asked:
+def asked_of(operation: Operation) -> TransformRequest:
     """What the engine understands. Raises ParameterError."""
-    parameters = dict(operation.parameters)
-    output = {name: parameters.pop(name) for name in _OUTPUT if name in parameters}
     if operation.task == "upscale":
-        return Asked(Enlarging(float(operation.what), **parameters), **output)
-    if "stroke" in parameters:
-        parameters["stroke"] = parse_stroke(parameters["stroke"])
-    return Asked(Stylizing(parse_styles(operation.what), **parameters), **output)
+        given = {"factor": float(operation.what), **operation.parameters}
+        return TransformRequest(parse_parameters(UpscaleParameters, given))
+    return TransformRequest(parse_parameters(StylizeParameters, {"style": operation.what, **operation.parameters}))
 
 
 def refusal_of(error: ServiceError) -> RefusedError:

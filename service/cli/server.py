@@ -16,12 +16,11 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.server import ServerState
 
-from service.app import create_app
+from service.app import create_app, create_probe_app
 from service.cli.greeting import greeting
 from service.cli.sockets import bind_all, let_reuse, refuse_public_without_keys
 from service.engine.threads import reserve_threads
 from service.http.connection_limits import protocol_of
-from service.http.probe_app import create_probe_app
 from service.models.registry import Registry, registry_from_settings
 from service.observability.tracing import tracer_of_environment
 from service.settings import Settings
@@ -123,8 +122,8 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Be unready; stop at once, or when jobs are finished."""
         state = self._application.state
-        state.admission.open = False
-        if self._stopping is None and state.tickets.owing:  # jobs are finished, and their answers can be fetched
+        state.admission.close()
+        if self._stopping is None and state.jobs.busy:  # jobs are finished, and their answers can be fetched
             self._stopping = sig, time.monotonic() + self._settings.drain_seconds
         else:
             super().handle_exit(sig, frame)
@@ -134,7 +133,7 @@ class Server(uvicorn.Server):
         state = self._application.state
         if self._stopping is not None and not self.should_exit:
             sig, until = self._stopping
-            if not state.tickets.owing or time.monotonic() > until:
+            if not state.jobs.busy or time.monotonic() > until:
                 self.config.timeout_graceful_shutdown = max(1, math.ceil(until - time.monotonic()))
                 super().handle_exit(sig, None)
         return await super().on_tick(counter) or state.engine.fatal is not None
@@ -151,5 +150,6 @@ def _config(application: FastAPI, settings: Settings, port: int) -> uvicorn.Conf
         access_log=False,
         log_config=None,
         server_header=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=settings.drain_seconds,
     )

@@ -1,54 +1,60 @@
-"""What a device computes at once: windows of jobs."""
+"""A batch: the windows that a device computes in one forward pass."""
 
 from dataclasses import dataclass
 
 from nets.tiling import Window
-from service.engine.task import Job, Plan
+from service.engine.task import Task
+from service.engine.tiling_plan import TilingPlan
 from service.models.model import Model
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A window of a job's plan. None: the reduced pass."""
+class BatchItem:
+    """A window of a task's plan. window None: the reduced pass, which yields the instance norm statistics."""
 
-    job: Job
-    plan: Plan
+    task: Task
+    plan: TilingPlan
     window: Window | None
 
     @property
     def pixels(self) -> int:
-        """Input pixels that are computed."""
-        return self.job.pixels_of(self.window)
+        """Input pixels of the window."""
+        return self.task.window_pixels(self.window)
 
     @property
     def seconds(self) -> float:
-        """Predicted, of the device."""
-        return self.job.seconds_of(self.window)
+        """Predicted time on the whole device."""
+        return self.task.window_seconds(self.window)
 
     @property
-    def wanted(self) -> bool:
-        """Whether anybody waits for it, and by this plan."""
-        return not self.job.over and self.job.plan is self.plan
+    def needed(self) -> bool:
+        """Whether the task is not over and has not been restarted with another plan."""
+        return not self.task.over and self.task.plan is self.plan
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pieces for one pass: of one model and one size."""
+    """Items for one forward pass: of one model and one size."""
 
     model: Model
-    pieces: list[Piece]
+    items: list[BatchItem]
 
     @property
     def pixels(self) -> int:
-        """Input pixels of the pass."""
-        return sum(piece.pixels for piece in self.pieces)
+        """Input pixels of all items."""
+        return sum(item.pixels for item in self.items)
 
     @property
     def seconds(self) -> float:
-        """Predicted, of the device."""
-        return sum(piece.seconds for piece in self.pieces)
+        """Predicted time of all items on the whole device."""
+        return sum(item.seconds for item in self.items)
 
     @property
-    def wanted(self) -> bool:
-        """Whether anybody still waits for any of it."""
-        return any(piece.wanted for piece in self.pieces)
+    def needed(self) -> bool:
+        """Whether at least one item is needed."""
+        return any(item.needed for item in self.items)
+
+    @property
+    def owners(self) -> set[str]:
+        """The owners of its tasks."""
+        return {item.task.owner for item in self.items}

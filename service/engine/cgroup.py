@@ -1,4 +1,4 @@
-"""What a container may use of its machine. Who counts the machine's cores instead starts far too many threads."""
+"""The CPU limit of a container. The core count of the machine would give far too many threads."""
 
 import math
 from pathlib import Path
@@ -7,12 +7,12 @@ _ROOT = Path("/sys/fs/cgroup")
 
 
 def permitted_cpus(root: Path = _ROOT) -> int | None:
-    """Whole CPUs that the cgroup's quota (v2 or v1) allows, rounded up, at least 1; None where it sets none."""
+    """Return the CPU quota of the cgroup (v2 or v1), rounded up, at least 1; None without a quota."""
     try:
         if (root / "cpu.max").exists():
             quota, period = (root / "cpu.max").read_text().split()
         else:
             quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
         return max(1, math.ceil(int(quota) / int(period))) if int(quota) > 0 else None
-    except (OSError, ValueError, ZeroDivisionError):  # no cgroup here, or "max"
+    except (OSError, ValueError, ZeroDivisionError):  # there is no cgroup, or the quota is "max"
         return None

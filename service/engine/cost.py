@@ -1,15 +1,15 @@
-"""How long the device takes: seconds = a + b x pixels for each model, fitted to what is measured."""
+"""The cost model: seconds = a + b x pixels for each model, fitted to the measured passes."""
 
 from dataclasses import dataclass
 
-_MEMORY = 0.98
+_FORGETTING_FACTOR = 0.98
 _TYPICAL_SECONDS_PER_PIXEL = 1e-6
-"""A guess for a model of which nothing was measured."""
+"""The assumption for a model without measurements."""
 
 
 @dataclass
 class _Line:
-    """Weighted sums for a straight line by least squares; older measurements count less and less."""
+    """The sums of a weighted least-squares line. Older measurements count less (exponential forgetting)."""
 
     weight: float = 0.0
     x: float = 0.0
@@ -18,17 +18,17 @@ class _Line:
     xy: float = 0.0
 
     def add(self, x: float, y: float) -> None:
-        # Relative errors are what matters: a pass of twice the pixels counts a quarter.
-        importance = 1.0 / max(x, 1.0) ** 2
-        self.weight = _MEMORY * self.weight + importance
-        self.x = _MEMORY * self.x + importance * x
-        self.y = _MEMORY * self.y + importance * y
-        self.xx = _MEMORY * self.xx + importance * x * x
-        self.xy = _MEMORY * self.xy + importance * x * y
+        # minimise relative errors: a pass of twice the pixels has a quarter of the weight
+        weight = 1.0 / max(x, 1.0) ** 2
+        self.weight = _FORGETTING_FACTOR * self.weight + weight
+        self.x = _FORGETTING_FACTOR * self.x + weight * x
+        self.y = _FORGETTING_FACTOR * self.y + weight * y
+        self.xx = _FORGETTING_FACTOR * self.xx + weight * x * x
+        self.xy = _FORGETTING_FACTOR * self.xy + weight * x * y
 
     def coefficients(self) -> tuple[float, float]:
         spread = self.weight * self.xx - self.x**2
-        if spread <= 1e-6 * self.weight * self.xx:  # all of one size: a line through the origin
+        if spread <= 1e-6 * self.weight * self.xx:  # all passes had one size: a line through the origin
             return 0.0, self.y / self.x
         slope = (self.weight * self.xy - self.x * self.y) / spread
         start = (self.y - slope * self.x) / self.weight
@@ -38,25 +38,25 @@ class _Line:
 
 
 class CostModel:
-    """Predicts the seconds of a forward pass. Used on the event loop and told by the workers; each call is atomic."""
+    """Predicts the seconds of a forward pass. Workers write and the event loop reads: each call is atomic."""
 
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
 
     def observe(self, key: str, pixels: int, seconds: float) -> None:
-        """A pass of model `key` over `pixels` took `seconds`."""
+        """Record a pass of model `key` over `pixels`."""
         line = self._lines.get(key, _Line())
         fresh = _Line(line.weight, line.x, line.y, line.xx, line.xy)
         fresh.add(pixels, seconds)
-        self._lines[key] = fresh  # replaced, not changed: who reads meanwhile sees one or the other
+        self._lines[key] = fresh  # replace instead of change: a concurrent reader sees the old line or the new one
 
     def adopt(self, key: str, like: str) -> None:
-        """Expect of model `key` what is known of another one of its shape."""
+        """Copy the measurements of model `like` to model `key` of the same shape."""
         if like in self._lines:
             self._lines[key] = self._lines[like]
 
     def predict(self, key: str, pixels: int, passes: int = 1) -> float:
-        """Seconds for `pixels` in all, in so many passes."""
+        """Predict the seconds of `pixels` in all, divided into `passes`."""
         line = self._lines.get(key)
         if line is None:
             return pixels * _TYPICAL_SECONDS_PER_PIXEL

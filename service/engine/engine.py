@@ -1,4 +1,4 @@
-"""The devices' side of the service, as one part: scheduler, workers, costs and limits."""
+"""The engine: the devices with their scheduler, workers, cost model and limits."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,49 +13,49 @@ from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
 from service.engine.cost import CostModel
 from service.engine.device import (
+    check_precision,
     choose_devices,
     choose_precision,
+    measure_batch_pixels,
     memory_bytes,
-    refuse_precision,
-    worthwhile_batch_pixels,
 )
+from service.engine.precision import Precision
 from service.engine.scheduler import Scheduler
-from service.engine.task import Limits
-from service.engine.threads import SharedThreads, in_a_thread_of_its_own, leave_threads
-from service.engine.worker import Precision, Worker
+from service.engine.threads import ThreadBudget, run_in_new_thread, use_one_thread
+from service.engine.tiling_plan import TilingLimits
+from service.engine.worker import Worker
 from service.models.model import Model
 from service.observability.metrics import Metrics
 from service.settings import Settings
 
-_MOST_ITEMS = 8
-_MOST_AT_ONCE = 8
-_ANY_PIXELS = 2**21
+_MAX_ITEMS = 8
+_MAX_WORKERS = 8
+_MAX_BATCH_PIXELS = 2**21
 WARM_UP_SIDES_PX = (64, 192)
-"""Two sizes tell what a pass costs at least, and what a pixel adds."""
+"""Two sizes, so that the cost model learns the constant cost of a pass and the cost of a pixel."""
 
 
 class Engine:
-    """One worker per device, and its companions, before one queue. `fatal` is why a device is lost, once one is."""
+    """A worker per device, with side workers on a CPU, and one scheduler. `fatal`: why a device is lost, else None."""
 
     def __init__(self, settings: Settings, metrics: Metrics, threads: int) -> None:
-        """Choose the devices; raises StartupError where there is none such, or none of that precision.
+        """Choose the devices. Raises StartupError for a missing device or an unsupported precision.
 
-        threads: CPU threads of the convolutions, shared by the devices.
+        threads: CPU threads for convolutions, shared by all devices.
         """
         self._settings = settings
         self.devices = choose_devices(settings.device)
-        self._threads = max(1, threads // len(self.devices))  # a pool for each worker, but no more threads than CPUs
-        self._on_lent = metrics.passes_beside.inc
-        self._companions = self._companions_of(settings.pictures_at_once)
-        refuse_precision(settings.precision, self.devices[0])
+        self._threads = max(1, threads // len(self.devices))  # no more threads than CPUs in all pools
+        self._on_taken = metrics.passes_beside.inc
+        self._side_workers = self._count_side_workers(settings.pictures_at_once)
+        check_precision(settings.precision, self.devices[0])
         self.precision: Precision = "fp32"
         self.fatal: str | None = None
         self.costs = CostModel()
-        self.limits = Limits(settings.max_whole_pixels, settings.tile_pixels, metrics.out_of_memory.inc)
+        self.limits = TilingLimits(settings.max_whole_pixels, settings.tile_pixels, metrics.out_of_memory.inc)
         self._batch_pixels: dict[Task, int] = {}
-        items = settings.max_batch_items or _MOST_ITEMS
-        observer, lanes = _QueueMetrics(metrics), 1 + self._companions
-        self.scheduler = Scheduler(observer, self._worthwhile, items, len(self.devices), lanes)
+        items, workers = settings.max_batch_items or _MAX_ITEMS, 1 + self._side_workers
+        self.scheduler = Scheduler(_QueueMetrics(metrics), self._max_batch_pixels, items, len(self.devices), workers)
         metrics.queue_seconds.set_function(self.scheduler.seconds_before)
         for device in self.devices:
             if device.type == "cuda":
@@ -63,8 +63,8 @@ class Engine:
         self._workers: list[Worker] = []
 
     async def start(self, on_fatal: Callable[[], None]) -> None:
-        """Settle the precision and what a batch is worth; begin to compute. on_fatal: called on the event loop."""
-        await asyncio.to_thread(in_a_thread_of_its_own, self._threads, self._measure)
+        """Measure the precision and the batch size, and start the workers. on_fatal: called on the event loop."""
+        await asyncio.to_thread(run_in_new_thread, self._threads, self._measure)
         loop = asyncio.get_running_loop()
 
         def lost(reason: str) -> None:
@@ -72,68 +72,68 @@ class Engine:
             loop.call_soon_threadsafe(on_fatal)
 
         for device in self.devices:
-            threads = SharedThreads(self._threads, self._on_lent)
-            for companion in (False, *[True] * self._companions):
+            threads = ThreadBudget(self._threads, self._on_taken)
+            for is_side_worker in (False, *[True] * self._side_workers):
                 parts = (self.scheduler, self.costs, self.limits, lost)
-                self._workers.append(Worker(device, self.precision, threads, *parts, companion=companion))
+                self._workers.append(Worker(device, self.precision, threads, *parts, is_side_worker=is_side_worker))
         for worker in self._workers:
             worker.start()
-        leave_threads()
+        use_one_thread()
 
     @property
     def alive(self) -> bool:
-        """Whether every device computes."""
+        """Whether all workers run."""
         return bool(self._workers) and all(worker.alive for worker in self._workers)
 
     async def stop(self) -> None:
-        """Finish what is queued, then end the threads."""
+        """Finish the queued tasks, then end the workers."""
         self.scheduler.close()
         for worker in self._workers:
             await asyncio.to_thread(worker.join)
 
-    def _companions_of(self, pictures_at_once: int) -> int:
-        """How many more than one picture a device computes while others wait: on a CPU, each on a thread of its own."""
+    def _count_side_workers(self, pictures_at_once: int) -> int:
+        """Return the number of side workers per device. Only a CPU has them, each on one thread."""
         if self.devices[0].type != "cpu":
             return 0
-        return min(pictures_at_once or _MOST_AT_ONCE, self._threads) - 1
+        return min(pictures_at_once or _MAX_WORKERS, self._threads) - 1
 
-    def _worthwhile(self, model: Model) -> int:
+    def _max_batch_pixels(self, model: Model) -> int:
         return min(self._batch_pixels.get(model.card.task, 0), self.limits.batch_pixels)
 
     def _measure(self) -> None:
-        """On networks of the bundled ones' shape, whatever is served: it is the device that is measured."""
+        """Measure the device with networks of the size of the bundled ones, whatever models are served."""
         nets: dict[Task, nn.Module] = {
             "stylize": StyleTransferNet(StyleTransferConfig(width=16)).eval(),
             "upscale": SuperResolutionNet(SuperResolutionConfig(width=48, residual_blocks=6)).eval(),
         }
-        device, most = self.devices[0], self._settings.max_batch_items
+        device, max_items = self.devices[0], self._settings.max_batch_items
         self.precision = choose_precision(self._settings.precision, device)
         for task, net in nets.items():
-            if most or (task == "stylize" and device.type == "cpu"):  # instance norm in a batch gains nothing there
-                self._batch_pixels[task] = _ANY_PIXELS if most > 1 else 0
+            if max_items or (task == "stylize" and device.type == "cpu"):  # instance norm gains nothing from a batch
+                self._batch_pixels[task] = _MAX_BATCH_PIXELS if max_items > 1 else 0
             else:
-                self._batch_pixels[task] = worthwhile_batch_pixels(net, device, self.precision, _MOST_ITEMS)
+                self._batch_pixels[task] = measure_batch_pixels(net, device, self.precision, _MAX_ITEMS)
 
 
 def warm_up_pictures() -> list[Picture]:
-    """Pictures in code, of WARM_UP_SIDES_PX."""
+    """Return a synthetic picture of each size in WARM_UP_SIDES_PX."""
     return [pattern_picture(side, side) for side in WARM_UP_SIDES_PX]
 
 
 class _QueueMetrics:
-    """Tells the metrics what the queue does."""
+    """Counts the events of the queue in the metrics."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def queued(self, key: str, jobs: int, pixels: int) -> None:
-        self._metrics.queue_jobs.labels(key).inc(jobs)
-        self._metrics.queue_pixels.labels(key).inc(pixels)
+    def queue_changed(self, label: str, tasks: int, pixels: int) -> None:
+        self._metrics.queue_jobs.labels(label).inc(tasks)
+        self._metrics.queue_pixels.labels(label).inc(pixels)
 
-    def batched(self, items: int, pixels: int) -> None:
+    def batch_started(self, items: int, pixels: int) -> None:
         self._metrics.forward_passes.inc()
         self._metrics.batch_items.observe(items)
         self._metrics.batch_pixels.observe(pixels)
 
-    def dropped(self, reason: str) -> None:
+    def task_dropped(self, reason: str) -> None:
         self._metrics.cancelled.labels(reason).inc()

@@ -1,294 +1,259 @@
-"""What the device does next. Knows no torch and no event loop: workers take from it, on their own threads.
+"""The scheduler: one queue before all devices. It decides what a worker computes next.
 
-Work-conserving: whoever is free takes what is there, and never waits for a batch to fill. Shorter jobs overtake longer
-ones (see `Job.rank`), between windows and, where they are much smaller, in the middle of one. Windows of one model and
-one size share a batch where the device gains by it, whosever they are. Before all that comes whose turn it is: of
-several owners, the one whose jobs have had least of the device (see `Shares`): a flood of one delays the others little.
+It is work-conserving: a free worker takes what is ready and never waits for a batch to fill. Owners share the devices
+by start-time fair queueing (`fair_queue`). The tasks of one owner run shortest job first with ageing (`Task.rank`).
+A small task may preempt a pass between two bands (`preemption`). Windows of one model and one size share a batch, of
+whatever owners, as far as the device gains by it.
+
+The scheduler knows neither torch nor the event loop. Every method may be called from any thread.
 """
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from nets.pixels import Picture
 from nets.tiling import Window, paste
-from service.engine.batch import Batch, Piece
-from service.engine.fair_queue import Shares
-from service.engine.task import Job, Plan
+from service.engine.batch import Batch, BatchItem
+from service.engine.contention import Contention
+from service.engine.fair_queue import FairQueue
+from service.engine.preemption import PreemptionPolicy
+from service.engine.task import Task, TaskState
+from service.engine.tiling_plan import TilingPlan
 from service.errors import DeadlineError, InferenceError, ServiceError, UnavailableError
 from service.models.model import Model
 
-_MUCH_SMALLER = 4
-"""Who interrupts a pass of its own owner has at most a quarter of its pixels: what is begun is 4/3 of the largest."""
-
-_BESIDE_PIXELS = 2_000_000
-"""What a companion computes, or what interrupts another owner's pass, has at most so many: it takes 350 MB."""
-
-_ADDED = 1 / 8
-"""By how much others may prolong a pass."""
-
-_SHORT_SECONDS = 1.0
-"""What a crowd waits for."""
-
-_ALIKE = 2
-"""Owners of whom one has up to so many times the other's jobs are served side by side."""
-
 
 class QueueObserver(Protocol):
-    """Hears what the queue does; the metrics do."""
+    """Is told what happens to the queue. The metrics implement it."""
 
-    def queued(self, key: str, jobs: int, pixels: int) -> None:
-        """`jobs` and `pixels` of model `key` entered (or, negative, left) the queue."""
+    def queue_changed(self, label: str, tasks: int, pixels: int) -> None:
+        """Count `tasks` and `pixels` of a model that entered the queue, or left it if negative."""
 
-    def batched(self, items: int, pixels: int) -> None:
-        """A batch goes to the device."""
+    def batch_started(self, items: int, pixels: int) -> None:
+        """Count a forward pass."""
 
-    def dropped(self, reason: str) -> None:
-        """A job left without an answer: its caller "left", or its "deadline" passed."""
+    def task_dropped(self, reason: str) -> None:
+        """Count a task without an output. reason: "client_left" or "deadline"."""
 
 
 class Scheduler:
-    """One queue before one or more devices. Every method may be called from any thread."""
+    """The queue of tasks, and the policies that order it."""
 
     def __init__(
         self,
         observer: QueueObserver,
         batch_pixels: Callable[[Model], int],
-        most_items: int,
+        max_items: int,
         devices: int,
-        lanes: int = 1,
+        workers_per_device: int = 1,
     ) -> None:
-        """batch_pixels: up to how many pixels a pass of a model gains by more windows; 0: never.
+        """batch_pixels: up to how many pixels a batch of a model is faster per item; 0: never. max_items: per batch.
 
-        lanes: workers of one device, companions among them, each of whom is so many times slower when all compute.
+        workers_per_device: side workers included. A task takes that many times longer when all of them compute.
         """
-        self._observer, self._batch_pixels, self._most_items = observer, batch_pixels, most_items
-        self._devices, self._lanes, self._shares = devices, lanes, Shares()
-        self._jobs: list[Job] = []
-        self._owned: Counter[str] = Counter()
+        self._observer, self._batch_pixels, self._max_items = observer, batch_pixels, max_items
+        self._devices, self._workers_per_device = devices, workers_per_device
+        self._tasks: list[Task] = []
+        self._fair_queue, self._contention = FairQueue(), Contention()
+        self._preemption = PreemptionPolicy(self._fair_queue, self._contention)
         self._changed = threading.Condition()
         self._closed = False
 
-    def submit(self, job: Job) -> None:
-        """Queue a job. Raises UnavailableError after `close`."""
+    def submit(self, task: Task) -> None:
+        """Queue a task. Raises UnavailableError after `close`."""
         with self._changed:
             if self._closed:
-                raise stopped()
-            self._jobs.append(job)
-            self._owned[job.owner] += 1
-            self._observer.queued(job.model.label, 1, job.waiting_pixels)
+                raise UnavailableError("the service is shutting down", {"Retry-After": "5"})
+            self._tasks.append(task)
+            self._contention.add(task.owner)
+            self._observer.queue_changed(task.model.label, 1, task.waiting_pixels)
             self._changed.notify_all()
 
-    def cancel(self, job: Job) -> None:
-        """Its caller has left: nothing more of it is begun, and what is begun stops at the next band."""
+    def cancel(self, task: Task) -> None:
+        """End a task whose client has disconnected. Its running window stops after the present band."""
         with self._changed:
-            if not job.over:
-                self._observer.dropped("client_left")
-                self._end(job)
+            if not task.over:
+                self._observer.task_dropped("client_left")
+                self._end(task, TaskState.CANCELLED)
 
-    def take(self, instead_of: Batch | None = None, beside: bool = False) -> Batch | None:
-        """What to compute next: waits until there is something; None: there will be nothing more.
+    def take(self) -> Batch | None:
+        """Wait for the next batch of a main worker. None: the scheduler is closed and empty."""
+        return self._wait_for_batch(self._ready_tasks)
 
-        instead_of: do not wait; only what may interrupt that batch. beside: as a companion of another worker, only
-        what is small, and only where something is left for that one.
+    def take_beside(self) -> Batch | None:
+        """Wait for the next batch of a side worker. None: the scheduler is closed and empty."""
+        return self._wait_for_batch(lambda: self._contention.side_worker_tasks(self._ready_tasks(), self._tasks))
+
+    def take_preempting(self, batch: Batch) -> Batch | None:
+        """Return a batch that preempts a running one, or None. It does not wait."""
+        with self._changed:
+            self._drop_late_tasks()
+            return self._next([task for task in self._ready_tasks() if self._preemption.may_preempt(task, batch)])
+
+    def yield_to_others(self, batch: Batch, paused: AbstractContextManager[None]) -> None:
+        """Pause a side worker between two bands while an owner of incomparable load runs.
+
+        paused: entered while the side worker waits. Returns at once if nothing of the batch is needed any more.
         """
-        with self._changed:
-            while True:
-                batch = self._next(instead_of, beside)
-                if batch is not None or instead_of is not None:
-                    return batch
-                if self._closed and not self._jobs:
-                    return None
-                self._changed.wait()
+        owner = batch.items[0].task.owner
 
-    def give_way(self, batch: Batch, paused: AbstractContextManager[None]) -> None:
-        """A companion's pause in a batch: wait, `paused`, while the device has something of who asks for much less."""
-        owner = batch.pieces[0].job.owner
+        def may_go_on() -> bool:
+            return not batch.needed or self._contention.may_run_beside(owner, self._tasks)
+
         with self._changed:
-            if batch.wanted and not self._alike(owner):
+            if not may_go_on():
                 with paused:
-                    self._changed.wait_for(lambda: not batch.wanted or self._alike(owner))
+                    self._changed.wait_for(may_go_on)
 
-    def done(self, batch: Batch, answers: Sequence[Picture | Exception], seconds: float) -> None:
-        """Take in a pass's answers, one per piece."""
-        with self._changed:  # a job that is begun again meanwhile has another canvas
-            canvases = [piece.job.answer if piece.wanted else None for piece in batch.pieces]
-        for piece, answer, canvas in zip(batch.pieces, answers, canvases, strict=True):
-            if canvas is not None and piece.window is not None and not isinstance(answer, Exception):
-                paste(answer, piece.window, batch.model.facts.scale, canvas)  # not under the lock: it may be megabytes
+    def complete(self, batch: Batch, outputs: Sequence[Picture | Exception], seconds: float) -> None:
+        """Store the outputs of a batch, one output or error per item. seconds: the duration of the pass."""
+        with self._changed:  # a task that is restarted meanwhile has another output array
+            targets = [item.task.output if item.needed else None for item in batch.items]
+        for item, output, target in zip(batch.items, outputs, targets, strict=True):
+            if target is not None and item.window is not None and not isinstance(output, Exception):
+                paste(output, item.window, batch.model.facts.scale, target)  # megabytes: not under the lock
         with self._changed:
-            for piece, answer in zip(batch.pieces, answers, strict=True):
-                if piece.wanted:
-                    if len(piece.plan.windows) == 1 and not isinstance(answer, Exception):
-                        piece.job.answer = answer
-                    self._count_down(piece.job, answer if isinstance(answer, Exception) else None, seconds)
+            for item, output in zip(batch.items, outputs, strict=True):
+                if item.needed:
+                    if len(item.plan.windows) == 1 and not isinstance(output, Exception):
+                        item.task.output = output
+                    self._finish_window(item.task, output if isinstance(output, Exception) else None, seconds)
             self._changed.notify_all()
 
-    def reduced(self, piece: Piece, statistics: object, seconds: float) -> None:
-        """Take in the statistics of a reduced pass."""
+    def complete_reduced_pass(self, item: BatchItem, statistics: object, seconds: float) -> None:
+        """Store the statistics of a reduced pass, so that the windows of its task can start."""
         with self._changed:
-            if piece.wanted:
-                piece.job.statistics = statistics
-                self._count_down(piece.job, None, seconds)
+            if item.needed:
+                item.task.statistics = statistics
+                self._finish_window(item.task, None, seconds)
             self._changed.notify_all()
 
-    def again(self, piece: Piece, plan: Plan | Exception) -> None:
-        """Begin a piece's job again by a new plan; an error instead ends it."""
+    def restart(self, item: BatchItem, plan: TilingPlan) -> None:
+        """Start the task of an item again with another plan."""
         with self._changed:
-            if not piece.wanted:
-                return
-            if isinstance(plan, Exception):
-                self._end(piece.job, plan)
-            else:
-                self._observer.queued(piece.job.model.label, 0, plan.pixels - piece.job.waiting_pixels)
-                piece.job.restart(plan)
+            if item.needed:
+                self._observer.queue_changed(item.task.model.label, 0, plan.pixels - item.task.waiting_pixels)
+                item.task.restart(plan)
             self._changed.notify_all()
+
+    def fail(self, item: BatchItem, error: Exception) -> None:
+        """End the task of an item with an error."""
+        with self._changed:
+            if item.needed:
+                self._end(item.task, TaskState.FAILED, error)
 
     def fail_all(self, error: ServiceError) -> None:
-        """End every job, and take no more."""
+        """End all tasks with an error, and accept no more."""
         with self._changed:
             self._closed = True
-            for job in list(self._jobs):
-                self._end(job, error)
+            for task in list(self._tasks):
+                self._end(task, TaskState.FAILED, error)
             self._changed.notify_all()
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits or is computed."""
-        return not self._jobs
+        """Whether no task is waiting or running."""
+        return not self._tasks
 
     def close(self) -> None:
-        """Take no more jobs; workers finish those that are there."""
+        """Accept no more tasks. The workers finish those in the queue."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def seconds_before(self, rank: float | None = None) -> float:
-        """Predicted seconds until a job of that rank would be begun; None: until all is done."""
+        """Return the predicted seconds until a task of that rank starts; None: until the queue is empty."""
         with self._changed:
-            ahead = [job.remaining_seconds for job in self._jobs if rank is None or job.rank <= rank]
+            ahead = [task.remaining_seconds for task in self._tasks if rank is None or task.rank <= rank]
         return sum(ahead) / self._devices
 
-    def ahead(self, job: Job) -> int:
-        """How many unfinished jobs were begun, or go before one."""
+    def tasks_before(self, task: Task) -> int:
+        """Return the number of unfinished tasks that were started or go before a task."""
         with self._changed:
-            return sum(other is not job and (other.begun is not None or other.rank < job.rank) for other in self._jobs)
+            return sum(
+                other is not task and (other.started is not None or other.rank < task.rank) for other in self._tasks
+            )
 
-    def _next(self, instead_of: Batch | None, beside: bool) -> Batch | None:
+    def _wait_for_batch(self, startable: Callable[[], list[Task]]) -> Batch | None:
+        with self._changed:
+            while True:
+                self._drop_late_tasks()
+                batch = self._next(startable())
+                if batch is not None:
+                    return batch
+                if self._closed and not self._tasks:
+                    return None
+                self._changed.wait()
+
+    def _drop_late_tasks(self) -> None:
         now = time.monotonic()
-        crowd = sum(bool(job.waiting) for job in self._jobs) > 1
-        for job in [job for job in self._jobs if job.expired(now, self._lanes if crowd else 1)]:
-            self._observer.dropped("deadline")
-            self._end(job, DeadlineError("the deadline passed before the device was free"))
-        startable = sorted((job for job in self._jobs if job.startable), key=self._turn)
-        if instead_of is not None:
-            startable = [job for job in startable if self._may_interrupt(job, instead_of)]
-        elif beside:
-            if sum(len(job.waiting) for job in startable) < 2:
-                return None
-            alike = {owner for owner in self._owned if self._alike(owner)}
-            startable = [job for job in startable if job.owner in alike and _next_pixels(job) <= _BESIDE_PIXELS]
+        contended = sum(bool(task.waiting) for task in self._tasks) > 1
+        slowdown = self._workers_per_device if contended else 1
+        for task in [task for task in self._tasks if task.is_late(now, slowdown)]:
+            self._observer.task_dropped("deadline")
+            error = DeadlineError("the deadline passed before the device was free")
+            self._end(task, TaskState.EXPIRED, error)
+
+    def _ready_tasks(self) -> list[Task]:
+        """Return the tasks that can start, in the order in which they go."""
+        ready = [task for task in self._tasks if task.ready]
+        return sorted(ready, key=lambda task: (self._fair_queue.start_tag(task.owner), task.rank))
+
+    def _next(self, startable: list[Task]) -> Batch | None:
+        """Start a batch with the first of the tasks, and fill it with windows of all of them."""
         if not startable:
             return None
-        lead = self._start(startable[0], now)
-        batch = Batch(lead.job.model, [lead])
-        if not lead.plan.reduced:
+        now = time.monotonic()
+        first = self._start(startable[0], now)
+        batch = Batch(first.task.model, [first])
+        if not first.plan.reduced:
             self._fill(batch, startable, now)
-        self._observer.batched(len(batch.pieces), batch.pixels)
+        self._observer.batch_started(len(batch.items), batch.pixels)
         return batch
 
-    def _turn(self, job: Job) -> tuple[float, float]:
-        """Who goes first: the lowest."""
-        return self._shares.of(job.owner), job.rank
-
-    def _alike(self, owner: str) -> bool:
-        """Whether an owner has about as many jobs as each other one of whom something is computed.
-
-        Side by side both would be slower, which costs a crowd nothing, and who asks for one picture half his time.
-        """
-        others = {job.owner for job in self._jobs if job.computing}
-        return not any(self._crowds(owner, other) or self._crowds(other, owner) for other in others)
-
-    def _crowds(self, owner: str, other: str) -> bool:
-        """Whether an owner has many more jobs than another."""
-        return self._owned[owner] > _ALIKE * self._owned[other]
-
-    def _may_interrupt(self, job: Job, batch: Batch) -> bool:
-        """Whether a job is much smaller than a pass, and goes before all that is in it.
-
-        Of another owner it goes before it until it has added an eighth to the pass, and need not be smaller, but small;
-        one of a crowd waits for a pass that is short.
-        """
-        pixels = _next_pixels(job)
-        strange = all(job.owner != piece.job.owner for piece in batch.pieces)
-        if pixels > (min(batch.pixels, _BESIDE_PIXELS) if strange else batch.pixels // _MUCH_SMALLER):
-            return False
-        if batch.seconds < _SHORT_SECONDS and any(self._crowds(job.owner, piece.job.owner) for piece in batch.pieces):
-            return False
-        share = self._shares.of(job.owner)
-        return all(
-            job.rank < piece.job.rank
-            if job.owner == piece.job.owner
-            else share <= self._shares.of(piece.job.owner) - piece.seconds * (1 - _ADDED)
-            for piece in batch.pieces
-        )
-
-    def _fill(self, batch: Batch, startable: list[Job], now: float) -> None:
-        """Add windows of the same model, size and depth, whosever they are, as far as the device gains by it."""
-        size, depth = _size(batch.pieces[0].window), batch.pieces[0].job.picture.dtype
-        most_items = min(self._most_items, self._batch_pixels(batch.model) // batch.pixels)
-        for job in startable:
-            while len(batch.pieces) < most_items and job.model is batch.model and job.startable:
-                if job.plan.reduced or _size(job.waiting[0]) != size or job.picture.dtype != depth:
+    def _fill(self, batch: Batch, startable: list[Task], now: float) -> None:
+        """Add windows of the same model, size and depth, as far as the device gains by it."""
+        size, depth = _size(batch.items[0].window), batch.items[0].task.picture.dtype
+        max_items = min(self._max_items, self._batch_pixels(batch.model) // batch.pixels)
+        for task in startable:
+            while len(batch.items) < max_items and task.model is batch.model and task.ready:
+                if task.plan.reduced or _size(task.waiting[0]) != size or task.picture.dtype != depth:
                     break
-                batch.pieces.append(self._start(job, now))
+                batch.items.append(self._start(task, now))
 
-    def _start(self, job: Job, now: float) -> Piece:
-        window = job.waiting.popleft()
-        self._observer.queued(job.model.label, -1 if job.begun is None else 0, -job.pixels_of(window))
-        if job.begun is None:
-            job.begun = now
-        if job.answer is None and len(job.plan.windows) > 1:
-            job.answer = job.blank_answer()
-        self._shares.begin(job.owner, job.seconds_of(window))
-        return Piece(job, job.plan, window)
+    def _start(self, task: Task, now: float) -> BatchItem:
+        queued = int(task.state is TaskState.QUEUED)
+        window = task.start_window(now)
+        self._observer.queue_changed(task.model.label, -queued, -task.window_pixels(window))
+        self._fair_queue.charge(task.owner, task.window_seconds(window))
+        return BatchItem(task, task.plan, window)
 
-    def _count_down(self, job: Job, error: Exception | None, seconds: float) -> None:
-        job.left -= 1
-        job.forward_seconds += seconds
+    def _finish_window(self, task: Task, error: Exception | None, seconds: float) -> None:
+        task.unfinished_count -= 1
+        task.forward_seconds += seconds
         if error is not None:
-            self._end(job, error)
-        elif not job.left:
-            assert job.answer is not None
-            self._end(job, job.answer)
+            self._end(task, TaskState.FAILED, error)
+        elif not task.unfinished_count:
+            assert task.output is not None
+            self._end(task, TaskState.DONE, task.output)
 
-    def _end(self, job: Job, outcome: Picture | Exception | None = None) -> None:
-        job.over = True
-        self._jobs.remove(job)
-        self._owned[job.owner] -= 1
-        if not self._owned[job.owner]:
-            del self._owned[job.owner]
-        if not self._jobs:
-            self._shares.rest()
+    def _end(self, task: Task, state: TaskState, result: Picture | Exception | None = None) -> None:
+        queued = int(task.state is TaskState.QUEUED)
+        task.move_to(state)
+        self._tasks.remove(task)
+        self._contention.remove(task.owner)
+        if not self._tasks:
+            self._fair_queue.reset()
         self._changed.notify_all()
-        self._observer.queued(job.model.label, -1 if job.begun is None else 0, -job.waiting_pixels)
-        job.waiting.clear()
-        if isinstance(outcome, Exception) and not isinstance(outcome, ServiceError):
-            outcome = InferenceError("the network failed on this picture")
-        if outcome is not None:
-            job.settle(outcome)
-
-
-def stopped() -> UnavailableError:
-    """What is said to those who come too late."""
-    return UnavailableError("the service is shutting down", {"Retry-After": "5"})
-
-
-def _next_pixels(job: Job) -> int:
-    return job.pixels_of(job.waiting[0])
+        self._observer.queue_changed(task.model.label, -queued, -task.waiting_pixels)
+        task.waiting.clear()
+        if isinstance(result, Exception) and not isinstance(result, ServiceError):
+            result = InferenceError("the network failed on this picture")  # the client must not see internal messages
+        if result is not None:
+            task.on_result(result)
 
 
 def _size(window: Window | None) -> tuple[int, int] | None:

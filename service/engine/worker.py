@@ -1,4 +1,4 @@
-"""A device: the only place where networks run. One thread, so that a forward pass never competes with another."""
+"""A worker: takes batches from the scheduler and computes them on one device. Networks run nowhere else."""
 
 import copy
 import logging
@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,11 +19,13 @@ from nets.banded.run import band_pixels_for, compute
 from nets.banded.style import can_stylize, stylize
 from nets.pixels import Picture
 from nets.tiling import cut
-from service.engine.batch import Batch, Piece
+from service.engine.batch import Batch, BatchItem
 from service.engine.cost import CostModel
+from service.engine.failures import is_fatal, is_out_of_memory
+from service.engine.precision import DTYPES, Precision
 from service.engine.scheduler import Scheduler
-from service.engine.task import Limits
-from service.engine.threads import SharedThreads, claim_threads
+from service.engine.threads import ThreadBudget, use_threads
+from service.engine.tiling_plan import TilingLimits
 from service.errors import InferenceError, UnavailableError
 from service.memory import give_back
 from service.observability.tracing import batch as batch_span
@@ -31,236 +33,236 @@ from service.observability.tracing import batch as batch_span
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-Precision = Literal["fp32", "bf16", "fp16"]
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _LARGE_PIXELS = 4_000_000
-_MOST_BEGUN = 4
-"""Passes that one interrupts the other; each of them holds its maps."""
+_MAX_PREEMPTION_DEPTH = 4
+"""Passes that preempt each other. Each of them keeps its feature maps in memory."""
+
 _GIVE_BACK_SECONDS = 10.0
-"""Pictures of ever new sizes leave holes: without this, 600 of them cost 200 MB more than 300."""
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+"""The interval at which free memory is returned to the system: without it, 600 pictures of new sizes used 200 MB more
+than 300."""
 
 
-class _Unwanted(Exception):  # noqa: N818  # not an error
-    """Everybody who waited for a pass has left."""
+class _NotNeededError(Exception):
+    """No task of a batch is needed any more."""
 
 
 class Worker:
-    """Takes batches from the scheduler and computes them on one device, in one precision, on one thread of Python's.
+    """Computes batches on one device, in one precision, on one Python thread.
 
-    Its convolutions have all of the device's `threads` that no companion has; a companion has one, and computes only
-    while more than one piece waits: side by side, pictures wait for no barrier, and one alone has the whole CPU, as
-    has who interrupts.
+    The main worker has all threads of the device that no side worker has taken. A side worker has one thread, and
+    computes only while more than one window waits. Tasks side by side do not wait for each other at barriers. A single
+    task, and a task that preempts, has the whole CPU.
 
-    An error is its batch's alone, and a batch that fails is computed again one by one, so that it is one item's alone.
-    Where the memory was not enough, less is computed at once from then on. What kills the device kills the worker:
-    `on_fatal` hears of it, and no job is left waiting.
+    A batch that fails is computed again item by item, so that an error concerns one task only. After an out-of-memory
+    error, less is computed at once. A fatal error ends the worker: it fails all tasks and calls `on_fatal`.
     """
 
     def __init__(
         self,
         device: torch.device,
         precision: Precision,
-        threads: SharedThreads,
+        threads: ThreadBudget,
         scheduler: Scheduler,
         costs: CostModel,
-        limits: Limits,
+        limits: TilingLimits,
         on_fatal: Callable[[str], None],
-        companion: bool = False,
+        is_side_worker: bool = False,
     ) -> None:
-        self.device, self.precision, self._threads, self._companion = device, precision, threads, companion
-        self._claimed = 1 if companion else threads.count
-        self._depth = 0
+        self.device, self.precision, self._threads, self._is_side_worker = device, precision, threads, is_side_worker
+        self._threads_in_use = 1 if is_side_worker else threads.count
+        self._preemption_depth = 0
         self._ready = threading.Event()
         self._scheduler, self._costs, self._limits, self._on_fatal = scheduler, costs, limits, on_fatal
         self._nets: weakref.WeakKeyDictionary[nn.Module, nn.Module] = weakref.WeakKeyDictionary()
-        self._placed: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+        self._converted: weakref.WeakSet[nn.Module] = weakref.WeakSet()
         self._thread = threading.Thread(target=self._serve, name=f"worker-{device}", daemon=True)
 
     def start(self) -> None:
-        """Begin to take batches."""
+        """Start the thread and wait until it is ready to take batches."""
         self._thread.start()
         self._ready.wait()
 
     @property
     def alive(self) -> bool:
-        """Whether batches are taken."""
+        """Whether the thread takes batches."""
         return self._thread.is_alive()
 
     def join(self) -> None:
-        """Wait until the scheduler has no more."""
+        """Wait until the scheduler is closed and empty."""
         if self._thread.ident is not None:
             self._thread.join()
 
     def _serve(self) -> None:
         given_back = time.monotonic()
-        claim_threads(self._claimed)
+        use_threads(self._threads_in_use)
         self._ready.set()
+        take = self._scheduler.take_beside if self._is_side_worker else self._scheduler.take
         try:
-            while (batch := self._scheduler.take(beside=self._companion)) is not None:
-                with self._threads.lend_one() if self._companion else nullcontext():
+            while (batch := take()) is not None:
+                with self._threads.take_one() if self._is_side_worker else nullcontext():
                     self._compute(batch)
                 large = batch.pixels > _LARGE_PIXELS
-                del batch  # while it waits, it holds no picture
+                del batch  # do not keep its pictures alive while waiting
                 if (large and self._scheduler.idle) or time.monotonic() - given_back > _GIVE_BACK_SECONDS:
                     give_back()
                     given_back = time.monotonic()
         except BaseException as error:
-            log.critical("the device is lost", exc_info=error, extra={"device": str(self.device)})
+            log.critical("device lost", exc_info=error, extra={"device": str(self.device)})
             self._scheduler.fail_all(UnavailableError("the device failed; the service restarts", {"Retry-After": "5"}))
             self._on_fatal(f"{self.device}: {error}")
 
     def _compute(self, batch: Batch) -> None:
         try:
-            if batch.pieces[0].window is None:
-                self._reduced(batch, batch.pieces[0])
+            if batch.items[0].window is None:
+                self._compute_reduced_pass(batch, batch.items[0])
             else:
                 pictures: list[Picture] = [
-                    np.ascontiguousarray(cut(p.job.picture, p.window)) for p in batch.pieces if p.window
+                    np.ascontiguousarray(cut(item.task.picture, item.window)) for item in batch.items if item.window
                 ]
-                answers, seconds, device_seconds = self._run(batch, self._steps(batch, pictures))
+                outputs, seconds, device_seconds = self._run(batch, self._steps(batch, pictures))
                 self._costs.observe(batch.model.label, batch.pixels, device_seconds)
-                for piece, answer in zip(batch.pieces, answers, strict=True):
-                    if isinstance(answer, Exception):
-                        log.error("the network failed on a picture", exc_info=answer, extra=_whose(piece))
-                self._scheduler.done(batch, answers, seconds)
-        except _Unwanted:
+                for item, output in zip(batch.items, outputs, strict=True):
+                    if isinstance(output, Exception):
+                        _log_failure(item, output)
+                self._scheduler.complete(batch, outputs, seconds)
+        except _NotNeededError:
             return
         except Exception as error:
-            if _is_fatal(error):
+            if is_fatal(error):
                 raise
-            self._after_failure(batch, error)
+            self._handle_failure(batch, error)
 
-    def _after_failure(self, batch: Batch, error: Exception) -> None:
-        if len(batch.pieces) > 1:
-            if _is_out_of_memory(error):
+    def _handle_failure(self, batch: Batch, error: Exception) -> None:
+        if len(batch.items) > 1:
+            if is_out_of_memory(error):
                 self._limits.halve_batches(batch.pixels)
-            log.warning("a batch failed, its items are computed one by one", exc_info=error)
-            for piece in batch.pieces:
-                self._compute(Batch(batch.model, [piece]))
-            return
-        piece, facts = batch.pieces[0], batch.model.facts
-        if not _is_out_of_memory(error):
-            log.error("the network failed on a picture", exc_info=error, extra=_whose(piece))
-            self._scheduler.done(batch, [error], 0.0) if piece.window else self._scheduler.again(piece, error)
-            return
+            log.warning("batch failed, computing its items one by one", exc_info=error)
+            for item in batch.items:
+                self._compute(Batch(batch.model, [item]))
+        elif is_out_of_memory(error):
+            self._divide(batch.items[0])
+        else:
+            _log_failure(batch.items[0], error)
+            self._scheduler.fail(batch.items[0], error)
+
+    def _divide(self, item: BatchItem) -> None:
+        """Restart the task of an item that ran out of memory in smaller windows, or fail it if that is impossible."""
+        facts = item.task.model.facts
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         try:
-            self._limits.halve(facts, batch.pixels)
-        except InferenceError as refusal:
-            self._scheduler.again(piece, refusal)
+            self._limits.halve(facts, item.pixels)
+        except InferenceError as error:
+            self._scheduler.fail(item, error)
             return
-        log.warning("out of memory: less at once from now on", extra={"tile_pixels": self._limits.tile_pixels})
-        height, width = piece.job.picture.shape[:2]
-        self._scheduler.again(piece, self._limits.plan(facts, height, width))
+        log.warning("out of memory, reduced the tile size", extra={"tile_pixels": self._limits.tile_pixels})
+        height, width = item.task.picture.shape[:2]
+        self._scheduler.restart(item, self._limits.plan(facts, height, width))
 
     def _steps(self, batch: Batch, pictures: list[Picture]) -> Steps[list[Picture | Exception]]:
-        net, piece = self._on_device(batch.model.net), batch.pieces[0]
-        if not piece.plan.reduced or piece.window is None:
+        net, item = self._on_device(batch.model.net), batch.items[0]
+        if not item.plan.reduced or item.window is None:
             return compute(net, pictures, self.device)
-        return _tile(net, piece, pictures[0], self.device)
+        return _tile_steps(net, item, pictures[0], self.device)
 
-    def _reduced(self, batch: Batch, piece: Piece) -> None:
-        """The statistics of a reduced picture, for the tiles of a large one (thumbnail instance normalisation)."""
-        height, width = piece.job.picture.shape[:2]
+    def _compute_reduced_pass(self, batch: Batch, item: BatchItem) -> None:
+        """Compute the instance norm statistics of a reduced copy, for the tiles (thumbnail instance normalisation)."""
+        height, width = item.task.picture.shape[:2]
         share = (self._limits.whole_pixels / (height * width)) ** 0.5
         size = max(1, int(width * share)), max(1, int(height * share))
-        smaller = np.asarray(Image.fromarray(piece.job.picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
+        smaller = np.asarray(Image.fromarray(item.task.picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
         net = self._on_device(batch.model.net)
         if not can_stylize(net, *smaller.shape[:2]):
             raise InferenceError("the reduced picture is too small for this network")
         stylized, seconds, _ = self._run(batch, stylize(net, smaller, self.device, band_pixels_for(self.device)))
-        self._scheduler.reduced(piece, stylized.statistics, seconds)
+        self._scheduler.complete_reduced_pass(item, stylized.statistics, seconds)
 
     def _run(self, batch: Batch, steps: Steps[Result]) -> tuple[Result, float, float]:
-        """Run to the end as `_stepped` does, as a span of its own."""
-        spans = [piece.job.span for piece in batch.pieces]
-        size = {"items": len(batch.pieces), "pixels": batch.pixels}
+        """Run all steps inside a tracing span. Returns what `_run_steps` returns."""
+        spans = [item.task.span for item in batch.items]
+        size = {"items": len(batch.items), "pixels": batch.pixels}
         with batch_span(spans, model=batch.model.label, device=str(self.device), **size):
-            return self._stepped(batch, steps)
+            return self._run_steps(batch, steps)
 
-    def _stepped(self, batch: Batch, steps: Steps[Result]) -> tuple[Result, float, float]:
-        """Run to the end; between two steps let pass who is much smaller, and stop where nobody waits any more.
+    def _run_steps(self, batch: Batch, steps: Steps[Result]) -> tuple[Result, float, float]:
+        """Run all steps; between two steps, preempt or yield. Raises _NotNeededError if no task is needed any more.
 
-        Returns the answer, its seconds, and how many they would have been with all of the device's threads.
+        Returns the result, its seconds, and the seconds that it would have taken with all threads of the device.
         """
         seconds, device_seconds, done = 0.0, 0.0, False
-        dtype = _DTYPES[self.precision]
+        dtype = DTYPES[self.precision]
         while True:
-            self._share_threads()
+            self._adjust_threads()
             start = time.perf_counter()
             try:
-                # For each step anew: what interrupts it must not find its modes.
+                # the modes are set for each step, so that a preempting batch does not inherit them
                 with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
                     next(steps)
             except StopIteration as end:
-                answer: Result = end.value
+                result: Result = end.value
                 done = True
             elapsed = time.perf_counter() - start
             seconds += elapsed
-            device_seconds += elapsed * self._claimed / self._threads.count
+            device_seconds += elapsed * self._threads_in_use / self._threads.count
             if done:
-                return answer, seconds, device_seconds
-            if not batch.wanted:
-                raise _Unwanted
-            if self._companion:
-                self._threads.let_pass()
-                self._scheduler.give_way(batch, self._threads.given_back())
-            elif self._depth < _MOST_BEGUN and (smaller := self._scheduler.take(instead_of=batch)) is not None:
-                self._interrupt(smaller)
+                return result, seconds, device_seconds
+            if not batch.needed:
+                raise _NotNeededError
+            self._pause(batch)
 
-    def _interrupt(self, batch: Batch) -> None:
-        self._depth += 1
+    def _pause(self, batch: Batch) -> None:
+        """Between two bands: a side worker yields, the main worker computes what preempts the batch."""
+        if self._is_side_worker:
+            self._threads.yield_if_reserved()
+            self._scheduler.yield_to_others(batch, self._threads.given_back())
+            return
+        if self._preemption_depth == _MAX_PREEMPTION_DEPTH:
+            return
+        if (preempting := self._scheduler.take_preempting(batch)) is not None:
+            self._preempt_with(preempting)
+
+    def _preempt_with(self, batch: Batch) -> None:
+        self._preemption_depth += 1
         try:
-            with self._threads.all_for() if self._depth == 1 else nullcontext():
+            with self._threads.reserve_all() if self._preemption_depth == 1 else nullcontext():
                 self._compute(batch)
         finally:
-            self._depth -= 1
+            self._preemption_depth -= 1
 
-    def _share_threads(self) -> None:
-        """Compute with what the companions have left. See `nets.banded.bands.Moments`: no bit depends on it."""
-        if not self._companion and (left := self._threads.left) != self._claimed:
-            claim_threads(left)
-            self._claimed = left
+    def _adjust_threads(self) -> None:
+        """Use the threads that the side workers have left. No output depends on it (`nets.banded.bands.Moments`)."""
+        if not self._is_side_worker and (left := self._threads.left) != self._threads_in_use:
+            use_threads(left)
+            self._threads_in_use = left
 
     def _on_device(self, net: nn.Module) -> nn.Module:
-        """The network on this device: itself on a CPU, else a copy, which goes when it goes."""
+        """Return the network on this device: itself on a CPU, else a copy that lives as long as the network."""
         if self.device.type == "cpu":
-            if net not in self._placed:
+            if net not in self._converted:
                 net.to(memory_format=torch.channels_last)
-                self._placed.add(net)
+                self._converted.add(net)
             return net
         if net not in self._nets:
             self._nets[net] = copy.deepcopy(net).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self._nets[net]
 
 
-def _tile(net: nn.Module, piece: Piece, picture: Picture, device: torch.device) -> Steps[list[Picture | Exception]]:
-    """A tile of a picture whose statistics are known."""
-    window, statistics = piece.window, piece.job.statistics
+def _tile_steps(
+    net: nn.Module, item: BatchItem, picture: Picture, device: torch.device
+) -> Steps[list[Picture | Exception]]:
+    """Compute a tile with the statistics of the reduced pass."""
+    window, statistics = item.window, item.task.statistics
     assert window is not None
     assert isinstance(statistics, list)
     if not can_stylize(net, *picture.shape[:2]):
         return [InferenceError("a tile is too small for this network")]
-    stylized = yield from stylize(net, picture, device, band_pixels_for(device), statistics, (window.top, window.left))
+    corner = window.top, window.left
+    stylized = yield from stylize(net, picture, device, band_pixels_for(device), statistics, corner)
     return [stylized.picture]
 
 
-def _whose(piece: Piece) -> dict[str, object]:
-    span = piece.job.span
-    return {"request_id": piece.job.request_id, "trace_id": span.trace_id if span else None}
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
-
-
-def _is_fatal(error: Exception) -> bool:
-    """Whether the device can do nothing more: a CUDA context that has seen an error never recovers."""
-    if _is_out_of_memory(error):
-        return False
-    return isinstance(error, torch.AcceleratorError) or (isinstance(error, RuntimeError) and "CUDA error" in str(error))
+def _log_failure(item: BatchItem, error: Exception) -> None:
+    span = item.task.span
+    extra = {"request_id": item.task.request_id, "trace_id": span.trace_id if span else None}
+    log.error("the network failed on a picture", exc_info=error, extra=extra)

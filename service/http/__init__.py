@@ -1,1 +1,1 @@
-"""ASGI and HTTP, and nothing else."""
+"""ASGI and HTTP. What a request means is decided in `service.pipeline`."""

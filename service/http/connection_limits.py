@@ -1,10 +1,10 @@
-"""The edge of the service: what a connection may cost before there is a request. uvicorn's h11, with limits.
+"""Limits on a connection before there is a request: uvicorn's protocol for HTTP/1.1 (h11), with limits.
 
     connection --one too many--> 503      head --too slow--> 408      --too large--> 431      --not HTTP--> 400
 
-Slow bodies are `body_timeout`'s. After an answer that was given before the whole body came, there is as much time for
-the rest of it as for a head; then the connection is closed. Who reads an answer more slowly than a body may come is
-hung up on: the answer would stay in memory.
+`body_timeout` limits slow bodies. If a response was sent before the whole body came, the rest of the body may take as
+long as a head; then the connection is closed. A client that reads a response more slowly than a body may come is
+disconnected, because the response would stay in memory.
 """
 
 import asyncio
@@ -19,19 +19,22 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from service.errors import HeadersTooLargeError, NotHttpError, OverloadedError, ServiceError, SlowRequestError
+from service.http.headers import SAFETY_HEADERS
+from service.http.lingering import LingeringTransport
 from service.http.problems import PROBLEM_JSON, problem_content
-from service.http.safety_headers import SAFETY_HEADERS
+from service.http.target import PEER
 from service.observability.metrics import Metrics
 from service.settings import Settings
 
-_FULL_SECONDS = 1.0
+_SURPLUS_SECONDS = 1.0
+"""How long a connection over the limit may wait for its 503."""
 
-Waiting = Literal["head", "rest"] | None
-"""For what: a request's line and headers, or the rest of a body that nobody reads any more."""
+Expected = Literal["head", "rest"] | None
+"""What a timer waits for: the request line and headers, or the rest of a body that is no longer read."""
 
 
 def protocol_of(settings: Settings, metrics: Metrics) -> Any:
-    """What uvicorn calls for each connection."""
+    """Return what uvicorn calls for each connection."""
     return partial(LimitedProtocol, settings=settings, metrics=metrics)
 
 
@@ -50,30 +53,37 @@ class LimitedProtocol(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._settings, self._metrics = settings, metrics
-        self._waiting: Waiting = None
+        self._expected: Expected = None
         self._timer: asyncio.TimerHandle | None = None
         self._requests = 0
         self._counted: RequestResponseCycle | None = None
         self._surplus = False
         self._unread = 0
-        self._reading: asyncio.TimerHandle | None = None
+        self._read_timer: asyncio.TimerHandle | None = None
+        self._lingering: LingeringTransport | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begin: the first head is waited for."""
-        super().connection_made(transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Begin to wait for the first head."""
+        self._lingering = LingeringTransport(transport, self.loop, self._settings.head_seconds, self._is_receiving)
+        wrapped: Any = self._lingering
+        super().connection_made(wrapped)
+        self.app_state = {**self.app_state, PEER: self.client[0] if self.client else ""}
         self._metrics.connections.inc()
         self._surplus = len(self.connections) > self._settings.max_connections
-        self._watch("head", _FULL_SECONDS if self._surplus else self._settings.head_seconds)
+        self._expect("head", _SURPLUS_SECONDS if self._surplus else self._settings.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The end."""
-        self._watch(None)
+        """Stop all timers."""
+        self._expect(None)
         self.resume_writing()
         self._metrics.connections.dec()
+        self._close_now()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """No more at once than a head may have: h11 has a limit for a head that is not whole, but none for others."""
+        """Pass on at most the size of a head at once: h11 limits only heads that are incomplete."""
+        if self._lingering is not None and self._lingering.lingering:
+            return
         if self._surplus:
             most = self._settings.max_connections
             detail = f"{len(self.connections)} connections are open, the limit is {most}; try again in 1 s"
@@ -86,28 +96,28 @@ class LimitedProtocol(H11Protocol):
                 size = max(1, self._settings.max_header_bytes + 1 - len(self.conn.trailing_data[0]))
             super().data_received(bytes(rest[:size]))
             rest = rest[size:]
-        self._look()
+        self._update()
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than the answer comes: it is looked at now and then."""
+        """Begin to measure how fast the client reads: the write buffer is full."""
         super().pause_writing()
         self._unread = self.transport.get_write_buffer_size()
-        self._reading = self.loop.call_later(self._settings.body_seconds, self._look_at_reading)
+        self._read_timer = self.loop.call_later(self._settings.body_seconds, self._check_reading)
 
     def resume_writing(self) -> None:
-        """It has read on."""
+        """Stop to measure: the client has read."""
         super().resume_writing()
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
 
     def on_response_complete(self) -> None:
-        """An answer is out; perhaps the next request is there already."""
+        """Update the timers. The next request may be there already."""
         super().on_response_complete()
-        self._look()
+        self._update()
 
     def send_400_response(self, msg: str) -> None:
-        """What cannot be read is refused in the form of all refusals."""
+        """Reject what cannot be parsed with a problem, like all other errors."""
         size, most = len(self.conn.trailing_data[0]), self._settings.max_header_bytes
         if size > most:
             expected = f"at most {most} bytes"
@@ -117,50 +127,59 @@ class LimitedProtocol(H11Protocol):
             self._refuse(NotHttpError(msg.rstrip(".").lower(), expected="an HTTP/1.1 request"))
 
     def _should_upgrade(self) -> bool:
-        return False  # to nothing; uvicorn would log each try
+        return False  # uvicorn would log each attempt
 
-    def _look(self) -> None:
-        """See how far the request is, and set or stop the clock."""
+    def _update(self) -> None:
+        """Start or stop the timer according to the state of the request, and count the request."""
         theirs, ours = self.conn.their_state, self.conn.our_state
         if self.transport.is_closing():
-            self._watch(None)
+            self._expect(None)
         elif theirs is h11.IDLE:
             begun = bool(self.conn.trailing_data[0]) or not self._requests
-            self._watch("head" if begun else None, self._settings.head_seconds)  # else uvicorn's keep-alive is on
+            self._expect("head" if begun else None, self._settings.head_seconds)  # else uvicorn's keep-alive counts
         elif theirs is h11.SEND_BODY and ours is h11.DONE:
-            self._watch("rest", self._settings.head_seconds)
+            self._expect("rest", self._settings.head_seconds)
         else:
-            self._watch(None)
+            self._expect(None)
         if self.cycle is not None and self.cycle is not self._counted:
             self._counted = self.cycle
             self._requests += 1
             if self._requests >= self._settings.max_connection_requests and CLOSE_HEADER not in self.headers:
-                self.headers.append(CLOSE_HEADER)  # as if the client had asked for it: uvicorn says so, and closes
+                self.headers.append(CLOSE_HEADER)  # as if the client had sent it, so that uvicorn closes
 
-    def _look_at_reading(self) -> None:
+    def _check_reading(self) -> None:
         left, seconds = self.transport.get_write_buffer_size(), self._settings.body_seconds
         if self._unread - left < seconds * self._settings.body_bytes_per_second:
             self._metrics.connections_refused.labels("slow_reader").inc()
             self.transport.abort()
             return
         self._unread = left
-        self._reading = self.loop.call_later(seconds, self._look_at_reading)
+        self._read_timer = self.loop.call_later(seconds, self._check_reading)
 
-    def _watch(self, waiting: Waiting, seconds: float = 0.0) -> None:
-        if waiting == self._waiting:
+    def _expect(self, expected: Expected, seconds: float = 0.0) -> None:
+        if expected == self._expected:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._waiting = waiting
-        self._timer = None if waiting is None else self.loop.call_later(seconds, self._late)
+        self._expected = expected
+        self._timer = None if expected is None else self.loop.call_later(seconds, self._expire)
 
-    def _late(self) -> None:
+    def _expire(self) -> None:
         begun = bool(self.conn.trailing_data[0])
-        if self._waiting == "head" and begun:
+        if self._expected == "head" and begun:
             expected = f"the request line and headers within {self._settings.head_seconds:g} s"
             self._refuse(SlowRequestError(f"the request's head is not whole; expected {expected}", expected=expected))
         elif not self.transport.is_closing():
-            self.transport.close()
+            self._close_now()
+
+    def _is_receiving(self) -> bool:
+        """Tell whether the client has sent a part of a request, and may still send the rest."""
+        begun = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+        return self._surplus or begun or self.conn.their_state in {h11.SEND_BODY, h11.ERROR}
+
+    def _close_now(self) -> None:
+        if self._lingering is not None:
+            self._lingering.close_now()
 
     def _refuse(self, error: ServiceError) -> None:
         self._metrics.connections_refused.labels(error.code).inc()
@@ -181,7 +200,7 @@ class LimitedProtocol(H11Protocol):
         try:
             for event in (head, h11.Data(data=body.encode()), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-        except h11.LocalProtocolError:  # in the middle of an answer: it stays unfinished
+        except h11.LocalProtocolError:  # in the middle of a response, which stays incomplete
             pass
-        self._watch(None)
+        self._expect(None)
         self.transport.close()

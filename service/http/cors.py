@@ -1,4 +1,4 @@
-"""Pages of other origins may ask, where the settings say so; by default none may."""
+"""Cross-origin requests from web pages (CORS). By default no other origin may send them."""
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers
@@ -18,7 +18,7 @@ _REQUEST_HEADERS = (
     "X-API-Key",
     "X-Request-ID",
 )
-_ANSWER_HEADERS = (
+_RESPONSE_HEADERS = (
     "Cache-Status",
     "Content-Disposition",
     "ETag",
@@ -39,24 +39,24 @@ _ANSWER_HEADERS = (
 
 
 def add_cors(app: FastAPI, origins: str) -> None:
-    """Let pages of `origins` ask: with commas between them, or "*"; "" changes nothing."""
+    """Allow requests from pages of `origins`: several with commas, or "*"; "" changes nothing."""
     if origins:
         app.add_middleware(
             _Cors,
             allow_origins=origins.split(","),
             allow_methods=_METHODS,
             allow_headers=_REQUEST_HEADERS,
-            expose_headers=_ANSWER_HEADERS,
+            expose_headers=_RESPONSE_HEADERS,
             max_age=_MAX_AGE_SECONDS,
         )
 
 
 class _Cors(CORSMiddleware):
-    """A page that may not ask is told so by headers that are missing; the words are for nobody to read."""
+    """Starlette's CORS without a body: a browser only looks whether the headers are there."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        answer = super().preflight_response(request_headers)
-        kept = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
-        if answer.status_code != 200:
+        response = super().preflight_response(request_headers)
+        kept = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+        if response.status_code != 200:
             kept = {"vary": "Origin"}
         return Response(status_code=204, headers=kept)

@@ -1,4 +1,4 @@
-"""A client that hangs up: its work is given up."""
+"""Cancels the work for a client that disconnects."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,12 +12,12 @@ Value = TypeVar("Value")
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, Value]) -> Value:
-    """What `work` returns; where the client leaves before, it is cancelled. The body must have been read.
+    """Return what `work` returns. If the client disconnects first, cancel it. The body must have been read.
 
-    Raises ClientLeftError, which nobody reads: it is for the metrics and the log.
+    Raises ClientLeftError, which no client receives; it is for the metrics and the log.
     """
     working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_left(request))
+    leaving = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
@@ -29,6 +29,6 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Value]) ->
         await asyncio.gather(working, leaving, return_exceptions=True)
 
 
-async def _left(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

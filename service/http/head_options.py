@@ -1,4 +1,4 @@
-"""HEAD wherever there is GET, OPTIONS everywhere, and an Allow header that tells all. Pure ASGI."""
+"""HEAD for every path that has GET, OPTIONS for every path, and a complete Allow header. Pure ASGI."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
@@ -8,14 +8,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _PROBED = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
-class AllMethods:
-    """Answers HEAD by GET without its body, and OPTIONS by what a path allows."""
+class HeadAndOptions:
+    """Answers HEAD as GET without a body, and OPTIONS with the methods that a path allows."""
 
     def __init__(self, app: ASGIApp, router: Router) -> None:
         self.app, self._router = app, router
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection's scope."""
+        """Handle one scope."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -25,11 +25,11 @@ class AllMethods:
         elif scope["method"] == "HEAD" and "GET" in allowed:
             await self._head(scope, receive, send)
         else:
-            await self.app(scope, receive, self._telling(scope, send))
+            await self.app(scope, receive, self._with_allow(scope, send))
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def without_body(message: Message) -> None:
-            scope["method"] = "HEAD"  # what the server goes by when it sends
+            scope["method"] = "HEAD"  # the server reads it when it sends
             if message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
@@ -41,7 +41,7 @@ class AllMethods:
             scope["method"] = "HEAD"
 
     def _allowed(self, scope: Scope) -> str:
-        """The methods of a path, with commas; "" where there is no such path."""
+        """Return the methods of a path, with commas; "" if there is no such path."""
         found = {
             method
             for method in _PROBED
@@ -52,7 +52,7 @@ class AllMethods:
             found.add("HEAD")
         return ", ".join(sorted(found | {"OPTIONS"})) if found else ""
 
-    def _telling(self, scope: Scope, send: Send) -> Send:
+    def _with_allow(self, scope: Scope, send: Send) -> Send:
         async def send_with_allow(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 405:
                 MutableHeaders(scope=message)["Allow"] = self._allowed(scope)

@@ -1,4 +1,4 @@
-"""What every request gets: an id, its metrics and one log line. Pure ASGI, so that streams pass through untouched."""
+"""Gives every request an id, metrics, a trace and one log line. Pure ASGI, so that streams pass through unchanged."""
 
 import asyncio
 import logging
@@ -12,8 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.auth.caller import Caller
 from service.auth.quotas import policy_headers
-from service.http.problems import given_up, unforeseen
-from service.http.safety_headers import SAFETY_HEADERS
+from service.http.headers import SAFETY_HEADERS
+from service.http.problems import drain_expired, internal_error
+from service.http.target import path_below_root
 from service.observability.logs import facts, request_id, trace_id
 from service.observability.metrics import Metrics
 from service.observability.tracing import RequestSpan, Tracer, working_for
@@ -27,13 +28,13 @@ _QUIET = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 
 
 class RequestContext:
-    """Takes the client's X-Request-ID where it is well formed, else makes one; measures; logs; traces."""
+    """Uses the client's X-Request-ID if it is well formed, or makes one. Measures, logs and traces the request."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer | None = None) -> None:
         self.app, self.metrics, self.tracer = app, metrics, tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection's scope."""
+        """Handle one scope."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -41,7 +42,7 @@ class RequestContext:
         claimed = given.get("x-request-id", "")
         identity = claimed if _WELL_FORMED_ID.fullmatch(claimed) else uuid.uuid4().hex
         scope.setdefault("state", {}).update(request_id=identity, received=time.monotonic())
-        span = self.tracer.request(given) if self.tracer is not None and scope["path"] not in _QUIET else None
+        span = self.tracer.request(given) if self.tracer is not None and path_below_root(scope) not in _QUIET else None
         noted: dict[str, object] = {}
         tokens = (
             request_id.set(identity),
@@ -66,15 +67,15 @@ class RequestContext:
         try:
             with working_for(span):
                 await self.app(scope, receive, send_with_id)
-        except asyncio.CancelledError:  # by the server, when the time to drain has run out
+        except asyncio.CancelledError:  # by the server, when the time for the shutdown has run out
             if started:
                 raise
-            await given_up(Request(scope))(scope, receive, send_with_id)
+            await drain_expired(Request(scope))(scope, receive, send_with_id)
         except Exception:
             log.exception("unforeseen")
             if started:
                 raise
-            await unforeseen(Request(scope))(scope, receive, send_with_id)
+            await internal_error(Request(scope))(scope, receive, send_with_id)
         finally:
             self._note(scope, status, time.perf_counter() - start, span, noted)
             request_id.reset(tokens[0])
@@ -93,7 +94,7 @@ class RequestContext:
             self.metrics.rejected.labels(refused).inc()
         level = logging.DEBUG if route in _QUIET else logging.INFO
         caller: Caller | None = scope["state"].get("caller")
-        told = {
+        fields = {
             "route": route,
             "method": method,
             "status": status,
@@ -101,7 +102,7 @@ class RequestContext:
             "refused": refused,
             "caller": caller.name if caller is not None else None,
         }
-        log.log(level, "request", extra=told | noted)
+        log.log(level, "request", extra=fields | noted)
         if span is not None:
             attributes = {"http.request.method": method, "http.route": route}
             attributes |= {"impasto.request_id": scope["state"]["request_id"]}
@@ -110,6 +111,6 @@ class RequestContext:
 
 
 def _claimed_trace(headers: Headers) -> str | None:
-    """The trace that the client is in, for the log."""
+    """Return the id of the client's trace, for the log."""
     found = _TRACE_PARENT.fullmatch(headers.get("traceparent", ""))
     return found[1] if found else None

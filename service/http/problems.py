@@ -1,4 +1,4 @@
-"""Turns errors into responses of application/problem+json (RFC 9457)."""
+"""Turns exceptions into responses: problem+json (RFC 9457) for errors, and 304 for NotModified."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -8,69 +8,78 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
-from service.errors import ParameterError, ServiceError, UnavailableError, shown
+from service.errors import InternalError, ServiceError, UnavailableError, shown
+from service.http.target import path_below_root
+from service.pipeline.parameters import parameter_error
+from service.pipeline.request import NotModified
 
 PROBLEM_JSON = "application/problem+json"
 INFERENCE_PROTOCOL = "/v2"
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content", 499: "Client Closed Request"}
-"""What HTTPStatus does not know, or calls otherwise from one Python to the next."""
+"""Titles that HTTPStatus lacks, or that differ between versions of Python."""
 
 
 def problem(
     request: Request, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None, **facts: Any
 ) -> JSONResponse:
-    """The answer that says no; under /v2 in the form of the Open Inference Protocol."""
-    if request.url.path == INFERENCE_PROTOCOL or request.url.path.startswith(f"{INFERENCE_PROTOCOL}/"):
+    """Build an error response. Below /v2 it has the form of the Open Inference Protocol."""
+    path = path_below_root(request.scope)
+    if path == INFERENCE_PROTOCOL or path.startswith(f"{INFERENCE_PROTOCOL}/"):
         return JSONResponse({"error": detail}, status, dict(headers or {}))
-    content = problem_content(
-        status, code, detail=detail, request_id=request.scope.get("state", {}).get("request_id"), **facts
-    )
+    request_id = request.scope.get("state", {}).get("request_id")
+    content = problem_content(status, code, detail=detail, request_id=request_id, **facts)
     return JSONResponse(content, status, dict(headers or {}), PROBLEM_JSON)
 
 
 def problem_content(status: int, code: str, **facts: Any) -> dict[str, Any]:
-    """The one shape of every error; `facts` has at least `detail` and `request_id`."""
+    """Build the members of a problem. `facts` has at least `detail` and `request_id`."""
     title = _TITLES.get(status) or HTTPStatus(status).phrase
     return {"type": f"urn:impasto:problem:{code}", "title": title, "status": status, "code": code, **facts}
 
 
-def given_up(request: Request) -> JSONResponse:
-    """The answer to whoever still waits when the service may drain no longer."""
+def drain_expired(request: Request) -> JSONResponse:
+    """Build the response to a request that is cancelled because the time for the shutdown has run out."""
     request.scope["state"]["refused"] = UnavailableError.code
     detail = "the service is shutting down, and had no time left for this request"
     return problem(request, UnavailableError.status, UnavailableError.code, detail, {"Retry-After": "5"})
 
 
-def unforeseen(request: Request) -> JSONResponse:
-    """The answer where nothing else fits; the log has the traceback under the same request id."""
-    return problem(request, 500, "internal", "an error that we did not foresee; the log has it under this request_id")
+def internal_error(request: Request) -> JSONResponse:
+    """Build the response to an exception that we did not foresee. The log has its traceback under the request id."""
+    return problem(request, InternalError.status, InternalError.code, InternalError.example["detail"])
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Answer our exceptions and the framework's with problem+json; the middleware answers those not foreseen."""
+    """Register handlers for our exceptions and the framework's. The middleware handles all others."""
 
-    async def ours(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, ServiceError)  # what it was registered for
+    async def service_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, ServiceError)
         request.scope["state"]["refused"] = error.code
         return problem(request, error.status, error.code, error.detail, error.headers, **error.facts)
 
-    async def invalid(request: Request, error: Exception) -> JSONResponse:
+    async def validation_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        name, missing = str(first["loc"][-1]), first["type"] == "missing"
-        expected = "one value; GET /models lists what is served" if missing else first["msg"]
-        value = None if missing else shown(first["input"])
-        detail = f"{first['loc'][0]} parameter {name!r} " + ("is missing" if missing else f"is {value!r}: {expected}")
-        return await ours(request, ParameterError(detail, parameter=name, value=value, expected=expected))
+        return await service_error(request, parameter_error(error.errors(), _query_parameters(request)))
 
-    async def framework(request: Request, error: Exception) -> JSONResponse:
+    async def framework_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        detail = f"{request.method} {shown(request.url.path)}: {error.detail}"
+        detail = f"{request.method} {shown(path_below_root(request.scope))}: {error.detail}"
         return problem(request, error.status_code, code, detail, error.headers)
 
-    app.add_exception_handler(ServiceError, ours)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, framework)
+    async def not_modified(_: Request, error: Exception) -> Response:
+        assert isinstance(error, NotModified)
+        return Response(status_code=304, headers={"ETag": error.etag, "Vary": "Accept"})
+
+    app.add_exception_handler(ServiceError, service_error)
+    app.add_exception_handler(RequestValidationError, validation_error)
+    app.add_exception_handler(HTTPException, framework_error)
+    app.add_exception_handler(NotModified, not_modified)
+
+
+def _query_parameters(request: Request) -> list[str]:
+    """List the query parameters of the operation, from the model that declares them."""
+    models = [field.field_info.annotation for field in request.scope["route"].dependant.query_params]
+    return [name for model in models for name in getattr(model, "model_fields", {})]

@@ -1,4 +1,4 @@
-"""The files of the page at "/", as they are served: bytes, type and tag. They lie in `service/http/web/`."""
+"""The files of the page at "/", in `service/http/web/`: their bytes, media type and entity tag."""
 
 import hashlib
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class WebFile:
-    """One file of the page."""
+    """One file of the page, in memory."""
 
     body: bytes
     media_type: str
@@ -26,7 +26,7 @@ class WebFile:
 
 
 def read_pages() -> dict[str, WebFile]:
-    """All of them, by name."""
+    """Read all files, by name."""
     files = {}
     for path in sorted(WEB.iterdir()):
         if path.suffix in _TYPES:

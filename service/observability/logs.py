@@ -1,6 +1,6 @@
-"""Logs as lines on standard error: JSON, or text for who reads them in a terminal. Each line of a request has its ids.
+"""Log lines on standard error, as JSON or as text for a terminal. Each line of a request carries its IDs.
 
-A stream that is full, closed or read by nobody costs lines, never a request: who logs only puts a line in a queue.
+A logging call only queues its line. A stream that is full, closed or not read loses lines and never blocks a request.
 """
 
 import json
@@ -20,13 +20,13 @@ from pythonjsonlogger.json import JsonFormatter
 LogFormat = Literal["auto", "json", "text"]
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request that the current task works for."""
+"""The ID of the request of the current asyncio task."""
 
 trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
-"""The id of the trace that this request is part of: 32 hexadecimal digits."""
+"""The trace ID of that request: 32 hexadecimal digits."""
 
 facts: ContextVar[dict[str, object] | None] = ContextVar("facts", default=None)
-"""What the current request's log line is to tell besides; see `note`."""
+"""Additional fields for the log line of that request; see `note`."""
 
 _MOST_WAITING = 10_000
 _FLUSH_SECONDS = 2.0
@@ -35,13 +35,13 @@ _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 
 
 def note(**more: object) -> None:
-    """Add to the log line of the current request. Numbers, and names that the service has made."""
+    """Add fields to the log line of the current request. Values are numbers, or names made by the service."""
     if (noted := facts.get()) is not None:
         noted.update(more)
 
 
 class Lines(logging.Handler):
-    """Writes lines on a thread of its own. `lost`: those that could not be written, or had no place to wait."""
+    """A handler that writes lines on its own thread."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -51,18 +51,18 @@ class Lines(logging.Handler):
 
     @property
     def lost(self) -> int:
-        """Lines that are gone."""
+        """Return the number of lines that could not be queued or written."""
         return self._lost
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue a line; called by whoever logs."""
+        """Queue a line."""
         try:
             self._waiting.put_nowait(self.format(record))
-        except Exception:  # noqa: BLE001  # full, or arguments that do not fit: a log line is no reason to fail
+        except Exception:  # noqa: BLE001  # a full queue or a wrong format must not fail the caller
             self._lost += 1
 
     def flush(self) -> None:
-        """Wait until all is written, but not for long: nobody may be reading."""
+        """Wait until all lines are written, for at most _FLUSH_SECONDS, since the stream may not be read."""
         until = time.monotonic() + _FLUSH_SECONDS
         while self._waiting.unfinished_tasks and time.monotonic() < until:
             time.sleep(0.005)
@@ -94,18 +94,18 @@ class Lines(logging.Handler):
 
 
 class Json(JsonFormatter):
-    """One object a line. Times are UTC."""
+    """Formats a record as one JSON object per line. Times are UTC."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
-        """ISO 8601, with milliseconds."""
+        """Return the time in ISO 8601 with milliseconds."""
         return _time(record)
 
 
 class Text(logging.Formatter):
-    """One line a record, `key=value` for what it has besides; a traceback is indented below it."""
+    """Formats a record as one line with `key=value` fields, and a traceback as indented lines below."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Control characters are written as escapes: nothing that is logged can begin a line, or colour one."""
+        """Return the line with control characters escaped, so that no value can start or colour a line."""
         words = [_time(record), record.levelname.lower(), record.name, _escaped(record.getMessage())]
         for key, value in vars(record).items():
             if key not in _OF_EVERY_RECORD and value is not None:
@@ -126,7 +126,7 @@ class _Ids(logging.Filter):
 
 
 def configure_logs(level: str, kind: LogFormat = "json") -> None:
-    """Send every log line of the process through one handler. Called by the command line, never on import."""
+    """Send every log line of the process through one handler. Only the command line calls this."""
     logging.captureWarnings(True)
     if kind == "auto":
         kind = "text" if sys.stderr.isatty() else "json"
@@ -157,13 +157,13 @@ def configure_logs(level: str, kind: LogFormat = "json") -> None:
 
 
 def flush_logs() -> None:
-    """Write what is queued, before something else is written to the same stream."""
+    """Write the queued lines, before something else is written to the same stream."""
     for handler in logging.root.handlers:
         handler.flush()
 
 
 def lines_lost() -> int:
-    """Lines that could not be written since the start."""
+    """Return the number of lost lines since the start."""
     return sum(handler.lost for handler in logging.root.handlers if isinstance(handler, Lines))
 
 

@@ -1,8 +1,8 @@
-"""Spans of OpenTelemetry where an endpoint for them is set, else nothing: the library is not even imported.
+"""OpenTelemetry spans, if an endpoint is configured. Otherwise the library is not imported.
 
-A request has one span, and each of its stages one below it, named as in Server-Timing; "header" and "tag" are the parts
-of the decode stage that come before the picture is let in. A pass over a batch has a trace of its own, linked to the
-requests whose pictures it computes. Attributes are numbers and names that the service made or checked.
+A request has one span with a child per stage, named as in Server-Timing; "header" and "tag" are the parts of the decode
+stage before admission. A forward pass has its own trace, linked to the requests of its images. Attributes are numbers,
+or names that the service made or checked.
 """
 
 import logging
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 _MOST_STAGES = 100
-"""An animation of 300 frames in three layers is 1,800 stages."""
+"""Limit per request: an animation of 300 frames in three layers would have 1,800 stages."""
 
 _LONGEST_STATE = 512
 _FLUSH_SECONDS = 2.0
@@ -34,7 +34,7 @@ _Attribute = str | int | float
 
 
 class RequestSpan:
-    """A request's span while it is served, and the parent of its stages. Methods may be called from any thread."""
+    """The span of a request, parent of its stages. Thread-safe."""
 
     def __init__(self, tracer: "Tracer", span: "Span") -> None:
         self.tracer, self.span = tracer, span
@@ -42,11 +42,11 @@ class RequestSpan:
 
     @property
     def trace_id(self) -> str:
-        """32 hexadecimal digits."""
+        """Return 32 hexadecimal digits."""
         return f"{self.span.get_span_context().trace_id:032x}"
 
     def finish(self, name: str, status: int, attributes: Mapping[str, _Attribute]) -> None:
-        """End it. status: of the answer."""
+        """End the span. status: HTTP status of the response."""
         self.span.update_name(name)
         self.span.set_attributes({**attributes, "http.response.status_code": status})
         if self._stages > _MOST_STAGES:
@@ -58,18 +58,18 @@ class RequestSpan:
     def record(
         self, name: str, begun: float, ended: float, attributes: Mapping[str, _Attribute], error: str | None
     ) -> None:
-        """A stage that is over. begun, ended: on the clock of time.monotonic."""
+        """Record a finished stage. begun, ended: on the clock of time.monotonic."""
         self._stages += 1
         if self._stages <= _MOST_STAGES:
             self.tracer.below(self, name, begun, ended, attributes, error)
 
 
 class Tracer:
-    """Makes spans and sends them, on a thread of its own."""
+    """Creates spans and exports them on its own thread."""
 
     def __init__(self, exporter: "SpanExporter | None" = None) -> None:
-        """exporter: None for OTLP over HTTP, as the OTEL_* variables say. Raises ImportError without the library."""
-        from opentelemetry import trace  # noqa: PLC0415  # costs a second, and need not be installed
+        """exporter: None selects OTLP over HTTP, configured by OTEL_*. Raises ImportError without the library."""
+        from opentelemetry import trace  # noqa: PLC0415  # takes a second, and is optional
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
@@ -80,7 +80,7 @@ class Tracer:
 
             exporter = OTLPSpanExporter()
         ours = {"service.name": "impasto", "service.version": __version__}
-        resource = Resource(ours).merge(OTELResourceDetector().detect())  # the environment's go first
+        resource = Resource(ours).merge(OTELResourceDetector().detect())  # the environment overrides
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._exporter = exporter
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -88,7 +88,7 @@ class Tracer:
         self._trace, self._propagator = trace, TraceContextTextMapPropagator()
 
     def request(self, headers: Mapping[str, str]) -> RequestSpan:
-        """Begin a request's span, in the trace that its `traceparent` names."""
+        """Start the span of a request, in the trace of its `traceparent`."""
         names = ("traceparent", "tracestate")
         carrier = {name: headers[name] for name in names if len(headers.get(name, "")) in range(1, _LONGEST_STATE)}
         context = self._propagator.extract(carrier)
@@ -103,7 +103,7 @@ class Tracer:
         attributes: Mapping[str, _Attribute],
         error: str | None,
     ) -> None:
-        """A span below a request's, that is over."""
+        """Record a finished child span of a request."""
         context = self._trace.set_span_in_context(parent.span)
         span = self._tracer.start_span(name, context, attributes=dict(attributes), start_time=_nanoseconds(begun))
         if error is not None:
@@ -112,7 +112,7 @@ class Tracer:
 
     @contextmanager
     def batch(self, requests: Sequence[RequestSpan], attributes: Mapping[str, _Attribute]) -> Iterator[None]:
-        """A trace of its own, linked to requests'."""
+        """Start a separate trace, linked to the spans of requests."""
         links = [self._trace.Link(request.span.get_span_context()) for request in requests]
         span = self._tracer.start_span("batch", attributes=dict(attributes), links=links)
         try:
@@ -124,15 +124,15 @@ class Tracer:
             span.end()
 
     def fail(self, span: "Span", kind: str) -> None:
-        """Mark a span as one that went wrong. kind: an exception's name or a status; never its text."""
+        """Mark a span as failed. kind: the name of an exception or a status, never its text."""
         span.set_attribute("error.type", kind)
         span.set_status(self._trace.Status(self._trace.StatusCode.ERROR))
 
     def close(self) -> None:
-        """Send what has not been sent, for some seconds; then end the threads."""
+        """Export the remaining spans within a few seconds, then stop the threads."""
         sending = threading.Thread(target=self._provider.force_flush, daemon=True)
         sending.start()
-        sending.join(_FLUSH_SECONDS)  # its own limit does not hold while an export is tried again
+        sending.join(_FLUSH_SECONDS)  # the timeout of the exporter does not cover its retries
         if sending.is_alive():
             self._exporter.shutdown()
         self._provider.shutdown()
@@ -142,7 +142,7 @@ _current: ContextVar[RequestSpan | None] = ContextVar("span", default=None)
 
 
 def tracer_of_environment() -> Tracer | None:
-    """As the OTEL_* variables say: None without an endpoint, and (with a line in the log) without the library."""
+    """Return the tracer configured by OTEL_*; None without an endpoint or, with a log line, without the library."""
     set_ones = [name for name in ENDPOINTS if os.environ.get(name)]
     if not set_ones or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
@@ -151,20 +151,20 @@ def tracer_of_environment() -> Tracer | None:
     try:
         return Tracer()
     except ImportError as error:
-        log.error(  # the traceback tells nothing more
+        log.error(  # the traceback adds nothing
             "%s is set, but there are no traces: pip install 'impasto[otel]' (%s)", set_ones[0], error
         )
         return None
 
 
 def current() -> RequestSpan | None:
-    """The span of the request that the current task works for; None where nothing is traced."""
+    """Return the span of the current request; None if tracing is off."""
     return _current.get()
 
 
 @contextmanager
 def working_for(request: RequestSpan | None) -> Iterator[None]:
-    """Make it the current one, for this task and those that it begins."""
+    """Make a span current, for this asyncio task and its children."""
     token = _current.set(request)
     try:
         yield
@@ -174,7 +174,7 @@ def working_for(request: RequestSpan | None) -> Iterator[None]:
 
 @contextmanager
 def stage(name: str, **attributes: _Attribute) -> Iterator[None]:
-    """What is done within is a stage of the current request."""
+    """Record the enclosed block as a stage of the current request."""
     request = _current.get()
     if request is None:
         yield
@@ -190,7 +190,7 @@ def stage(name: str, **attributes: _Attribute) -> Iterator[None]:
 
 
 def record(name: str, begun: float, ended: float | None = None, **attributes: _Attribute) -> None:
-    """A stage of the current request that is over. begun, ended: of time.monotonic; None: now."""
+    """Record a finished stage of the current request. begun, ended: of time.monotonic; None means now."""
     request = _current.get()
     if request is not None:
         request.record(name, begun, time.monotonic() if ended is None else ended, attributes, None)
@@ -198,7 +198,7 @@ def record(name: str, begun: float, ended: float | None = None, **attributes: _A
 
 @contextmanager
 def batch(requests: Sequence[RequestSpan | None], **attributes: _Attribute) -> Iterator[None]:
-    """What is done within is a pass over the pictures of these requests."""
+    """Record the enclosed block as a forward pass over the images of these requests."""
     traced = [request for request in requests if request is not None]
     if not traced:
         yield
@@ -208,5 +208,5 @@ def batch(requests: Sequence[RequestSpan | None], **attributes: _Attribute) -> I
 
 
 def _nanoseconds(monotonic: float) -> int:
-    """Since 1970, for a time of time.monotonic."""
+    """Convert a time of time.monotonic to nanoseconds since 1970."""
     return time.time_ns() - int((time.monotonic() - monotonic) * 1e9)

@@ -1,1 +1,1 @@
-"""One request from its bytes to its answer: no HTTP, no torch."""
+"""One request, from its bytes to its result. Knows no HTTP and no torch."""

@@ -1,4 +1,4 @@
-"""Who is let in: requests are counted before decoding, pixels once the header is known, seconds when asked for."""
+"""Admission control: limits on requests, before decoding; on pixels, once the header is known; and deadlines."""
 
 import asyncio
 import math
@@ -16,11 +16,11 @@ _RETRY_LIMIT_SECONDS = 60
 
 
 class Admission:
-    """Permits in requests and in pixels, on the event loop alone.
+    """Permits for requests and for pixels. Use it on the event loop only.
 
-    Decoding is where memory is at risk, so a request's permit comes before it. A picture larger than all the pixels
-    that may be in flight is let in alone. Of several owners none may hold more than a share of either, so that a flood
-    of one leaves room for the others.
+    Decoding is where memory is at risk, so the permit for a request comes before it. A picture that is larger than the
+    limit on pixels is admitted when nothing else is in flight. No owner may hold more than a share of either kind of
+    permit, so that one owner's flood leaves room for the others.
     """
 
     def __init__(
@@ -31,71 +31,87 @@ class Admission:
         in_flight_gauge: Gauge,
         share: float = 1.0,
     ) -> None:
-        """seconds_queued: what the device has to do, as predicted: from it comes when to try again."""
+        """seconds_queued: predicts how long the devices are busy; Retry-After is computed from it."""
         self.most_requests, self.most_pixels = most_requests, most_pixels
         self._most_owned = {"requests": max(1, int(share * most_requests)), "pixels": max(1, int(share * most_pixels))}
         self._owned: dict[Unit, Counter[str]] = {"requests": Counter(), "pixels": Counter()}
-        self.requests = self.pixels = 0
-        self.open = False
+        self.requests_in_flight = self.pixels_in_flight = 0
+        self.is_open = self.was_opened = False
         self._released = asyncio.Event()
         self._seconds_queued, self._gauge = seconds_queued, in_flight_gauge
 
-    @contextmanager
-    def request(self, patient: bool = False, owner: str = "") -> Iterator[None]:
-        """Hold a request's permit. Raises OverloadedError at the limit, QuotaError at the owner's, UnavailableError
-        before start, after stop.
+    def open(self) -> None:
+        """Admit requests."""
+        self.is_open = self.was_opened = True
 
-        patient: it was accepted before and has waited for `room`: it is not refused.
+    def close(self) -> None:
+        """Admit no more requests."""
+        self.is_open = False
+
+    @contextmanager
+    def request(self, owner: str = "", may_wait: bool = False) -> Iterator[None]:
+        """Hold a permit for a request.
+
+        Raises OverloadedError at the limit, QuotaError at the owner's limit, and UnavailableError while closed. A
+        request that may wait has waited in `wait_for_request`, and is not rejected.
         """
-        if not patient:
+        if not may_wait:
             self.refuse_if_full(owner)
-        self._set(self.requests + 1)
+        self._set(self.requests_in_flight + 1)
         try:
             with self._held("requests", owner, 1):
                 yield
         finally:
-            self._set(self.requests - 1)
-            self._tell()
+            self._set(self.requests_in_flight - 1)
+            self._notify()
 
     @contextmanager
-    def picture(self, pixels: int, owner: str = "") -> Iterator[None]:
-        """Hold the permit of a picture and its answer, so many pixels together. Raises OverloadedError, QuotaError."""
-        if self._full(pixels):
-            raise self._overloaded(f"pictures of {self.pixels} pixels are in flight, the limit is {self.most_pixels}")
+    def pixels(self, pixels: int, owner: str = "") -> Iterator[None]:
+        """Hold a permit for input and output pixels together. Raises OverloadedError, QuotaError."""
+        if self._pixels_full(pixels):
+            in_flight, most = self.pixels_in_flight, self.most_pixels
+            raise self._overloaded(f"pictures of {in_flight} pixels are in flight, the limit is {most}")
         self._refuse_share("pixels", owner, pixels)
-        self.pixels += pixels
+        self.pixels_in_flight += pixels
         try:
             with self._held("pixels", owner, pixels):
                 yield
         finally:
-            self.pixels -= pixels
-            self._tell()
+            self.pixels_in_flight -= pixels
+            self._notify()
 
-    async def room(self, pixels: int = 0, owner: str = "") -> None:
-        """Wait until `request`, or `picture` for so many pixels, would not be refused for fullness."""
-        while self._full(pixels) or self._over_share("pixels" if pixels else "requests", owner, pixels or 1):
+    async def wait_for_request(self, owner: str = "") -> None:
+        """Wait until `request` would not be rejected for a limit."""
+        while self._requests_full() or self._over_share("requests", owner, 1):
+            await self._released.wait()
+
+    async def wait_for_pixels(self, pixels: int, owner: str = "") -> None:
+        """Wait until `pixels` would not be rejected for a limit."""
+        while self._pixels_full(pixels) or self._over_share("pixels", owner, pixels):
             await self._released.wait()
 
     def refuse_if_full(self, owner: str = "") -> None:
-        """Raise what `request` would."""
+        """Raise what `request` would raise."""
         self.refuse_if_closed()
-        if self.requests >= self.most_requests:
-            raise self._overloaded(f"{self.requests} requests are in flight, the limit is {self.most_requests}")
+        if self._requests_full():
+            in_flight, most = self.requests_in_flight, self.most_requests
+            raise self._overloaded(f"{in_flight} requests are in flight, the limit is {most}")
         self._refuse_share("requests", owner, 1)
 
     def refuse_if_closed(self) -> None:
-        """Raise UnavailableError before the start, and after the stop."""
-        if not self.open:
+        """Raise UnavailableError before the start and after the shutdown began."""
+        if not self.is_open:
             raise UnavailableError("the service is starting or shutting down", {"Retry-After": "5"})
 
     def retry_after_seconds(self) -> int:
-        """When half of what is queued should be done: 1 to 60 s."""
+        """Predict when half of the queue is done: 1 to 60 s."""
         return min(_RETRY_LIMIT_SECONDS, max(1, math.ceil(self._seconds_queued() / 2)))
 
-    def _full(self, pixels: int) -> bool:
-        if pixels:
-            return bool(self.pixels) and self.pixels + pixels > self.most_pixels
-        return self.requests >= self.most_requests
+    def _requests_full(self) -> bool:
+        return self.requests_in_flight >= self.most_requests
+
+    def _pixels_full(self, pixels: int) -> bool:
+        return bool(self.pixels_in_flight) and self.pixels_in_flight + pixels > self.most_pixels
 
     @contextmanager
     def _held(self, unit: Unit, owner: str, count: int) -> Iterator[None]:
@@ -109,7 +125,7 @@ class Admission:
                 del owned[owner]
 
     def _over_share(self, unit: Unit, owner: str, count: int) -> bool:
-        """Whether an owner has something in flight, and with so much more would have too much."""
+        """Tell whether an owner holds something already and would exceed its share with `count` more."""
         has = self._owned[unit][owner]
         return bool(has) and has + count > self._most_owned[unit]
 
@@ -124,7 +140,8 @@ class Admission:
                 retry_after_seconds=seconds,
             )
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
+        """Wake whatever waits for a permit."""
         self._released.set()
         self._released = asyncio.Event()
 
@@ -138,12 +155,12 @@ class Admission:
         )
 
     def _set(self, requests: int) -> None:
-        self.requests = requests
+        self.requests_in_flight = requests
         self._gauge.set(requests)
 
 
 def refuse_if_late(expires: float | None, predicted_seconds: float) -> None:
-    """Raise DeadlineError where an answer would come after `expires` (of time.monotonic)."""
+    """Raise DeadlineError if the result would come after `expires`, which is on the clock of time.monotonic."""
     if expires is None:
         return
     left = expires - time.monotonic()

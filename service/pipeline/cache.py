@@ -1,57 +1,43 @@
-"""Answers that were given before, in memory, within a budget of bytes: the least recently used leave first."""
+"""The result cache: encoded results in memory, within a budget of bytes. The least recently used leave first."""
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Protocol, TypeVar
+
+from cachetools import LRUCache
 
 from service.observability.metrics import Metrics
 
-Value = TypeVar("Value")
+
+class HasBody(Protocol):
+    """Anything with an encoded body."""
+
+    @property
+    def body(self) -> bytes:
+        """The bytes that count towards the budget."""
 
 
-@dataclass(frozen=True)
-class _Entry(Generic[Value]):
-    value: Value
-    size_bytes: int
+Value = TypeVar("Value", bound=HasBody)
+
+OVERHEAD_BYTES = 1024
+"""What an entry counts for besides its body."""
 
 
-class ResultCache(Generic[Value]):
-    """By entity tag, on the event loop alone. With a budget of 0 it keeps nothing."""
-
-    OVERHEAD_BYTES = 1024
-    """What an entry is counted for besides its body."""
+class ResultCache(LRUCache[str, Value]):
+    """Results by entity tag, counted in metrics. A budget of 0 keeps nothing. Use it on the event loop only."""
 
     def __init__(self, most_bytes: int, metrics: Metrics) -> None:
-        self.most_bytes, self.size_bytes = most_bytes, 0
-        self._entries: dict[str, _Entry[Value]] = {}
+        super().__init__(most_bytes, getsizeof=lambda value: len(value.body) + OVERHEAD_BYTES)
         self._metrics = metrics
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def get(self, tag: str) -> Value | None:
-        """The answer of that tag, which becomes the most recently used; counted as a hit or a miss."""
-        if not self.most_bytes:
+    def find(self, etag: str) -> Value | None:
+        """Return the result with that tag, or None. Counts a hit or a miss, unless the cache keeps nothing."""
+        if not self.maxsize:
             return None
-        entry = self._entries.pop(tag, None)
-        self._metrics.cache_requests.labels("miss" if entry is None else "hit").inc()
-        if entry is None:
-            return None
-        self._entries[tag] = entry
-        return entry.value
+        found = self.get(etag)
+        self._metrics.cache_requests.labels("miss" if found is None else "hit").inc()
+        return found
 
-    def put(self, tag: str, value: Value, body_bytes: int) -> None:
-        """Keep an answer with a body of so many bytes; one that is larger than the whole budget is not kept."""
-        size = body_bytes + self.OVERHEAD_BYTES
-        if size > self.most_bytes:
-            return
-        self._drop(tag)
-        while self.size_bytes + size > self.most_bytes:
-            self._drop(next(iter(self._entries)))
-        self._entries[tag] = _Entry(value, size)
-        self.size_bytes += size
-        self._metrics.cache_bytes.set(self.size_bytes)
-
-    def _drop(self, tag: str) -> None:
-        entry = self._entries.pop(tag, None)
-        if entry is not None:
-            self.size_bytes -= entry.size_bytes
+    def keep(self, etag: str, value: Value) -> None:
+        """Keep a result, unless it is larger than the whole budget."""
+        if len(value.body) + OVERHEAD_BYTES <= self.maxsize:
+            self[etag] = value
+            self._metrics.cache_bytes.set(self.currsize)

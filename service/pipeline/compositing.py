@@ -1,6 +1,6 @@
-"""What is done to whole pictures around the networks: resize, lay over each other, keep colours. Knows no torch.
+"""Operations on whole pictures around the networks: resize, blend, keep colours. Knows no torch.
 
-A band of rows at a time, so that no picture is ever held in floating point.
+They work on a band of rows at a time, so that no whole picture is held in floating point.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,14 +16,14 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601, as JPEG has it
 
 
 def resize(picture: Picture, height: int, width: int) -> Picture:
-    """(H, W, 3) -> (height, width, 3): exactly that size, antialiased; the same array where it has it."""
+    """Resize (H, W, 3) to exactly (height, width, 3), antialiased. Returns the same array if it has that size."""
     shrinks = height <= picture.shape[0] and width <= picture.shape[1]
-    # Lanczos rings where it enlarges.
+    # Lanczos leaves ringing when it enlarges.
     return resized(picture, height, width, Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC)
 
 
-def overlay(pictures: Sequence[Picture], shares: Sequence[float]) -> Picture:
-    """The sum of `shares[i]` times each picture, (H, W, 3) of one size and depth; shares sum to 1."""
+def blend(pictures: Sequence[Picture], shares: Sequence[float]) -> Picture:
+    """Sum the pictures, (H, W, 3) of one size and depth, weighted by `shares`, which sum to 1."""
     if len(pictures) == 1:
         return pictures[0]
     result = np.empty_like(pictures[0])
@@ -34,9 +34,9 @@ def overlay(pictures: Sequence[Picture], shares: Sequence[float]) -> Picture:
 
 
 def keep_colors(painted: Picture, photograph: Picture) -> Picture:
-    """The luminance of the one with the colours of the other; both (H, W, 3) of one size and depth.
+    """Combine the luminance of `painted` with the colours of `photograph`, both (H, W, 3) of one size and depth.
 
-    Where a colour at that luminance is outside of what RGB holds, it is made paler, not another hue.
+    A colour that RGB cannot hold at that luminance is made paler; its hue stays.
     """
     result = np.empty_like(painted)
     for rows in _bands(result):
@@ -44,7 +44,7 @@ def keep_colors(painted: Picture, photograph: Picture) -> Picture:
         own = colors @ _LUMA
         wanted = (painted[rows].astype(np.float32) @ _LUMA)[..., None]
         difference = colors - own[..., None]
-        # As far as each channel can go from grey of that luminance, at most all the way.
+        # How far each channel can move from grey of that luminance towards the colour, at most all the way.
         room = np.where(difference > 0, np.float32(np.iinfo(result.dtype).max) - wanted, wanted)
         reach = np.where(difference == 0, 1.0, room / np.maximum(np.abs(difference), 1e-6))
         result[rows] = _rounded(wanted + np.minimum(1.0, reach.min(axis=-1, keepdims=True)) * difference, result)

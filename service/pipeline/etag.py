@@ -1,4 +1,4 @@
-"""The entity tag of an answer that was not made yet: by the picture, what is asked of it, and what would make it."""
+"""The entity tag of a result. It is known before the result is computed."""
 
 import hashlib
 import re
@@ -8,9 +8,9 @@ _ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
 def entity_tag(picture: bytes, *facts: object) -> str:
-    """A weak tag: another picture, another fact, another tag. Takes a second per gigabyte.
+    """Compute a weak tag from an encoded picture and the facts that the result depends on. Takes 1 s per gigabyte.
 
-    Weak, since replicas on different processors may round differently.
+    The tag is weak because replicas on different processors may round differently.
     """
     digest = hashlib.sha256(hashlib.sha256(picture).digest())
     for fact in facts:
@@ -18,10 +18,10 @@ def entity_tag(picture: bytes, *facts: object) -> str:
     return f'W/"{digest.hexdigest()[:32]}"'
 
 
-def is_named(tag: str, if_none_match: Iterable[str]) -> bool:
-    """Whether an If-None-Match header names the tag, by weak comparison (RFC 9110, 8.8.3.2).
+def matches(etag: str, if_none_match: Iterable[str]) -> bool:
+    """Tell whether an If-None-Match header names the tag, by weak comparison (RFC 9110, 8.8.3.2).
 
-    "*" names no picture: it asks whether there is one, and there is none before it is made.
+    "*" matches nothing: it asks whether a representation exists, and none exists before it is computed.
     """
-    opaque = tag.removeprefix("W/").strip('"')
+    opaque = etag.removeprefix("W/").strip('"')
     return any(opaque == named for header in if_none_match for named in _ENTITY_TAG.findall(header))

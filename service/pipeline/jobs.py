@@ -1,7 +1,7 @@
-"""What clients know as jobs: requests that were answered with a promise, and whose answers wait to be fetched.
+"""Asynchronous jobs: requests that were answered with 202, and whose results are kept until they are fetched.
 
-A ticket runs as a task of its own, a few at a time. Bounded in number, in bytes (bodies that wait, answers that are
-kept) and in time; the settings say how.
+Each job runs as an asyncio task, a few at a time. Settings bound the number of jobs, their bytes (bodies that wait, and
+results) and the time that results are kept.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from service.engine.task import Job
+from service.engine.task import Task
 from service.errors import (
     AnswerTooLargeError,
     IdempotencyError,
@@ -24,55 +24,55 @@ from service.errors import (
 )
 from service.observability.metrics import Metrics
 from service.pipeline.progress import Progress
-from service.pipeline.request import Answer
+from service.pipeline.request import TransformResult
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-Work = Callable[[Progress], Coroutine[Any, Any, Answer]]
-"""Makes the answer, and tells how far it is. It holds the body, and goes when it is done."""
+Work = Callable[[Progress], Coroutine[Any, Any, TransformResult]]
+"""Computes the result, and updates the progress. It holds the body of the request until it ends."""
 
 COLLECTING_SECONDS = 10.0
-"""How long a stopping service waits for an answer to be fetched."""
+"""How long a service that shuts down waits for a result to be fetched."""
 
 _POLL_SECONDS = 0.05
 _RETRY_AFTER_SECONDS = 5
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A request that is to be answered later. filename, what: for the answer's Content-Disposition.
+class JobRequest:
+    """What a job is made from. filename, label: for the Content-Disposition of the result.
 
-    fingerprint: tells it from other requests. key: the client's Idempotency-Key. body_bytes: what waiting costs. owner:
-    the name of the API key, whose holder alone may know of it.
+    body_bytes: the size of the body that the job holds. fingerprint: differs between different requests. key: the
+    client's Idempotency-Key. owner: the name of the API key that may see the job.
     """
 
     body_bytes: int
     fingerprint: str
     filename: str | None
-    what: str
+    label: str
     request_id: str
     key: str | None = None
     owner: str = ""
 
     @property
-    def known_as(self) -> tuple[str, str] | None:
-        """Its Idempotency-Key, which is its owner's own."""
+    def owned_key(self) -> tuple[str, str] | None:
+        """The Idempotency-Key together with its owner, so that owners do not share keys."""
         return (self.owner, self.key) if self.key else None
 
 
 @dataclass(eq=False)
-class Ticket:
-    """One promise. answer or error: once it is over. finished: on the clock of time.monotonic."""
+class Job:
+    """One job. Once it is over, it has a result or an error. finished: on the clock of time.monotonic."""
 
     identity: str
-    wanted: Wanted
+    request: JobRequest
     size_bytes: int
     progress: Progress = field(default_factory=Progress)
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    task: "asyncio.Task[Answer] | None" = None
-    answer: Answer | None = None
+    task: "asyncio.Task[TransformResult] | None" = None
+    result: TransformResult | None = None
     error: ServiceError | None = None
     cancelled: bool = False
     fetched: bool = False
@@ -81,199 +81,195 @@ class Ticket:
 
     @property
     def state(self) -> State:
-        """Where it is; the last three are for good."""
+        """The state; "done", "failed" and "cancelled" are final."""
         if self.cancelled:
             return "cancelled"
-        if self.answer is not None:
+        if self.result is not None:
             return "done"
         if self.error is not None:
             return "failed"
         return "running" if self.progress.begun else "queued"
 
     @property
-    def spent(self) -> bool:
-        """Whether nobody misses it: its answer was fetched, or there is none."""
-        return self.over.is_set() and (self.fetched or self.answer is None)
+    def expendable(self) -> bool:
+        """Whether nobody needs the job any more: its result was fetched, or it has none."""
+        return self.over.is_set() and (self.fetched or self.result is None)
 
 
-class Tickets:
-    """All tickets of one service, on the event loop alone."""
+class JobStore:
+    """All jobs of one service. Use it on the event loop only."""
 
-    def __init__(self, settings: Settings, ahead: Callable[[Job], int], metrics: Metrics) -> None:
-        """ahead: how many pictures the devices will take before one."""
+    def __init__(self, settings: Settings, ahead: Callable[[Task], int], metrics: Metrics) -> None:
+        """ahead: counts the tasks that the devices take before a given one."""
         self._settings, self._ahead, self._metrics = settings, ahead, metrics
-        self._tickets: dict[str, Ticket] = {}
-        self._by_key: dict[tuple[str, str], Ticket] = {}
+        self._jobs: dict[str, Job] = {}
+        self._by_key: dict[tuple[str, str], Job] = {}
         self._running = asyncio.Semaphore(settings.max_jobs_running)
 
-    def open(self, wanted: Wanted, work: Work) -> tuple[Ticket, bool]:
-        """A ticket for a request, and whether it is new: the same key and request get the same one.
+    def open(self, request: JobRequest, work: Work) -> tuple[Job, bool]:
+        """Return the job for a request, and whether it is new: the same key and request return the same job.
 
-        Raises IdempotencyError for a key that another request has, OverloadedError where there is no room.
+        A job that was cancelled, or that failed for a passing reason, is started again. Raises IdempotencyError if
+        another request has the key, and OverloadedError if the store is full.
         """
-        known = self._by_key.get(wanted.known_as) if wanted.known_as else None
-        if known is not None and known.wanted.fingerprint != wanted.fingerprint:
+        known = self._by_key.get(request.owned_key) if request.owned_key else None
+        if known is not None and known.request.fingerprint != request.fingerprint:
             raise IdempotencyError(
                 "this Idempotency-Key came with another request before; expected a new key",
                 parameter="Idempotency-Key",
                 expected="a new key for another request",
             )
-        if known is not None and (known.cancelled or (known.error is not None and _may_go_better(known.error))):
-            self._drop(known)  # what may go better another time is tried again
+        if known is not None and (known.cancelled or (known.error is not None and _may_pass(known.error))):
+            self.forget(known)
         elif known is not None:
             return known, False
-        self._make_room(wanted.body_bytes)
-        ticket = Ticket(secrets.token_urlsafe(18), wanted, wanted.body_bytes)
-        self._tickets[ticket.identity] = ticket
-        if wanted.known_as:
-            self._by_key[wanted.known_as] = ticket
-        ticket.task = asyncio.create_task(self._run(ticket, work))
-        ticket.task.add_done_callback(lambda task: self._end(ticket, task))
-        self._tell()
-        return ticket, True
+        self._make_room(request.body_bytes)
+        job = Job(secrets.token_urlsafe(18), request, request.body_bytes)
+        self._jobs[job.identity] = job
+        if request.owned_key:
+            self._by_key[request.owned_key] = job
+        job.task = asyncio.create_task(self._run(job, work))
+        job.task.add_done_callback(lambda task: self._end(job, task))
+        self._update_metrics()
+        return job, True
 
-    def find(self, identity: str, owner: str = "") -> Ticket:
-        """An owner's ticket of that name. Raises UnknownJobError, also for another owner's."""
-        ticket = self._tickets.get(identity)
-        if ticket is None or ticket.wanted.owner != owner:
+    def find(self, identity: str, owner: str = "") -> Job:
+        """Return an owner's job. Raises UnknownJobError, also for a job of another owner."""
+        job = self._jobs.get(identity)
+        if job is None or job.request.owner != owner:
             kept = self._settings.job_seconds
             raise UnknownJobError(f"no such job: it never was, was deleted, or its {kept:g} s are over")
-        return ticket
+        return job
 
-    async def delete(self, ticket: Ticket) -> None:
-        """End its work, where there is any left: then it is known as cancelled for a while. Else forget it.
+    async def delete(self, job: Job) -> None:
+        """Cancel a job that is not over; it stays known as cancelled for a while. Forget a job that is over.
 
-        On return it has left the devices' queue.
+        On return the job has left the devices' queue.
         """
-        if ticket.over.is_set() or ticket.cancelled or ticket.task is None:
-            self._drop(ticket)
+        if job.over.is_set() or job.cancelled or job.task is None:
+            self.forget(job)
         else:
-            ticket.cancelled = True
-            ticket.task.cancel()
-            await ticket.over.wait()
+            job.cancelled = True
+            job.task.cancel()
+            await job.over.wait()
 
-    def forget(self, ticket: Ticket) -> None:
-        """Its answer was given in line: nobody will ask for it."""
-        self._drop(ticket)
+    def forget(self, job: Job) -> None:
+        """Remove a job and its result."""
+        self._jobs.pop(job.identity, None)
+        owned_key = job.request.owned_key
+        if owned_key and self._by_key.get(owned_key) is job:
+            del self._by_key[owned_key]
+        if job.expiry is not None:
+            job.expiry.cancel()
+        self._update_metrics()
 
-    async def wait(self, ticket: Ticket, seconds: int | None) -> bool:
-        """Until it is over, or clear that it will not be within so many seconds. Returns whether it is over.
+    async def wait(self, job: Job, seconds: int | None) -> bool:
+        """Wait until a job is over, or until the prediction or the clock says that it takes longer than `seconds`.
 
-        It is clear by the predicted cost. None: until it is known whether the picture can be taken at all.
+        None: wait until it is known whether the image is accepted. Returns whether the job is over.
         """
         until = time.monotonic() + (seconds or 0)
-        while not ticket.over.is_set():
-            ends = ticket.progress.ends
+        while not job.over.is_set():
+            ends = job.progress.ends
             late = seconds is None or time.monotonic() > until or (ends is not None and ends > until)
-            if ticket.progress.known.is_set() and late:
+            if job.progress.known.is_set() and late:
                 break
             try:
-                await asyncio.wait_for(ticket.over.wait(), _POLL_SECONDS if seconds else 0.005)
+                await asyncio.wait_for(job.over.wait(), _POLL_SECONDS if seconds else 0.005)
             except TimeoutError:
                 continue
-        return ticket.over.is_set()
+        return job.over.is_set()
 
-    def position(self, ticket: Ticket) -> int:
-        """1: it is next."""
-        if (job := ticket.progress.job) is not None:
-            return 1 + self._ahead(job)
-        before = list(self._tickets.values())
-        return 1 + sum(not other.over.is_set() for other in before[: before.index(ticket)])
+    def position(self, job: Job) -> int:
+        """Return the position in the queue; 1 is next."""
+        if (task := job.progress.task) is not None:
+            return 1 + self._ahead(task)
+        before = list(self._jobs.values())
+        return 1 + sum(not other.over.is_set() for other in before[: before.index(job)])
 
     @property
-    def owing(self) -> bool:
-        """Whether a service that stops still owes somebody something: work, or an answer that is just done."""
-        just_now = time.monotonic() - COLLECTING_SECONDS
-        return any(not each.over.is_set() or (not each.spent and each.finished > just_now) for each in self)
+    def busy(self) -> bool:
+        """Whether a shutdown should wait: for work, or for a new result to be fetched."""
+        recently = time.monotonic() - COLLECTING_SECONDS
+        return any(not job.over.is_set() or (not job.expendable and job.finished > recently) for job in self)
 
     async def stop(self) -> None:
-        """Cancel what is left, and forget all."""
-        tasks = [ticket.task for ticket in self if ticket.task is not None]
+        """Cancel all jobs, and forget them."""
+        tasks = [job.task for job in self if job.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for ticket in list(self):
-            self._drop(ticket)
+        for job in list(self):
+            self.forget(job)
 
-    def __iter__(self) -> Iterator[Ticket]:
-        return iter(self._tickets.values())
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self._jobs.values())
 
-    async def _run(self, ticket: Ticket, work: Work) -> Answer:
+    async def _run(self, job: Job, work: Work) -> TransformResult:
         if self._running.locked():
-            ticket.progress.known.set()
+            job.progress.known.set()
         async with self._running:
-            return await work(ticket.progress)
+            return await work(job.progress)
 
-    def _end(self, ticket: Ticket, task: "asyncio.Task[Answer]") -> None:
+    def _end(self, job: Job, task: "asyncio.Task[TransformResult]") -> None:
         error = None if task.cancelled() else task.exception()
-        ticket.size_bytes, ticket.finished = 0, time.monotonic()
+        job.size_bytes, job.finished = 0, time.monotonic()
         if task.cancelled():
-            ticket.cancelled = True
+            job.cancelled = True
         elif isinstance(error, ServiceError):
-            ticket.error = error
+            job.error = error
         elif error is not None:
             log.error("unforeseen", exc_info=error)
-            ticket.error = InternalError("an error that we did not foresee; the log has it under this request_id")
-        elif not ticket.cancelled:
-            self._keep(ticket, task.result())
-        ticket.over.set()
-        self._metrics.async_jobs_finished.labels(ticket.state).inc()
-        refused = ticket.error.code if ticket.error else None
-        log.info("job", extra={"state": ticket.state, "refused": refused, "bytes": ticket.size_bytes})
-        if self._tickets.get(ticket.identity) is ticket:
+            job.error = InternalError(InternalError.example["detail"])
+        elif not job.cancelled:
+            self._keep(job, task.result())
+        job.over.set()
+        self._metrics.async_jobs_finished.labels(job.state).inc()
+        refused = job.error.code if job.error else None
+        log.info("job", extra={"state": job.state, "refused": refused, "bytes": job.size_bytes})
+        if self._jobs.get(job.identity) is job:
             delay = self._settings.job_seconds
-            ticket.expiry = asyncio.get_running_loop().call_later(delay, self._drop, ticket)
-        self._tell()
+            job.expiry = asyncio.get_running_loop().call_later(delay, self.forget, job)
+        self._update_metrics()
 
-    def _keep(self, ticket: Ticket, answer: Answer) -> None:
-        size, most = len(answer.body), self._settings.max_job_bytes
-        finished = sorted(
-            (each for each in self if each.over.is_set()), key=lambda each: (not each.spent, each.finished)
-        )
-        for other in finished:
+    def _keep(self, job: Job, result: TransformResult) -> None:
+        size, most = len(result.body), self._settings.max_job_bytes
+        finished = [other for other in self if other.over.is_set()]
+        for other in sorted(finished, key=lambda other: (not other.expendable, other.finished)):
             if self._bytes + size <= most:
                 break
-            self._drop(other)
+            self.forget(other)
         if self._bytes + size > most:
             detail = f"the answer has {size} bytes, more than can be kept; ask for it without Prefer: respond-async"
-            ticket.error = AnswerTooLargeError(detail, expected=f"at most {most} bytes for all jobs")
+            job.error = AnswerTooLargeError(detail, expected=f"at most {most} bytes for all jobs")
         else:
-            ticket.answer, ticket.size_bytes = answer, size
+            job.result, job.size_bytes = result, size
 
     def _make_room(self, body_bytes: int) -> None:
-        """Forget what nobody misses, the oldest first. Raises OverloadedError where that is not enough."""
-        waiting = body_bytes + sum(ticket.size_bytes for ticket in self if not ticket.over.is_set())
-        if 2 * waiting > self._settings.max_job_bytes:  # the other half is for answers
+        """Forget expendable jobs, the oldest first. Raises OverloadedError if that is not enough."""
+        waiting = body_bytes + sum(job.size_bytes for job in self if not job.over.is_set())
+        if 2 * waiting > self._settings.max_job_bytes:  # the other half is for results
             raise _no_room(f"the jobs that wait have {waiting} bytes, half of {self._settings.max_job_bytes} may")
-        for ticket in [ticket for ticket in self if ticket.spent]:
-            if len(self._tickets) < self._settings.max_jobs:
+        for job in [job for job in self if job.expendable]:
+            if len(self._jobs) < self._settings.max_jobs:
                 return
-            self._drop(ticket)
-        if len(self._tickets) >= self._settings.max_jobs:
-            raise _no_room(f"{len(self._tickets)} jobs are kept, the limit is {self._settings.max_jobs}")
+            self.forget(job)
+        if len(self._jobs) >= self._settings.max_jobs:
+            raise _no_room(f"{len(self._jobs)} jobs are kept, the limit is {self._settings.max_jobs}")
 
     @property
     def _bytes(self) -> int:
-        return sum(ticket.size_bytes for ticket in self)
+        return sum(job.size_bytes for job in self)
 
-    def _drop(self, ticket: Ticket) -> None:
-        self._tickets.pop(ticket.identity, None)
-        known_as = ticket.wanted.known_as
-        if known_as and self._by_key.get(known_as) is ticket:
-            del self._by_key[known_as]
-        if ticket.expiry is not None:
-            ticket.expiry.cancel()
-        self._tell()
-
-    def _tell(self) -> None:
-        states = [ticket.state for ticket in self]
-        unfinished = sum(not ticket.over.is_set() for ticket in self)
+    def _update_metrics(self) -> None:
+        unfinished = sum(not job.over.is_set() for job in self)
         self._metrics.async_jobs.labels("unfinished").set(unfinished)
-        self._metrics.async_jobs.labels("finished").set(len(states) - unfinished)
+        self._metrics.async_jobs.labels("finished").set(len(self._jobs) - unfinished)
         self._metrics.async_job_bytes.set(self._bytes)
 
 
-def _may_go_better(error: ServiceError) -> bool:
+def _may_pass(error: ServiceError) -> bool:
+    """Tell whether the same request may succeed later."""
     return error.status >= 500 or error.status == QuotaError.status
 
 

@@ -1,4 +1,4 @@
-"""How large a picture and its answer may be: said before any pixel is decoded."""
+"""Limits on the size of the input and the output, checked before any pixel is decoded."""
 
 from service.errors import TooManyPixelsError
 from service.images.formats import MAX_SIDE_PX, Format
@@ -7,13 +7,13 @@ from service.settings import Settings
 
 
 def refuse_pixels(settings: Settings, header: Header, frames: int, scale: int) -> None:
-    """Raise TooManyPixelsError for more pixels than are taken: what networks answer, too, has a limit.
+    """Raise TooManyPixelsError if the input or the networks' output has too many pixels.
 
-    scale: how many times as long they make each side.
+    scale: the factor by which the networks enlarge each side.
     """
     most, why = settings.max_pixels, ""
-    if (by_answer := settings.max_output_pixels // scale**2) < most:
-        most, limit = by_answer, settings.max_output_pixels
+    if (by_output := settings.max_output_pixels // scale**2) < most:
+        most, limit = by_output, settings.max_output_pixels
         why = f": the network makes each side {scale} times as long, and an answer has at most {limit}"
     if header.height * header.width * frames <= most:
         return
@@ -23,7 +23,7 @@ def refuse_pixels(settings: Settings, header: Header, frames: int, scale: int) -
 
 
 def refuse_whole(working: tuple[int, int], most: int | None) -> None:
-    """Raise TooManyPixelsError where networks would work on more pixels than they can; None: they can on any."""
+    """Raise TooManyPixelsError if networks that run whole pictures only would get more than `most` pixels."""
     height, width = working
     if most is not None and height * width > most:
         expected = f"at most {most} pixels: this network runs whole pictures only"
@@ -34,12 +34,13 @@ def refuse_whole(working: tuple[int, int], most: int | None) -> None:
         )
 
 
-def refuse_long_side(side: int, kind: Format) -> None:
-    """Raise TooManyPixelsError for an answer that its format cannot hold."""
-    if side > MAX_SIDE_PX[kind]:
+def refuse_long_side(side: int, output: Format) -> None:
+    """Raise TooManyPixelsError if the output format cannot hold a side of that many pixels."""
+    most = MAX_SIDE_PX[output]
+    if side > most:
         raise TooManyPixelsError(
-            f"the answer would have a side of {side} pixels, {kind} holds at most {MAX_SIDE_PX[kind]}; try format=png",
+            f"the answer would have a side of {side} pixels, {output} holds at most {most}; try format=png",
             parameter="format",
-            value=kind,
-            expected=f"a side of at most {MAX_SIDE_PX[kind]} pixels, or format=png",
+            value=output,
+            expected=f"a side of at most {most} pixels, or format=png",
         )

@@ -1,9 +1,19 @@
-"""What a client can ask of /stylize and /upscale, read from the query. No network is looked up here."""
+"""The parameters of /stylize and /upscale, declared once. No network is looked up here.
+
+The HTTP routes, the Open Inference Protocol and the OpenAPI document read these models. The command line, the Python
+client and the page repeat what they need; tests/service/pipeline/test_declarations.py compares them with the models.
+"""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.errors import ParameterError, shown
+from service.images.formats import Format
+from service.images.types import MetadataPolicy, ProfilePolicy
 
 MOST_STYLES = 4
 LARGEST_STROKE = 8.0
@@ -11,84 +21,171 @@ LARGEST_FACTOR = 8.0
 
 _STYLES_EXPECTED = f"a style, or up to {MOST_STYLES} with weights: mosaic:0.7,wave:0.3"
 _STROKE_EXPECTED = f"auto, off, or a number from 1 to {LARGEST_STROKE:g}"
+_STYLE_DESCRIPTION = "A style that GET /models lists, or several with weights."
+_STYLE_SCHEMA = {"type": "string", "description": _STYLE_DESCRIPTION}
+_STROKE_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "enum": ["auto", "off"]},
+        {"type": "number", "minimum": 1, "maximum": LARGEST_STROKE},
+    ]
+}
+_ALIASES = {"jpg": "jpeg"}
+"""Common names of formats that are accepted, and not documented as values."""
+
+_UNEXPECTED = "unexpected_value"
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
-@dataclass(frozen=True)
-class Stylizing:
-    """Knobs of /stylize.
+def parse_styles(text: object) -> Mapping[str, float]:
+    """Read "mosaic", "mosaic,wave" or "mosaic:0.7,wave:0.3": shares by name. The shares sum to 1.
 
-    styles: names and shares, which sum to 1, as asked for. strength: 0 is the photograph, 1 the style.
-    stroke: how many times larger strokes are than the network's own; None: by the picture's size.
-    max_side: the longest side of the answer in pixels, at most.
-    """
-
-    styles: tuple[tuple[str, float], ...]
-    strength: float = 1.0
-    preserve_color: bool = False
-    stroke: float | None = None
-    max_side: int | None = None
-
-
-@dataclass(frozen=True)
-class Enlarging:
-    """Knobs of /upscale. factor: 1 to 8, of each side. detail: 0 is faithful to the pixels, 1 sharper to the eye."""
-
-    factor: float
-    detail: float = 0.0
-
-
-Knobs = Stylizing | Enlarging
-
-
-def parse_styles(text: str) -> tuple[tuple[str, float], ...]:
-    """Read "mosaic", "mosaic,wave" or "mosaic:0.7,wave:0.3": names and shares that sum to 1.
-
-    Weights are divided by their sum; without one it is 1; a style of weight 0 stays, so that its name is checked.
-    Raises ParameterError.
+    A missing weight is 1. Each weight is divided by the sum of all. A style of weight 0 stays, so that its name is
+    checked. Raises PydanticCustomError.
     """
     styles: dict[str, float] = {}
-    for part in text.split(","):
+    for part in str(text).split(","):
         before, colon, after = part.rpartition(":")
         name, weight = (before.strip(), after) if colon else (part.strip(), "1")
         if colon and not name:
-            raise _wrong_styles(text, "a style has no name")
+            raise _unexpected("a style has no name", _STYLES_EXPECTED)
         if name in styles:
-            raise _wrong_styles(text, f"{shown(name)!r} is named twice")
-        styles[name] = _weight(text, weight)
+            raise _unexpected(f"{shown(name)!r} is named twice", _STYLES_EXPECTED)
+        styles[name] = _weight(weight)
     if len(styles) > MOST_STYLES:
-        raise _wrong_styles(text, f"{len(styles)} styles")
+        raise _unexpected(f"{len(styles)} styles", _STYLES_EXPECTED)
     total = sum(styles.values())
     if total <= 0:
-        raise _wrong_styles(text, "the weights sum to 0")
-    return tuple((name, weight / total) for name, weight in styles.items())
+        raise _unexpected("the weights sum to 0", _STYLES_EXPECTED)
+    return {name: weight / total for name, weight in styles.items()}
 
 
-def parse_stroke(text: str) -> float | None:
-    """Read "auto" (None), "off" (1.0) or a number from 1 to LARGEST_STROKE. Raises ParameterError."""
-    if text == "auto":
-        return None
-    if text == "off":
-        return 1.0
-    try:
-        stroke = float(text)
-    except ValueError:
-        stroke = math.nan
+def parse_stroke(value: object) -> float | Literal["auto"]:
+    """Read "auto", "off" (which is 1.0), or a number from 1 to LARGEST_STROKE. Raises PydanticCustomError."""
+    if value == "auto":
+        return "auto"
+    stroke = 1.0 if value == "off" else _number(value)
     if not 1 <= stroke <= LARGEST_STROKE:
-        detail = f"query parameter 'stroke' is {shown(text)!r}; expected {_STROKE_EXPECTED}"
-        raise ParameterError(detail, parameter="stroke", value=shown(text), expected=_STROKE_EXPECTED)
+        raise _unexpected("", _STROKE_EXPECTED)
     return stroke
 
 
-def _weight(text: str, weight: str) -> float:
+Styles = Annotated[Mapping[str, float], PlainValidator(parse_styles), WithJsonSchema(_STYLE_SCHEMA)]
+Stroke = Annotated[float | Literal["auto"], PlainValidator(parse_stroke), WithJsonSchema(_STROKE_SCHEMA)]
+
+
+OutputFormat = Annotated[Format, BeforeValidator(lambda value: _ALIASES.get(value, value))]
+
+
+class _Parameters(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Stylize(_Parameters):
+    style: Styles = Field(description=_STYLE_DESCRIPTION)
+    strength: float = Field(1.0, ge=0, le=1, allow_inf_nan=False, description="0: the photograph, 1: the style.")
+    preserve_color: bool = Field(False, description="Keep the photograph's colours: only light is painted.")
+    stroke: Stroke = Field(
+        "auto",
+        description="How many times larger strokes are than the network's own; auto: by the picture's size.",
+    )
+    max_side: int | None = Field(None, ge=16, le=100_000, description="The answer's longest side in pixels, at most.")
+
+
+class _Upscale(_Parameters):
+    factor: float = Field(
+        ge=1,
+        le=LARGEST_FACTOR,
+        allow_inf_nan=False,
+        description="Any number from 1 to the largest factor that GET /models lists.",
+        examples=[4, 2.5],
+    )
+    detail: float = Field(
+        0.0, ge=0, le=1, allow_inf_nan=False, description="0: faithful to the pixels; 1: sharper to the eye."
+    )
+
+
+class _Output(_Parameters):
+    """The parameters that both endpoints have."""
+
+    deadline_ms: int | None = Field(
+        None,
+        ge=1,
+        le=3_600_000,
+        description="Milliseconds within which the answer is wanted; else 504, at once.",
+    )
+    format: OutputFormat | None = Field(None, description="Of the answer; default: by Accept, else the picture's own.")
+    quality: int | None = Field(
+        None, ge=1, le=100, description="Of a JPEG, WebP or AVIF: 100 is best. PNG and GIF have none."
+    )
+    profile: ProfilePolicy = Field(
+        "keep", description="keep: the picture's own colour profile; srgb: converted and tagged as sRGB."
+    )
+    metadata: MetadataPolicy = Field(
+        "strip", description="keep: EXIF, XMP and comments, as far as the format can; upright."
+    )
+
+
+# The fields of the last base come first in the OpenAPI document.
+class StylizeParameters(_Output, _Stylize):
+    """All parameters of POST /stylize. `style` maps names to shares that sum to 1; `stroke` is "auto" or a factor."""
+
+
+class UpscaleParameters(_Output, _Upscale):
+    """All parameters of POST /upscale."""
+
+
+Parameters = StylizeParameters | UpscaleParameters
+
+
+def parse_parameters(model: type[Model], given: Mapping[str, Any], known: Iterable[str] = ()) -> Model:
+    """Build a model of `given`. Raises ParameterError. known: the names that an error lists; default: all fields."""
     try:
-        number = float(weight)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= 1e6:
-        raise _wrong_styles(text, f"{shown(weight)!r} is not a weight from 0 up")
-    return number
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        names = known or model.model_fields
+        raise parameter_error(error.errors(include_url=False), names) from error
 
 
-def _wrong_styles(text: str, why: str) -> ParameterError:
-    detail = f"query parameter 'style' is {shown(text)!r}: {why}; expected {_STYLES_EXPECTED}"
-    return ParameterError(detail, parameter="style", value=shown(text), expected=_STYLES_EXPECTED)
+def parameter_error(errors: Iterable[ErrorDetails], known: Iterable[str]) -> ParameterError:
+    """Build the error for what pydantic found wrong. An unknown name goes first, because it may be a misspelling.
+
+    known: the names that the operation has.
+    """
+    first = min(errors, key=lambda each: each["type"] != "extra_forbidden")
+    *where, last = first["loc"]
+    kind, name = f"{where[0]} parameter" if where else "parameter", shown(last)
+    if first["type"] == "missing":
+        expected = "one value; GET /models lists what is served"
+        return ParameterError(f"{kind} {name!r} is missing", parameter=name, value=None, expected=expected)
+    value = shown(first["input"])
+    if first["type"] == "extra_forbidden":
+        names = sorted(known)
+        detail = f"{kind} {name!r} is unknown; known: {', '.join(names)}"
+        return ParameterError(detail, parameter=name, value=value, expected=names)
+    if first["type"] == _UNEXPECTED:
+        why, expected = first["ctx"]["why"], first["ctx"]["expected"]
+        detail = f"{kind} {name!r} is {value!r}{': ' if why else ''}{why}; expected {expected}"
+        return ParameterError(detail, parameter=name, value=value, expected=expected)
+    return ParameterError(
+        f"{kind} {name!r} is {value!r}: {first['msg']}", parameter=name, value=value, expected=first["msg"]
+    )
+
+
+def _number(value: object) -> float:
+    """The value as a number; NaN where it is none."""
+    try:
+        return float(value)  # type: ignore[arg-type]  # other types raise TypeError
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _weight(text: str) -> float:
+    weight = _number(text)
+    if not 0 <= weight <= 1e6:
+        raise _unexpected(f"{shown(text)!r} is not a weight from 0 up", _STYLES_EXPECTED)
+    return weight
+
+
+def _unexpected(why: str, expected: str) -> PydanticCustomError:
+    return PydanticCustomError(_UNEXPECTED, "{why}; expected {expected}", {"why": why, "expected": expected})

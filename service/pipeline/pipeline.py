@@ -1,15 +1,16 @@
-"""The request path: one function that joins the stages. See the package's docstring for the drawing."""
+"""The path of one request: the stages, joined. The docstring of the package `service` draws it.
+
+`transform` takes encoded images, and `transform_pixels` takes arrays; they share all stages but the codecs.
+"""
 
 import asyncio
 import math
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
 
+from nets.pixels import Picture
 from service.engine.cost import CostModel
 from service.images.encode import EncodeOptions, choose_format, encode
 from service.images.formats import ANIMATING, Format
@@ -19,63 +20,85 @@ from service.images.types import Decoded, DecodeOptions, Header
 from service.models.registry import Registry
 from service.observability.logs import note
 from service.observability.metrics import Metrics
-from service.observability.tracing import stage
 from service.pipeline.admission import Admission, refuse_if_late
 from service.pipeline.cache import ResultCache
-from service.pipeline.etag import entity_tag, is_named
+from service.pipeline.codecs import Codecs
+from service.pipeline.etag import entity_tag, matches
 from service.pipeline.limits import refuse_long_side, refuse_pixels, refuse_whole
-from service.pipeline.parameters import Enlarging, Knobs
-from service.pipeline.plan import Recipe, resolve
+from service.pipeline.parameters import UpscaleParameters
+from service.pipeline.plan import InferencePlan, plan_inference
 from service.pipeline.progress import Progress
-from service.pipeline.rendering import Rendered, Renderer
-from service.pipeline.request import Answer, Asked, Charge, NotModified, free
+from service.pipeline.rendering import LoadedPlan, Rendered, Renderer
+from service.pipeline.request import (
+    Charge,
+    NotModified,
+    PixelsResult,
+    TransformRequest,
+    TransformResult,
+    no_charge,
+)
 from service.settings import Settings
 
-Value = TypeVar("Value")
-
-_LARGE_PIXELS = 4_000_000
 _CODECS = "codecs"
 
 
 @dataclass(frozen=True)
-class _Order:
-    """A request whose picture's header was read. kind: the answer's format. tag: its entity tag."""
+class _Prepared:
+    """A request whose image header is known. format: of the output; None if the client sends and receives pixels.
 
-    asked: Asked
-    recipe: Recipe
+    milliseconds: of each stage so far; the stages add to it.
+    """
+
+    request: TransformRequest
+    plan: InferencePlan
     header: Header
-    kind: Format
-    quality: int | None
-    tag: str
+    format: Format | None = None
+    quality: int | None = None
+    etag: str = ""
+    milliseconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def frames(self) -> int:
-        """Pictures that are read and answered."""
-        return self.header.frames if self.header.animated and self.kind in ANIMATING else 1
+        """Frames that are read and returned."""
+        return self.header.frames if self.header.animated and (self.format is None or self.format in ANIMATING) else 1
 
     @property
-    def enlarging(self) -> bool:
-        """Whether sizes, depth and transparency are the networks' work."""
-        return isinstance(self.asked.knobs, Enlarging)
+    def upscales(self) -> bool:
+        """Whether the networks also change the size, and enlarge transparency and sixteen bits."""
+        return isinstance(self.request.parameters, UpscaleParameters)
 
     @property
     def lossless(self) -> bool:
-        """Whether a WebP is written without loss: it came so, and the client asks for nothing less."""
-        return self.kind == "webp" and self.header.lossless and self.asked.quality in {None, 100}
+        """Whether a WebP is written without loss: the input was, and the client asks for no less."""
+        return self.format == "webp" and self.header.lossless and self.request.parameters.quality in {None, 100}
 
     @property
     def passes(self) -> int:
-        """Pictures that go through the networks for each frame: transparency is one of its own when enlarging."""
-        return 2 if self.header.alpha and self.enlarging else 1
+        """Pictures per frame that go through the networks: an upscaler enlarges transparency in a pass of its own."""
+        return 2 if self.header.alpha and self.upscales else 1
 
     @property
     def memory(self) -> int:
-        """How many times the memory of a picture in 8-bit colour it takes."""
+        """Memory, in multiples of that of an 8-bit colour picture."""
         return self.passes * (2 if self.header.bits > 8 else 1)
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """Networks in memory, and the pixels of all frames."""
+
+    plan: LoadedPlan
+    input_pixels: int
+    output_pixels: int
+
+    @property
+    def coded_pixels(self) -> int:
+        """Pixels that are decoded and encoded."""
+        return self.input_pixels + self.output_pixels
+
+
 class Pipeline:
-    """The stages of one service, joined."""
+    """The stages of one service."""
 
     def __init__(
         self,
@@ -85,133 +108,187 @@ class Pipeline:
         decoder: Decoder,
         renderer: Renderer,
         costs: CostModel,
-        cache: ResultCache[Answer],
+        cache: ResultCache[TransformResult],
         metrics: Metrics,
         made_by: Callable[[], tuple[object, ...]],
     ) -> None:
-        """made_by: what an answer depends on besides the picture, the knobs and the networks."""
+        """made_by: returns what a result depends on besides the image, the parameters and the networks."""
         self._settings, self._registry, self._admission, self._metrics = settings, registry, admission, metrics
-        self._decoder, self._renderer, self._costs, self._cache, self._made_by = (
-            decoder,
-            renderer,
-            costs,
-            cache,
-            made_by,
-        )
+        self._decoder, self._renderer, self._costs, self._cache = decoder, renderer, costs, cache
+        self._made_by = made_by
+        self._codecs = Codecs(settings.codec_threads)
         self._quality = {
             "jpeg": settings.jpeg_quality,
             "webp": settings.webp_quality,
             "avif": settings.avif_quality,
         }
-        self._codecs = ThreadPoolExecutor(settings.codec_threads, thread_name_prefix="codec")
-        self._large_codec = ThreadPoolExecutor(1, thread_name_prefix="codec-large")  # small pictures do not wait for it
 
     async def transform(
-        self, asked: Asked, data: bytes, progress: Progress | None = None, charge: Charge = free
-    ) -> Answer | NotModified:
-        """Run the picture in `data` through the networks. Raises a ServiceError for every way of no.
+        self, request: TransformRequest, data: bytes, progress: Progress | None = None, charge: Charge = no_charge
+    ) -> TransformResult:
+        """Run the encoded image in `data` through the networks. Raises NotModified, or a ServiceError.
 
-        progress: is told how far it is. charge: what is computed is paid for; what is kept or known costs nothing.
+        progress: is told how far the request is. charge: is called for output that is computed, not for a cached one.
         """
-        milliseconds: dict[str, float] = {}
-        if asked.patient:
-            await self._admission.room(owner=asked.owner)
-        with self._admission.request(asked.patient, asked.owner):
-            order = await self._read(asked, data, milliseconds)
-            if is_named(order.tag, asked.if_none_match):
+        progress = progress or Progress()
+        if request.may_wait:
+            await self._admission.wait_for_request(request.owner)
+        with self._admission.request(request.owner, request.may_wait):
+            prepared = await self._inspect(request, data)
+            if matches(prepared.etag, request.known_etags):
                 self._metrics.not_modified.inc()
-                return NotModified(order.tag)
-            if (known := self._cache.get(order.tag)) is not None:
-                return replace(known, cached=True, milliseconds={})
-            answer = await self._make(order, data, milliseconds, progress or Progress(), charge)
-        if answer.tag:
-            self._cache.put(answer.tag, answer, len(answer.body))
-        return answer
+                raise NotModified(prepared.etag)
+            if (cached := self._cache.find(prepared.etag)) is not None:
+                return replace(cached, cached=True, milliseconds={})
+            loaded = await self._load(prepared)
+            async with self._permit(prepared, loaded, progress, charge):
+                decoded = await self._decode(prepared, loaded, data)
+                rendered = await self._render(prepared, loaded, decoded, progress)
+                result = await self._encode(prepared, loaded, decoded, rendered)
+        if result.etag:
+            self._cache.keep(result.etag, result)
+        return result
 
-    def check(self, knobs: Knobs, patient: bool = False, owner: str = "") -> None:
-        """Say no before the body is read, where the answer would be no in any case. patient: fullness is no reason."""
-        resolve(knobs, self._registry)
-        if patient:
+    async def transform_pixels(
+        self, request: TransformRequest, pictures: Sequence[Picture], charge: Charge = no_charge
+    ) -> PixelsResult:
+        """Run pictures of one size, uint8 (H, W, 3), through the networks, all or none. Raises a ServiceError."""
+        count, (height, width) = len(pictures), pictures[0].shape[:2]
+        with self._admission.request(request.owner):
+            plan = plan_inference(request.parameters, self._registry)
+            header = Header("png", height, width, count, animated=count > 1, alpha=False, bits=8)
+            prepared = _Prepared(request, plan, header)
+            loaded = await self._load(prepared)
+            async with self._permit(prepared, loaded, Progress(), charge):
+                rendered = await self._render_together(prepared, loaded, pictures)
+        self._count(prepared, loaded)
+        exact = all(each.exact for each in rendered)
+        outputs = [each.picture for each in rendered]
+        return PixelsResult(outputs, exact, loaded.plan.sources, prepared.milliseconds)
+
+    def check(self, request: TransformRequest) -> None:
+        """Reject, before the body is read, a request that would be rejected whatever its image is."""
+        plan = plan_inference(request.parameters, self._registry)
+        if request.may_wait:
             self._admission.refuse_if_closed()
-        else:
-            self._admission.refuse_if_full(owner)
+            return
+        self._admission.refuse_if_full(request.owner)
+        if plan.layers and not request.known_etags and not self._settings.cache_bytes:
+            refuse_if_late(request.expires, self._renderer.seconds_queued())
 
     def close(self) -> None:
         """End the codec threads."""
-        self._codecs.shutdown(wait=True)
-        self._large_codec.shutdown(wait=True)
+        self._codecs.close()
 
-    async def _read(self, asked: Asked, data: bytes, milliseconds: dict[str, float]) -> _Order:
-        """Find the networks, read the header, choose the format: all that the answer depends on, and its tag."""
-        recipe = resolve(asked.knobs, self._registry)
-        most = self._settings.max_pixels, self._settings.max_frames
-        header = await self._on_codec(milliseconds, "decode", 0, partial(self._decoder.measure, data, *most), "header")
-        kind = choose_format(asked.format, asked.accept, header.format, header.animated, header.alpha)
-        quality = asked.quality or self._quality.get(kind)
-        wanted = asked.knobs, kind, quality, asked.profile, asked.metadata
-        tagging = partial(entity_tag, data, wanted, recipe.identities, self._made_by())
-        tag = await self._on_codec(milliseconds, "decode", 0, tagging, "tag")
-        return _Order(asked, recipe, header, kind, quality, tag)
+    async def _inspect(self, request: TransformRequest, data: bytes) -> _Prepared:
+        """Find the networks, read the header, choose the format, and compute the entity tag."""
+        plan, parameters = plan_inference(request.parameters, self._registry), request.parameters
+        limits = self._settings.max_pixels, self._settings.max_frames
+        milliseconds: dict[str, float] = {}
+        measure = partial(self._decoder.measure, data, *limits)
+        header = await self._codecs.run(milliseconds, "decode", measure, part="header")
+        output = choose_format(parameters.format, request.accept, header.format, header.animated, header.alpha)
+        quality = parameters.quality or self._quality.get(output)
+        wanted = parameters.model_copy(update={"format": output, "quality": quality, "deadline_ms": None})
+        tag = partial(entity_tag, data, wanted, plan.identities, self._made_by())
+        etag = await self._codecs.run(milliseconds, "decode", tag, part="tag")
+        return _Prepared(request, plan, header, output, quality, etag, milliseconds)
 
-    async def _make(
-        self, order: _Order, data: bytes, milliseconds: dict[str, float], progress: Progress, charge: Charge
-    ) -> Answer:
-        asked, recipe, header = order.asked, order.recipe, order.header
-        codec = partial(self._on_codec, milliseconds)
-        refuse_pixels(self._settings, header, order.frames, recipe.scale)
-        sizes = recipe.sizes(header.height, header.width, self._settings.max_output_pixels)
-        refuse_whole(sizes.working, self._renderer.most_pixels(recipe))
-        refuse_long_side(max(sizes.answer), order.kind)
-        there, back = header.height * header.width * order.frames, math.prod(sizes.answer) * order.frames
-        note(pixels_in=there, pixels_out=back)
-        ready = await self._renderer.load(recipe, sizes, self._registry)
-        pixels = (there + back) * order.memory + sizes.extra_pixels(recipe)
-        if asked.patient:
-            await charge(back)
+    async def _load(self, prepared: _Prepared) -> _Loaded:
+        """Reject what is too large, and load the networks."""
+        plan, header, frames = prepared.plan, prepared.header, prepared.frames
+        refuse_pixels(self._settings, header, frames, plan.scale)
+        sizes = plan.sizes(header.height, header.width, self._settings.max_output_pixels)
+        refuse_whole(sizes.working, self._renderer.most_pixels(plan))
+        if prepared.format is not None:
+            refuse_long_side(max(sizes.output), prepared.format)
+        input_pixels, output_pixels = header.height * header.width * frames, math.prod(sizes.output) * frames
+        note(pixels_in=input_pixels, pixels_out=output_pixels)
+        loaded = await self._renderer.load(plan, sizes, self._registry)
+        return _Loaded(loaded, input_pixels, output_pixels)
+
+    @asynccontextmanager
+    async def _permit(
+        self, prepared: _Prepared, loaded: _Loaded, progress: Progress, charge: Charge
+    ) -> AsyncIterator[None]:
+        """Hold a permit for the pixels, once the deadline can be met and the output is charged."""
+        request = prepared.request
+        at_once = 1 if prepared.format is not None else prepared.frames  # pixels are computed together
+        extra = at_once * loaded.plan.sizes.extra_pixels(prepared.plan)
+        pixels = loaded.coded_pixels * prepared.memory + extra
+        if request.may_wait:
+            await charge(loaded.output_pixels)
             progress.known.set()
-            await self._admission.room(pixels, asked.owner)
-        with self._admission.picture(pixels, asked.owner):
-            coding = self._costs.predict(_CODECS, there + back)
-            pictures = order.frames * order.passes
-            seconds = self._renderer.predicted_seconds(ready, pictures) + coding
-            refuse_if_late(asked.expires, seconds)
-            if not asked.patient:
-                await charge(back)
-            progress.expect(pictures * self._renderer.tiles(ready), seconds)
-            decode_options = DecodeOptions(order.kind, order.frames, order.enlarging, asked.profile, asked.metadata)
-            decoded = await codec("decode", there, partial(self._decoder.decode, data, header, decode_options))
-            height, width = decoded.frames[0].pixels.shape[:2]
-            if (height, width) != sizes.picture:  # it lay on its side
-                ready = replace(ready, sizes=recipe.sizes(height, width, self._settings.max_output_pixels))
-            rendered = [await self._renderer.render(ready, each, asked, progress) for each in decoded.pictures]
-            milliseconds |= _stages(rendered)
-            progress.encoding = True
-            body = await codec("encode", back, partial(_finish, decoded, rendered, order))
-        self._costs.observe(_CODECS, there + back, (milliseconds["decode"] + milliseconds["encode"]) / 1000)
-        self._count(recipe.label, there, back, milliseconds)
-        exact, tag = all(each.exact for each in rendered), order.tag if ready.current else ""
-        return Answer(body, order.kind, exact, ready.sources, decoded.declared, tag, milliseconds)
+            await self._admission.wait_for_pixels(pixels, request.owner)
+        with self._admission.pixels(pixels, request.owner):
+            pictures = prepared.frames * prepared.passes
+            seconds = self._renderer.predicted_seconds(loaded.plan, pictures)
+            if prepared.format is not None:
+                seconds += self._costs.predict(_CODECS, loaded.coded_pixels)
+            refuse_if_late(request.expires, seconds)
+            if not request.may_wait:
+                await charge(loaded.output_pixels)
+            progress.expect(pictures * self._renderer.tiles(loaded.plan), seconds)
+            yield
 
-    def _count(self, label: str, there: int, back: int, milliseconds: dict[str, float]) -> None:
-        for name, value in milliseconds.items():
+    async def _decode(self, prepared: _Prepared, loaded: _Loaded, data: bytes) -> Decoded:
+        parameters = prepared.request.parameters
+        assert prepared.format is not None
+        options = DecodeOptions(
+            prepared.format, prepared.frames, prepared.upscales, parameters.profile, parameters.metadata
+        )
+        work = partial(self._decoder.decode, data, prepared.header, options)
+        return await self._codecs.run(prepared.milliseconds, "decode", work, loaded.input_pixels)
+
+    async def _render(
+        self, prepared: _Prepared, loaded: _Loaded, decoded: Decoded, progress: Progress
+    ) -> list[Rendered]:
+        """Compute the frames one after another, so that one animation does not fill the queue."""
+        plan = loaded.plan
+        height, width = decoded.frames[0].pixels.shape[:2]
+        if (height, width) != plan.sizes.picture:  # the EXIF orientation turned it
+            plan = replace(plan, sizes=prepared.plan.sizes(height, width, self._settings.max_output_pixels))
+        rendered = [await self._renderer.render(plan, each, prepared.request, progress) for each in decoded.pictures]
+        prepared.milliseconds.update(_stage_milliseconds(rendered))
+        progress.encoding = True
+        return rendered
+
+    async def _render_together(
+        self, prepared: _Prepared, loaded: _Loaded, pictures: Sequence[Picture]
+    ) -> list[Rendered]:
+        """Compute all pictures at once, so that they may share a batch. If one fails, the others are cancelled."""
+        renders = [self._renderer.render(loaded.plan, each, prepared.request, Progress()) for each in pictures]
+        tasks = [asyncio.ensure_future(each) for each in renders]
+        try:
+            rendered = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        prepared.milliseconds.update(_stage_milliseconds(rendered))
+        return rendered
+
+    async def _encode(
+        self, prepared: _Prepared, loaded: _Loaded, decoded: Decoded, rendered: list[Rendered]
+    ) -> TransformResult:
+        assert prepared.format is not None
+        milliseconds = prepared.milliseconds
+        work = partial(_restore_and_encode, decoded, rendered, prepared)
+        body = await self._codecs.run(milliseconds, "encode", work, loaded.output_pixels)
+        self._costs.observe(_CODECS, loaded.coded_pixels, (milliseconds["decode"] + milliseconds["encode"]) / 1000)
+        self._count(prepared, loaded)
+        exact, etag = all(each.exact for each in rendered), prepared.etag if loaded.plan.current else ""
+        return TransformResult(body, prepared.format, exact, loaded.plan.sources, decoded.declared, etag, milliseconds)
+
+    def _count(self, prepared: _Prepared, loaded: _Loaded) -> None:
+        for name, value in prepared.milliseconds.items():
             self._metrics.stage_duration.labels(name).observe(value / 1000)
-        self._metrics.pixels.labels(label, "in").inc(there)
-        self._metrics.pixels.labels(label, "out").inc(back)
-
-    async def _on_codec(
-        self, milliseconds: dict[str, float], name: str, pixels: int, work: Callable[[], Value], part: str = ""
-    ) -> Value:
-        """Run a stage, or a part of one, on a codec thread, which logs with the ids of the request."""
-        start = time.perf_counter()
-        threads = self._large_codec if pixels > _LARGE_PIXELS else self._codecs
-        with stage(part or name, pixels=pixels):
-            value = await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, work)
-        milliseconds[name] = milliseconds.get(name, 0.0) + (time.perf_counter() - start) * 1000
-        return value
+        self._metrics.pixels.labels(prepared.plan.label, "in").inc(loaded.input_pixels)
+        self._metrics.pixels.labels(prepared.plan.label, "out").inc(loaded.output_pixels)
 
 
-def _stages(rendered: list[Rendered]) -> dict[str, float]:
-    """Milliseconds of each stage over all pictures; that of composing only where there was any."""
+def _stage_milliseconds(rendered: Sequence[Rendered]) -> dict[str, float]:
+    """Sum the milliseconds of each stage over all pictures. "compose" is left out if there was nothing to compose."""
     seconds = {
         "queue": sum(each.queue_seconds for each in rendered),
         "forward": sum(each.forward_seconds for each in rendered),
@@ -220,11 +297,12 @@ def _stages(rendered: list[Rendered]) -> dict[str, float]:
     return {name: value * 1000 for name, value in seconds.items() if value or name != "compose"}
 
 
-def _finish(decoded: Decoded, rendered: list[Rendered], order: _Order) -> bytes:
-    """The network's answers, made the client's picture again, and encoded."""
+def _restore_and_encode(decoded: Decoded, rendered: list[Rendered], prepared: _Prepared) -> bytes:
+    """Put back what was set aside for the networks (profile, transparency, depth), and encode."""
     milliseconds = tuple(frame.milliseconds for frame in decoded.frames)
     pictures = restore(decoded, [each.picture for each in rendered])
+    assert prepared.format is not None
     options = EncodeOptions(
-        order.quality, decoded.icc, decoded.metadata, milliseconds, decoded.plays, lossless=order.lossless
+        prepared.quality, decoded.icc, decoded.metadata, milliseconds, decoded.plays, lossless=prepared.lossless
     )
-    return encode(pictures, order.kind, options)
+    return encode(pictures, prepared.format, options)

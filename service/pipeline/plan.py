@@ -1,7 +1,6 @@
-"""What a client asks for, as networks and sizes: which are averaged, which answers are laid over each other, and how
-large the picture is on the way. No weights are loaded for it, and nothing is computed.
+"""Turn parameters into networks and sizes. No weights are loaded, and nothing is computed.
 
-docs/decisions/0009-parameters.md says why it is these.
+docs/decisions/0009-parameters.md explains the choices.
 """
 
 import math
@@ -11,21 +10,24 @@ from service.errors import UnknownModelError
 from service.models.interpolation import Mixture, can_interpolate, group_by_family, make_mixture
 from service.models.model import ModelEntry
 from service.models.registry import Registry
-from service.pipeline.parameters import LARGEST_STROKE, Enlarging, Knobs, Stylizing
+from service.pipeline.parameters import LARGEST_STROKE, Parameters, StylizeParameters, UpscaleParameters
 
 NEUTRAL = "stylize/neutral"
 
 UNTOUCHED_PIXELS, STROKE_PIXELS = 1_000_000, 500_000
-"""Up to the one, a picture is painted as it is; a larger one as if it had the other: strokes grow with it."""
+"""With stroke=auto, a picture of up to UNTOUCHED_PIXELS is painted as it is. A larger one is painted at STROKE_PIXELS,
+so that its strokes grow with it."""
 
 _PLAIN_ENLARGING = 1.25
-"""So far, strokes are enlarged by mere resizing rather than by the next larger network: nobody sees it."""
+"""Up to this factor, strokes are enlarged by resizing rather than by the next larger network. The difference is not
+visible."""
 
 _LEAST_STYLE = 0.7
-"""How much of a style's weights there is in the faintest strength above 0. Less is `neutral`, which greys."""
+"""The share of a style's weights at the faintest strength above 0. The rest is `neutral`; with more of it, the output
+turns grey."""
 
 _SHARE_EXPONENT = 0.85
-"""The answer's share over the photograph is strength to this power: the style shows from the beginning."""
+"""The output's share over the photograph is the strength to this power, so that the style shows from the beginning."""
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -33,59 +35,60 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Layer:
-    """A network, or an average of some, and the share of its answer in the picture; shares sum to 1."""
+    """A network, or an average of several, and the share of its output in the picture. Shares sum to 1."""
 
     mixture: Mixture
     share: float
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How an answer is made. parameter: what a client named the networks by. share: of the layers, over the photograph.
+class InferencePlan:
+    """The networks for a request. Without layers the output is the input.
 
-    No layers: the picture itself. enlargers: the networks that may bring back the size that strokes take, by factor.
+    named_by: the parameter that names the networks, for error messages. share: of the layers, over the photograph.
+    enlargers: the networks, by factor, that may restore the size after larger strokes.
     """
 
-    knobs: Knobs
-    parameter: str
+    parameters: Parameters
+    named_by: str
     layers: tuple[Layer, ...]
     share: float
     enlargers: dict[int, ModelEntry]
 
     @property
     def scale(self) -> int:
-        """Output pixels of its networks per input pixel, along a side."""
+        """Output pixels of the networks per input pixel, along a side."""
         return self.layers[0].mixture.scale if self.layers else 1
 
     @property
     def keeps_colors(self) -> bool:
-        """Whether the picture's own colours are put back."""
-        return isinstance(self.knobs, Stylizing) and self.knobs.preserve_color
+        """Whether the photograph's own colours are put back."""
+        return isinstance(self.parameters, StylizeParameters) and self.parameters.preserve_color
 
     @property
     def finishes(self) -> bool:
-        """Whether the networks' answer is not the answer yet."""
+        """Whether the networks' output needs more work before it is the result."""
         return self.share < 1 or self.keeps_colors
 
     @property
     def label(self) -> str:
-        """What metrics call it: a model's key, never what a client sent."""
+        """The label for metrics: a model's key, never text from a client."""
         return self.layers[0].mixture.entries[0].key if self.layers else "none"
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """The networks that the answer may depend on, with their versions."""
-        networks = [offer for layer in self.layers for offer in layer.mixture.entries]
-        return tuple(offer.identity for offer in (*networks, *self.enlargers.values()))
+        """The networks that the output may depend on, with their versions."""
+        networks = [entry for layer in self.layers for entry in layer.mixture.entries]
+        return tuple(entry.identity for entry in (*networks, *self.enlargers.values()))
 
     def sizes(self, height: int, width: int, most_pixels: int) -> "Sizes":
-        """How large the picture is on the way. most_pixels: of any network's answer."""
-        if isinstance(self.knobs, Enlarging):
-            factor = self.knobs.factor
-            answer = max(1, round(height * factor)), max(1, round(width * factor))
-            return Sizes((height, width), (height, width), (height, width), answer, None)
-        base = _within(height, width, self.knobs.max_side)
-        stroke = _stroke(self.knobs.stroke, *base) if self.layers else 1.0
+        """Compute the sizes of a picture on its way. most_pixels: the limit for the output of any network."""
+        if isinstance(self.parameters, UpscaleParameters):
+            factor = self.parameters.factor
+            output = max(1, round(height * factor)), max(1, round(width * factor))
+            return Sizes((height, width), (height, width), (height, width), output, None)
+        base = _within(height, width, self.parameters.max_side)
+        stroke = _stroke(self.parameters.stroke, *base) if self.layers else 1.0
         if stroke == 1:
             return Sizes((height, width), base, base, base, None)
         working = max(1, round(base[0] / stroke)), max(1, round(base[1] / stroke))
@@ -96,85 +99,83 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of one `picture` on its way: reduced to `base`, then to `working` for the networks; `answer` comes out.
+    """The sizes of one picture: reduced from `picture` to `base`, then to `working` for the networks, then to `output`.
 
-    enlarger: the factor of the network that brings the answer back towards its size; None where there is none.
+    enlarger: the factor of the network that brings the networks' output back towards its size, or None.
     """
 
     picture: Size
     base: Size
     working: Size
-    answer: Size
+    output: Size
     enlarger: int | None
 
-    def composed_pixels(self, recipe: Recipe) -> int:
-        """About how many pixels are resized, laid over each other or coloured: what that costs."""
-        return self.extra_pixels(recipe) + (math.prod(self.answer) if recipe.finishes else 0)
+    def composed_pixels(self, plan: InferencePlan) -> int:
+        """Estimate the pixels that are resized, blended or coloured; their cost is predicted from this."""
+        return self.extra_pixels(plan) + (math.prod(self.output) if plan.finishes else 0)
 
-    def extra_pixels(self, recipe: Recipe) -> int:
-        """Pixels in memory besides the picture as it came and the answer: what is made on the way."""
+    def extra_pixels(self, plan: InferencePlan) -> int:
+        """Count the pixels in memory besides the input and the output: the pictures in between."""
         steps = ((self.picture, self.base), (self.base, self.working))
         reduced = sum(math.prod(after) for before, after in steps if after != before)
-        each = math.prod(self.working) * recipe.scale**2
-        several = len(recipe.layers) * each if len(recipe.layers) > 1 else 0
-        enlarged = math.prod(self.working) * (self.enlarger or recipe.scale) ** 2
-        return (
-            reduced
-            + several
-            + (enlarged if recipe.layers and (recipe.finishes or enlarged != math.prod(self.answer)) else 0)
-        )
+        each = math.prod(self.working) * plan.scale**2
+        several = len(plan.layers) * each if len(plan.layers) > 1 else 0
+        enlarged = math.prod(self.working) * (self.enlarger or plan.scale) ** 2
+        kept_apart = plan.layers and (plan.finishes or enlarged != math.prod(self.output))
+        return reduced + several + (enlarged if kept_apart else 0)
 
 
-def resolve(knobs: Knobs, registry: Registry) -> Recipe:
-    """Find the networks. Raises UnknownModelError, which lists what is served."""
-    if isinstance(knobs, Stylizing):
-        return _stylizing(knobs, registry)
-    return _enlarging(knobs, registry)
+def plan_inference(parameters: Parameters, registry: Registry) -> InferencePlan:
+    """Find the networks. Raises UnknownModelError, which lists the models that are served."""
+    if isinstance(parameters, StylizeParameters):
+        return _stylize(parameters, registry)
+    return _upscale(parameters, registry)
 
 
-def _stylizing(knobs: Stylizing, registry: Registry) -> Recipe:
-    styles = [(registry.find("stylize", name, "style"), share) for name, share in knobs.styles]
+def _stylize(parameters: StylizeParameters, registry: Registry) -> InferencePlan:
+    styles = [(registry.find("stylize", name, "style"), share) for name, share in parameters.style.items()]
     styles = sorted([style for style in styles if style[1]], key=lambda style: (-style[1], style[0].key))
-    if not knobs.strength:
-        return Recipe(knobs, "style", (), 0.0, {})
+    strength = parameters.strength
+    if not strength:
+        return InferencePlan(parameters, "style", (), 0.0, {})
     neutral = registry.entries.get(NEUTRAL)
     layers = []
     for family in group_by_family(styles, registry.entries):
         share = sum(share for _, share in family)
-        if knobs.strength < 1 and neutral is not None and can_interpolate(family[0][0], neutral, registry.entries):
-            style = _LEAST_STYLE + (1 - _LEAST_STYLE) * knobs.strength
-            weakened = [*((offer, part * style) for offer, part in family), (neutral, share * (1 - style))]
+        if strength < 1 and neutral is not None and can_interpolate(family[0][0], neutral, registry.entries):
+            style = _LEAST_STYLE + (1 - _LEAST_STYLE) * strength
+            weakened = [*((entry, part * style) for entry, part in family), (neutral, share * (1 - style))]
             layers.append(Layer(make_mixture(weakened), share))
         else:
             layers.append(Layer(make_mixture(family), share))
-    enlargers = {} if knobs.stroke == 1 else _plain_upscalers(registry)
-    return Recipe(knobs, "style", tuple(layers), knobs.strength**_SHARE_EXPONENT, enlargers)
+    enlargers = {} if parameters.stroke == 1 else _plain_upscalers(registry)
+    return InferencePlan(parameters, "style", tuple(layers), strength**_SHARE_EXPONENT, enlargers)
 
 
-def _enlarging(knobs: Enlarging, registry: Registry) -> Recipe:
-    plain = _plain_upscalers(registry)
-    if knobs.factor == 1:
-        return Recipe(knobs, "factor", (), 0.0, {})
-    factor = min((factor for factor in plain if factor >= knobs.factor), default=None)
+def _upscale(parameters: UpscaleParameters, registry: Registry) -> InferencePlan:
+    plain, detail = _plain_upscalers(registry), parameters.detail
+    if parameters.factor == 1:
+        return InferencePlan(parameters, "factor", (), 0.0, {})
+    factor = min((factor for factor in plain if factor >= parameters.factor), default=None)
     if factor is None:
         served = [str(factor) for factor in sorted(plain)]
         between = f", and any number from 1 to {served[-1]}" if served else ""
         raise UnknownModelError(
-            f"factor {knobs.factor:g} is not served; served: {', '.join(served) or 'none'}{between}",
+            f"factor {parameters.factor:g} is not served; served: {', '.join(served) or 'none'}{between}",
             parameter="factor",
-            value=f"{knobs.factor:g}",
+            value=f"{parameters.factor:g}",
             expected=served,
         )
-    parts = [(plain[factor], 1 - knobs.detail)]
-    if knobs.detail:
-        parts.append((registry.find("upscale", f"x{factor}_perceptual", "detail"), knobs.detail))
+    parts = [(plain[factor], 1 - detail)]
+    if detail:
+        parts.append((registry.find("upscale", f"x{factor}_perceptual", "detail"), detail))
     groups = group_by_family([part for part in parts if part[1]], registry.entries)
     layers = tuple(Layer(make_mixture(group), sum(share for _, share in group)) for group in groups)
-    return Recipe(knobs, "detail" if knobs.detail else "factor", layers, 1.0, {})
+    return InferencePlan(parameters, "detail" if detail else "factor", layers, 1.0, {})
 
 
 def _plain_upscalers(registry: Registry) -> dict[int, ModelEntry]:
-    """Those that are faithful to the pixels, by factor."""
+    """Return the upscalers that are faithful to the pixels, by factor."""
     return {int(name): registry.entries[f"upscale/x{name}"] for name in registry.factors()}
 
 
@@ -185,9 +186,9 @@ def _within(height: int, width: int, max_side: int | None) -> Size:
     return max(1, round(height * max_side / longest)), max(1, round(width * max_side / longest))
 
 
-def _stroke(asked: float | None, height: int, width: int) -> float:
-    if asked is not None:
-        return asked
+def _stroke(stroke: float | str, height: int, width: int) -> float:
+    if not isinstance(stroke, str):
+        return stroke
     if height * width <= UNTOUCHED_PIXELS:
         return 1.0
     return min(math.sqrt(height * width / STROKE_PIXELS), LARGEST_STROKE)

@@ -1,9 +1,9 @@
-"""The device's part of a request: a decoded picture in, the answer's pixels out. On the event loop.
+"""The device's part of a request: decoded pictures in, output pixels out. Runs on the event loop.
 
-    picture --resize--> base --resize--> working --networks--> answers --overlay--> painted --enlarger--> painted
-        --resize--> of the answer's size --overlay with base, keep colours--> answer
+    picture --resize--> base --resize--> working --networks--> layers --blend--> painted --enlarger--> painted
+        --resize--> output size --blend with base, keep colours--> output
 
-Most requests need the networks alone. What is not a network runs on threads of its own.
+Most requests need only the networks. Resizing and blending run on threads of their own.
 """
 
 import asyncio
@@ -14,33 +14,33 @@ from dataclasses import dataclass
 
 from nets.pixels import Picture
 from service.engine.engine import Engine
-from service.engine.task import OVERTAKING, Job
-from service.engine.threads import helpers
+from service.engine.task import AGEING_FACTOR, Task
+from service.engine.threads import helper_pool
 from service.models.model import Model
 from service.models.registry import Registry
 from service.observability.logs import request_id
 from service.observability.tracing import current, record, stage
-from service.pipeline.compositing import keep_colors, overlay, resize
-from service.pipeline.plan import Recipe, Sizes
+from service.pipeline.compositing import blend, keep_colors, resize
+from service.pipeline.plan import InferencePlan, Sizes
 from service.pipeline.progress import Progress
-from service.pipeline.request import Asked
+from service.pipeline.request import Sources, TransformRequest
 
 _COMPOSE = "compose"
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A recipe for pictures of one size, with its networks loaded: `layers` and the share of each, and the enlarger."""
+class LoadedPlan:
+    """A plan for pictures of one size, with its networks in memory: each layer with its share, and the enlarger."""
 
-    recipe: Recipe
+    plan: InferencePlan
     sizes: Sizes
     layers: tuple[tuple[Model, float], ...]
     enlarger: Model | None
 
     @property
-    def sources(self) -> tuple[tuple[str, float | None], ...]:
-        """What makes the answer: each network's identity, and its share where there are several."""
-        shares = [share * layer.share for layer in self.recipe.layers for share in layer.mixture.shares]
+    def sources(self) -> Sources:
+        """The networks' identities, and the share of each if there are several."""
+        shares = [share * layer.share for layer in self.plan.layers for share in layer.mixture.shares]
         names = [name for model, _ in self.layers for name in model.sources]
         made: list[tuple[str, float | None]] = [
             (name, share if len(names) > 1 else None) for name, share in zip(names, shares, strict=True)
@@ -49,15 +49,15 @@ class Ready:
 
     @property
     def current(self) -> bool:
-        """Whether the networks are those that the recipe was resolved for, and none was swapped meanwhile."""
-        return {name for name, _ in self.sources} <= set(self.recipe.identities)
+        """Whether the networks are those of the plan; False if one was replaced in the meantime."""
+        return {name for name, _ in self.sources} <= set(self.plan.identities)
 
 
 @dataclass
 class Rendered:
-    """The answer's pixels: uint8 (H, W, 3), and the seconds that it waited, was computed, and was put together.
+    """Output pixels, uint8 or uint16 (H, W, 3), and the seconds that each stage took.
 
-    exact: whether it is the whole picture's, or instance norm's statistics come from a reduced one.
+    exact: False if the statistics of instance norm come from a reduced picture.
     """
 
     picture: Picture
@@ -68,103 +68,111 @@ class Rendered:
 
 
 class Renderer:
-    """Runs pictures through recipes, on whatever devices the engine has."""
+    """Runs pictures through plans, on the devices of the engine."""
 
     def __init__(self, engine: Engine, threads: int) -> None:
-        """threads: how many pictures are resized or laid over each other at once."""
+        """threads: how many pictures are resized or blended at once."""
         self._scheduler, self._costs, self._limits = engine.scheduler, engine.costs, engine.limits
         self._measured: dict[str, str] = {}
-        self._threads = helpers(threads, "compose")
+        self._threads = helper_pool(threads, "compose")
 
-    async def load(self, recipe: Recipe, sizes: Sizes, registry: Registry) -> Ready:
-        """Load or blend the networks of a recipe. Raises UnknownModelError where one is gone."""
-        layers = [(await registry.get_blend(layer.mixture, recipe.parameter), layer.share) for layer in recipe.layers]
+    async def load(self, plan: InferencePlan, sizes: Sizes, registry: Registry) -> LoadedPlan:
+        """Load or interpolate the networks of a plan. Raises UnknownModelError if one was removed."""
+        layers = [(await registry.get_blend(layer.mixture, plan.named_by), layer.share) for layer in plan.layers]
         if sizes.enlarger is None:
-            return Ready(recipe, sizes, tuple(layers), None)
-        return Ready(recipe, sizes, tuple(layers), await registry.get("upscale", f"x{sizes.enlarger}", "factor"))
+            return LoadedPlan(plan, sizes, tuple(layers), None)
+        return LoadedPlan(plan, sizes, tuple(layers), await registry.get("upscale", f"x{sizes.enlarger}", "factor"))
 
-    async def render(self, ready: Ready, picture: Picture, asked: Asked, progress: Progress) -> Rendered:
-        """One picture, uint8 (H, W, 3). A caller that is cancelled leaves the queue.
+    async def render(
+        self, loaded: LoadedPlan, picture: Picture, request: TransformRequest, progress: Progress
+    ) -> Rendered:
+        """Compute one picture, uint8 or uint16 (H, W, 3). If the caller is cancelled, the work leaves the queue.
 
-        Of `asked`, only `expires` and `owner` count. Raises DeadlineError where it passes before the device is free.
+        Of the request, `expires` and `owner` count. Raises DeadlineError if the deadline passes before the start.
         """
-        recipe, sizes, done = ready.recipe, ready.sizes, Rendered(picture)
+        plan, sizes, rendered = loaded.plan, loaded.sizes, Rendered(picture)
         if sizes.base != picture.shape[:2]:
-            done.picture = await self._compose(done, lambda: resize(picture, *sizes.base))
-        base = working = done.picture
+            rendered.picture = await self._compose(rendered, lambda: resize(picture, *sizes.base))
+        base = working = rendered.picture
         if sizes.working != sizes.base:
-            working = await self._compose(done, lambda: resize(base, *sizes.working))
-        answers = [await self._pass(done, model, working, asked, progress) for model, _ in ready.layers]
-        if not answers:
-            return done
-        painted = answers[0]
-        if len(answers) > 1:
-            shares = [share for _, share in ready.layers]
-            painted = await self._compose(done, lambda: overlay(answers, shares))
-        if ready.enlarger is not None:
-            painted = await self._pass(done, ready.enlarger, painted, asked, progress)
-        if recipe.finishes or painted.shape[:2] != sizes.answer:
-            painted = await self._compose(done, lambda: _finish(recipe, sizes, painted, base))
-        done.picture = painted
-        return done
+            working = await self._compose(rendered, lambda: resize(base, *sizes.working))
+        outputs = [await self._pass(rendered, model, working, request, progress) for model, _ in loaded.layers]
+        if not outputs:
+            return rendered
+        painted = outputs[0]
+        if len(outputs) > 1:
+            shares = [share for _, share in loaded.layers]
+            painted = await self._compose(rendered, lambda: blend(outputs, shares))
+        if loaded.enlarger is not None:
+            painted = await self._pass(rendered, loaded.enlarger, painted, request, progress)
+        if plan.finishes or painted.shape[:2] != sizes.output:
+            painted = await self._compose(rendered, lambda: _finish(plan, sizes, painted, base))
+        rendered.picture = painted
+        return rendered
 
     async def warm(self, model: Model, pictures: list[Picture]) -> None:
-        """Run pictures of growing size, before all others: it tells the costs. Raises what goes wrong.
+        """Run pictures of growing size before all requests, to measure the cost. Raises what goes wrong.
 
-        Of networks of one shape, which cost the same, the first runs them all, and the others the smallest.
+        Networks of the same architecture cost the same: the first one runs all pictures, the others the smallest.
         """
         like = self._measured.setdefault(repr(getattr(model.net, "config", model.label)), model.label)
         for picture in pictures if like == model.label else pictures[:1]:
             await self._run(model, picture, 0.0, None, "", Progress())
         self._costs.adopt(model.label, like)
 
-    def most_pixels(self, recipe: Recipe) -> int | None:
-        """The most pixels that the networks of a recipe can work on; None where they take any."""
-        limits = [self._limits.most_pixels(layer.mixture.entries[0].facts) for layer in recipe.layers]
+    def most_pixels(self, plan: InferencePlan) -> int | None:
+        """Return the most pixels that the networks of a plan can take, or None if they take any number."""
+        limits = [self._limits.max_pixels(layer.mixture.entries[0].facts) for layer in plan.layers]
         return min((limit for limit in limits if limit is not None), default=None)
 
-    def tiles(self, ready: Ready) -> int:
-        """Windows that are computed for one picture, over all passes."""
-        models = [model for model, _ in ready.layers] + ([ready.enlarger] if ready.enlarger else [])
-        plans = [self._limits.plan(model.facts, *ready.sizes.working) for model in models]
+    def tiles(self, loaded: LoadedPlan) -> int:
+        """Count the windows that are computed for one picture, over all passes."""
+        models = [model for model, _ in loaded.layers] + ([loaded.enlarger] if loaded.enlarger else [])
+        plans = [self._limits.plan(model.facts, *loaded.sizes.working) for model in models]
         return sum(len(plan.windows) + plan.reduced for plan in plans)
 
-    def predicted_seconds(self, ready: Ready, pictures: int) -> float:
-        """From now to the end of `render` for so many pictures: what is ahead in the queue, and each part of it."""
-        working = math.prod(ready.sizes.working)
-        passes = [self._costs.predict(model.label, working) for model, _ in ready.layers]
-        if ready.enlarger is not None:
-            passes.append(self._costs.predict(ready.enlarger.label, working))
+    def seconds_queued(self) -> float:
+        """Predict how long the smallest picture would wait for a device now."""
+        return self._scheduler.seconds_before(time.monotonic())
+
+    def predicted_seconds(self, loaded: LoadedPlan, pictures: int) -> float:
+        """Predict the time from now until `pictures` of them are rendered: the queue ahead, and each pass."""
+        working = math.prod(loaded.sizes.working)
+        passes = [self._costs.predict(model.label, working) for model, _ in loaded.layers]
+        if loaded.enlarger is not None:
+            passes.append(self._costs.predict(loaded.enlarger.label, working))
         if not passes:
             return 0.0
-        composing = self._costs.predict(_COMPOSE, ready.sizes.composed_pixels(ready.recipe))
-        ahead = self._scheduler.seconds_before(time.monotonic() + OVERTAKING * passes[0])
+        composing = self._costs.predict(_COMPOSE, loaded.sizes.composed_pixels(loaded.plan))
+        ahead = self._scheduler.seconds_before(time.monotonic() + AGEING_FACTOR * passes[0])
         return ahead + pictures * (sum(passes) + composing)
 
     def close(self) -> None:
-        """End the threads."""
+        """Wait for the threads, and end them."""
         self._threads.shutdown(wait=True)
 
-    async def _compose(self, done: Rendered, work: Callable[[], Picture]) -> Picture:
+    async def _compose(self, rendered: Rendered, work: Callable[[], Picture]) -> Picture:
         start = time.perf_counter()
         with stage(_COMPOSE):
             picture = await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        done.compose_seconds += time.perf_counter() - start
+        rendered.compose_seconds += time.perf_counter() - start
         return picture
 
-    async def _pass(self, done: Rendered, model: Model, picture: Picture, asked: Asked, progress: Progress) -> Picture:
+    async def _pass(
+        self, rendered: Rendered, model: Model, picture: Picture, request: TransformRequest, progress: Progress
+    ) -> Picture:
         plan = self._limits.plan(model.facts, *picture.shape[:2])
         cost = self._costs.predict(model.label, plan.pixels, len(plan.windows))
-        answer, job = await self._run(model, picture, cost, asked.expires, asked.owner, progress)
-        assert job.begun is not None
-        done.exact = done.exact and not job.plan.reduced
-        done.queue_seconds += job.begun - job.entered
-        done.forward_seconds += job.forward_seconds
-        return answer
+        output, task = await self._run(model, picture, cost, request.expires, request.owner, progress)
+        assert task.started is not None
+        rendered.exact = rendered.exact and not task.plan.reduced
+        rendered.queue_seconds += task.started - task.submitted
+        rendered.forward_seconds += task.forward_seconds
+        return output
 
     async def _run(
         self, model: Model, picture: Picture, cost: float, expires: float | None, owner: str, progress: Progress
-    ) -> tuple[Picture, Job]:
+    ) -> tuple[Picture, Task]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Picture] = loop.create_future()
 
@@ -172,28 +180,28 @@ class Renderer:
             loop.call_soon_threadsafe(_settle, future, outcome)
 
         plan = self._limits.plan(model.facts, *picture.shape[:2])
-        job = Job(model, picture, plan, cost, settle, expires, owner, request_id.get(), current())
-        self._scheduler.submit(job)
-        progress.compute(job)
+        task = Task(model, picture, plan, cost, settle, expires, owner, request_id.get(), current())
+        self._scheduler.submit(task)
+        progress.compute(task)
         try:
-            return await future, job
+            return await future, task
         finally:
             if not future.done() or future.cancelled():
-                self._scheduler.cancel(job)
-            record("queue", job.entered, job.begun)
-            if job.begun is not None:
-                record("forward", job.begun, model=model.label, pixels=job.plan.pixels, windows=job.count)
+                self._scheduler.cancel(task)
+            record("queue", task.submitted, task.started)
+            if task.started is not None:
+                record("forward", task.started, model=model.label, pixels=task.plan.pixels, windows=task.window_count)
 
 
-def _finish(recipe: Recipe, sizes: Sizes, painted: Picture, base: Picture) -> Picture:
-    answer = resize(painted, *sizes.answer)
-    if recipe.share < 1:
-        answer = overlay([answer, base], [recipe.share, 1 - recipe.share])
-    return keep_colors(answer, base) if recipe.keeps_colors else answer
+def _finish(plan: InferencePlan, sizes: Sizes, painted: Picture, base: Picture) -> Picture:
+    output = resize(painted, *sizes.output)
+    if plan.share < 1:
+        output = blend([output, base], [plan.share, 1 - plan.share])
+    return keep_colors(output, base) if plan.keeps_colors else output
 
 
 def _settle(future: "asyncio.Future[Picture]", outcome: Picture | Exception) -> None:
-    if future.done():  # its caller has left
+    if future.done():  # the caller was cancelled
         return
     if isinstance(outcome, Exception):
         future.set_exception(outcome)

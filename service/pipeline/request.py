@@ -1,62 +1,77 @@
-"""What a client asks for, and what it gets."""
+"""What a client requests, and what it receives."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from nets.pixels import Picture
 from service.images.formats import Format
-from service.images.types import MetadataPolicy, ProfilePolicy
-from service.pipeline.parameters import Knobs
+from service.pipeline.parameters import Parameters
 
 Charge = Callable[[int], Awaitable[None]]
-"""Is told the pixels of an answer before it is computed, and may raise a ServiceError."""
+"""Receives the number of output pixels before they are computed. May raise a ServiceError."""
+
+Sources = tuple[tuple[str, float | None], ...]
+"""The networks that made an output, each with its share; None where there is only one."""
 
 
-async def free(pixels: int) -> None:  # a Charge
-    """Pixels cost nothing."""
+async def no_charge(pixels: int) -> None:
+    """Count nothing: a Charge for callers without quotas."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a client wants. expires: on the clock of time.monotonic. if_none_match: the tags of what it has already.
+class TransformRequest:
+    """One request. accept: the Accept header. expires: the deadline, on the clock of time.monotonic.
 
-    patient: whether it waits where the service is full, rather than being refused: it was accepted before. owner: the
-    name of the key that asks.
+    known_etags: the values of If-None-Match. may_wait: the service was full and has accepted the request all the same,
+    so it waits instead of being rejected. owner: the name of the caller's API key.
     """
 
-    knobs: Knobs
-    format: Format | None = None
+    parameters: Parameters
     accept: str | None = None
-    quality: int | None = None
-    profile: ProfilePolicy = "keep"
-    metadata: MetadataPolicy = "strip"
     expires: float | None = None
-    if_none_match: tuple[str, ...] = ()
-    patient: bool = False
+    known_etags: tuple[str, ...] = ()
+    may_wait: bool = False
     owner: str = ""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An encoded picture, what made it, and the milliseconds of each stage.
+class TransformResult:
+    """An encoded output image, the networks that made it, and the milliseconds of each stage.
 
-    exact: whether it is the whole picture's, or instance norm's statistics come from a reduced one. sources: the
-    networks that made it, with their shares. declared: headers that tell what of the picture was not, or could not be,
-    kept. tag: its entity tag; "" where a network was swapped while it was made. cached: whether it was kept from
-    before.
+    exact: False if the statistics of instance norm come from a reduced image. declared: headers that name what could
+    not be kept of the input. etag: the entity tag; "" if a network was replaced during the request. cached: True if the
+    result comes from the cache.
     """
 
     body: bytes
     format: Format
     exact: bool
-    sources: tuple[tuple[str, float | None], ...]
+    sources: Sources
     declared: Mapping[str, str]
-    tag: str
+    etag: str
     milliseconds: dict[str, float] = field(default_factory=dict)
     cached: bool = False
 
+    @property
+    def model_names(self) -> str:
+        """The networks, with commas, each with its share if there are several; "none" without networks."""
+        names = [name if share is None else f"{name};share={share:.3g}" for name, share in self.sources]
+        return ", ".join(names) or "none"
+
 
 @dataclass(frozen=True)
-class NotModified:
-    """The client has the answer already: it named its tag."""
+class PixelsResult:
+    """Output images, uint8 (H, W, 3), of a request that sent pixels. The other fields are as in TransformResult."""
 
-    tag: str
+    pictures: list[Picture]
+    exact: bool
+    sources: Sources
+    milliseconds: dict[str, float]
+
+
+class NotModified(Exception):  # noqa: N818  # not an error: the client already has the result
+    """The client named the entity tag of the result in If-None-Match."""
+
+    def __init__(self, etag: str) -> None:
+        super().__init__(etag)
+        self.etag = etag

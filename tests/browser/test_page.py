@@ -179,7 +179,7 @@ def test_a_job_tells_its_place_in_the_queue_and_cancelling_ends_it(page, files, 
         page["cancel"].click()
         page.until(lambda: page.text("status").startswith("Cancelled"))
         assert page["go"].is_displayed()
-        wait_until(lambda: not any(t.state == "queued" for t in app.state.tickets))
+        wait_until(lambda: not any(t.state == "queued" for t in app.state.jobs))
         net.go.set()
         wait_until(lambda: other.get(ahead).json()["state"] == "done")
         other.delete(ahead)
@@ -261,7 +261,7 @@ def test_a_second_tab_has_its_own_job_and_closing_it_ends_only_that(page, files,
     page.until(lambda: page.text("status") == "In the queue: 1 before you")
     page.driver.close()
     page.driver.switch_to.window(first)
-    wait_until(lambda: [t.state for t in app.state.tickets].count("queued") == 0)
+    wait_until(lambda: [t.state for t in app.state.jobs].count("queued") == 0)
     net.go.set()
     page.until(page["outcome"].is_displayed)
     assert [PLAIN + 9] not in net.passes
@@ -294,8 +294,8 @@ def test_a_job_that_is_forgotten_meanwhile_is_made_in_line(page, files, served):
     page.choose(path)
     page.go()
     page.until(lambda: page.text("status") == "Working")
-    ticket = next(ticket for ticket in app.state.tickets if not ticket.over.is_set())
-    ticket.task.get_loop().call_soon_threadsafe(app.state.tickets.forget, ticket)
+    ticket = next(ticket for ticket in app.state.jobs if not ticket.over.is_set())
+    ticket.task.get_loop().call_soon_threadsafe(app.state.jobs.forget, ticket)
     net.go.set()
     page.until(page["outcome"].is_displayed)
     assert net.passes.count([WAIT]) == 2

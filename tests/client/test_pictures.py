@@ -5,7 +5,6 @@ import io
 import re
 import subprocess
 import sys
-import typing
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,6 @@ import pytest
 from PIL import Image
 
 import impasto
-from impasto.parameters import StylizeParameters, UpscaleParameters
-from service.http.routes import transform
 from tests.conftest import decoded, encoded, picture
 
 ROOT = Path(__file__).parent.parent.parent
@@ -92,16 +89,6 @@ def test_every_parameter_reaches_the_service(connect, address):
     assert "mosaic" in mixed.model
     assert "starry_night" in mixed.model
     assert client.upscale(photograph, factor=1.5, format="jpeg").image().size == (90, 60)
-
-
-@pytest.mark.parametrize(
-    ("route", "first", "kind"), [("stylize", "style", StylizeParameters), ("upscale", "factor", UpscaleParameters)]
-)
-def test_the_client_has_every_parameter_of_the_service(route, first, kind):
-    endpoint = next(each for each in transform.router.routes if each.path == f"/{route}")
-    named = {each.alias for each in endpoint.dependant.query_params}
-    named |= {each.alias for part in endpoint.dependant.dependencies for each in part.query_params}
-    assert set(typing.get_type_hints(kind)) == named - {first, "deadline_ms"}  # which are arguments of their own
 
 
 def test_an_unknown_parameter_is_an_error_of_the_caller(connect, address):

@@ -27,7 +27,7 @@ DOCKERFILES = {name: (ROOT / f"docker/{name}.Dockerfile").read_text() for name i
 OF_THE_TRAINER = {ENVIRONMENT_VARIABLE, STYLES_VARIABLE}
 ROUTES = {
     (route.path, method)
-    for router in (operations.probes, operations.inside, operations.router, transform.router)
+    for router in (operations.probes, operations.internal, operations.router, transform.router)
     for route in router.routes
     if isinstance(route, APIRoute)
     for method in route.methods

@@ -200,3 +200,12 @@ def test_a_fit_is_refused_before_anything_is_computed(family, tmp_path, style_im
     assert "not a picture" in str(fit(text, repository, vgg16_file).exception)
     with_data = fit(style_image, repository, vgg16_file, "--data", photographs)
     assert with_data.exit_code == 0, with_data.output
+
+
+def test_a_time_limit_saves_and_publishes_and_the_same_command_goes_on(family, tmp_path):
+    result = family(tmp_path / "run", iterations=12, more=["--minutes", 0, "--json"])
+    assert result.exit_code == 0, result.output
+    assert checkpoint_of(tmp_path / "run", "checks").card.name == "checks"
+    assert Run(tmp_path / "run").metrics() == []  # one iteration; every tenth is logged
+    assert family(tmp_path / "run").exit_code == 0
+    assert Run(tmp_path / "run").metrics()[-1]["iteration"] == 12

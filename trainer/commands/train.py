@@ -1,5 +1,6 @@
 """`style`, `family`, `upscale` and `publish`."""
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated
@@ -77,6 +78,9 @@ def family(
         Path | None, typer.Option("--parent", help="Model repository with the trunk and styles to start from.")
     ] = None,
     iterations: Iterations = None,
+    minutes: Annotated[
+        float, typer.Option("--minutes", min=0.0, help="Stop after this long, and publish what there is.")
+    ] = math.inf,
     workers: Workers = DEFAULT_WORKERS,
     as_json: Json = False,
 ) -> None:
@@ -87,7 +91,7 @@ def family(
     images = {s.name: find_style_image(s.style_image, config) for s in recipe.styles if s.style_image}
     known = styles_of(Path(recipe.parent), recipe.name) if recipe.parent else {}
     inputs = style_family.Inputs(data, images, load_loss_network(vgg16), known, workers)
-    made = style_family.train(recipe, inputs, directory)
+    made = style_family.train(recipe, inputs, directory, 60 * minutes)
     if as_json:
         say_json({"run": directory.directory, "checkpoints": made, "metrics": directory.metrics()[-1:]})
         return

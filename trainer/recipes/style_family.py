@@ -2,6 +2,8 @@
 
 import copy
 import hashlib
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -69,8 +71,12 @@ class StyleFamily(nn.Module):
         return [value for name in self.nets for value in style_parameters(self[name]).values()]
 
 
-def train(recipe: FamilyRecipe, inputs: Inputs, run: Run) -> list[Path]:
-    """Train to `recipe.iterations`, from wherever `run` stands; return the paths of the published files."""
+def train(recipe: FamilyRecipe, inputs: Inputs, run: Run, seconds: float = math.inf) -> list[Path]:
+    """Train to `recipe.iterations` or for `seconds`, from wherever `run` stands; return the published files.
+
+    Whatever ends it, the state is saved and the same call goes on from it.
+    """
+    deadline = time.monotonic() + seconds
     torch.manual_seed(recipe.seed)
     device = ONE_PROCESS.device
     precision = choose_precision(recipe.precision, device)
@@ -103,8 +109,11 @@ def train(recipe: FamilyRecipe, inputs: Inputs, run: Run) -> list[Path]:
             if progress.sample_due(done, recipe.sample_every):
                 painters = [_result(optimisation)[style.name] for style in recipe.styles]
                 samples.in_styles(painters, shown, device).save(run.samples / f"{done:06d}.jpg", quality=92)
-            if progress.save_due(done, recipe.save_every):
+            over = time.monotonic() >= deadline
+            if over or progress.save_due(done, recipe.save_every):
                 run.save({"recipe": settings, **optimisation.state(done)})
+            if over:
+                break
 
     result = _result(optimisation)
     facts = training_facts(recipe, settings, run, len(photographs), precision, revision)

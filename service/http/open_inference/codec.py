@@ -1,6 +1,6 @@
-"""The Open Inference Protocol's messages: JSON, and after it, where the binary extension is used, the tensors' bytes.
+"""Messages of the Open Inference Protocol: JSON, followed by the bytes of tensors with the binary extension.
 
-    body, length of its JSON --read--> Inference: one tensor, parameters, how the answer is wanted
+    body, length of its JSON --read--> InferenceRequest: one tensor, parameters, encoding of the output
     Tensor --write--> body, length of its JSON
 
 https://github.com/kserve/open-inference-protocol; Triton's "binary tensor data extension".
@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import BodyError, shown
 
 IMAGE, PIXELS = "image", "pixels"
-"""The two tensors that a request may have, one of them: encoded pictures, or uint8 RGB."""
+"""A request has one of these two tensors: encoded images, or uint8 RGB."""
 
 MOST_PICTURES = 16
 _LENGTH = struct.Struct("<I")
@@ -31,7 +31,7 @@ _BINARY_SIZE, _BINARY_DATA = "binary_data_size", "binary_data"
 
 @dataclass(frozen=True)
 class Tensor:
-    """`image`: encoded pictures, as BYTES; `pixels`: uint8 (N, H, W, 3), as UINT8. shape: as the client has it."""
+    """`image`: encoded images, as BYTES; `pixels`: uint8 (N, H, W, 3), as UINT8. shape: as the client sent it."""
 
     name: Literal["image", "pixels"]
     shape: tuple[int, ...]
@@ -40,8 +40,8 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Inference:
-    """A request. parameters: as they came. binary: whether the answer's tensor is to follow the JSON."""
+class InferenceRequest:
+    """A request. parameters: as they came. binary: whether the output tensor follows the JSON as bytes."""
 
     tensor: Tensor
     identity: str | None
@@ -50,9 +50,16 @@ class Inference:
 
 
 class _Lenient(BaseModel):
-    """Clients add members of their own; they are for others to read."""
+    """Ignores members that clients add for other servers. A null counts as a member that is missing."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, members: Any) -> Any:
+        if not isinstance(members, dict):
+            return members
+        return {name: value for name, value in members.items() if value is not None}
 
 
 class _Input(_Lenient):
@@ -75,8 +82,8 @@ class _Request(_Lenient):
     outputs: list[_Output] = Field(default_factory=list, max_length=1)
 
 
-def read(body: bytes, json_bytes: str | None) -> Inference:
-    """Read a request's body. json_bytes: the header Inference-Header-Content-Length. Raises BodyError."""
+def read(body: bytes, json_bytes: str | None) -> InferenceRequest:
+    """Parse the body of a request. json_bytes: the header Inference-Header-Content-Length. Raises BodyError."""
     end = _json_end(body, json_bytes)
     try:
         request = _Request.model_validate(json.loads(body[:end]))
@@ -89,16 +96,18 @@ def read(body: bytes, json_bytes: str | None) -> Inference:
     given = request.inputs[0]
     output = request.outputs[0] if request.outputs else None
     if output is not None and output.name != given.name:
-        raise BodyError(f"output {shown(output.name)!r} is not there; the output for {given.name!r} is {given.name!r}")
-    parameters = dict(request.parameters)
+        raise BodyError(
+            f"output {shown(output.name)!r} does not exist; the output for {given.name!r} is {given.name!r}"
+        )
+    parameters = {name: value for name, value in request.parameters.items() if value is not None}
     binary = bool(parameters.pop("binary_data_output", False))
     if output is not None:
         binary = bool(output.parameters.get(_BINARY_DATA, binary))
-    return Inference(_tensor(given, body[end:]), request.id, parameters, binary)
+    return InferenceRequest(_tensor(given, body[end:]), request.id, parameters, binary)
 
 
 def write(facts: dict[str, Any], tensor: Tensor, binary: bool) -> tuple[bytes, int | None]:
-    """The answer's body, and the length of its JSON where bytes follow it. facts: its other members."""
+    """Build the body of a response, and the length of its JSON if bytes follow it. facts: its other members."""
     kind = "BYTES" if tensor.name == IMAGE else "UINT8"
     output: dict[str, Any] = {"name": tensor.name, "datatype": kind, "shape": list(tensor.shape)}
     after = b""
@@ -126,7 +135,7 @@ def _json_end(body: bytes, json_bytes: str | None) -> int:
 def _tensor(given: _Input, after: bytes) -> Tensor:
     expected = {IMAGE: "BYTES", PIXELS: "UINT8"}
     if given.name not in expected:
-        raise BodyError(f"input {shown(given.name)!r} is not there; expected {IMAGE!r} (BYTES) or {PIXELS!r} (UINT8)")
+        raise BodyError(f"input {shown(given.name)!r} does not exist; expected {IMAGE!r} (BYTES) or {PIXELS!r} (UINT8)")
     if given.datatype != expected[given.name]:
         raise BodyError(f"input {given.name!r} is {shown(given.datatype)}; expected {expected[given.name]}")
     size = given.parameters.get(_BINARY_SIZE)
@@ -143,7 +152,7 @@ def _tensor(given: _Input, after: bytes) -> Tensor:
 def _images(shape: list[int], data: bytes | list[Any]) -> Tensor:
     if not shape or any(side < 1 for side in shape) or math.prod(shape) > MOST_PICTURES or len(shape) > 2:
         raise BodyError(f"input 'image' has the shape {shape}; expected [N], with N from 1 to {MOST_PICTURES}")
-    images = _unpacked(data) if isinstance(data, bytes) else [_from_base64(each) for each in data]
+    images = _unpacked(data) if isinstance(data, bytes) else [_from_base64(each) for each in _flat(data)]
     if len(images) != math.prod(shape):
         raise BodyError(f"input 'image' has the shape {shape} and {len(images)} elements; expected as many")
     return Tensor("image", tuple(shape), images=tuple(images))
@@ -161,14 +170,21 @@ def _pixels(shape: list[int], data: bytes | list[Any]) -> Tensor:
 
 
 def _numbers(data: list[Any]) -> NDArray[np.uint8]:
-    """A list, flat or nested as the shape is."""
+    """Read integers from a list, which is flat or nested like the shape."""
     try:
         values = np.array(data)
     except (ValueError, OverflowError) as error:
-        raise BodyError("input 'pixels' is ragged, or has what are no numbers; expected integers 0 to 255") from error
+        raise BodyError(
+            "input 'pixels' is ragged, or has values that are not numbers; expected integers 0 to 255"
+        ) from error
     if values.dtype.kind not in "iu" or not values.size or values.min() < 0 or values.max() > 255:
         raise BodyError("input 'pixels' has other values than integers from 0 to 255")
     return values.astype(np.uint8)
+
+
+def _flat(data: list[Any]) -> list[Any]:
+    """Flatten a list that may be nested like the shape, [N] or [N, M]."""
+    return [each for row in data for each in (row if isinstance(row, list) else [row])]
 
 
 def _from_base64(element: Any) -> bytes:
@@ -187,7 +203,7 @@ def _packed(images: Sequence[bytes]) -> bytes:
 
 
 def _unpacked(data: bytes) -> list[bytes]:
-    """Elements of BYTES: each four bytes of length, little-endian, and then itself."""
+    """Split elements of BYTES: four bytes of length, little-endian, before each element."""
     images, at = [], 0
     while at < len(data):
         if at + _LENGTH.size > len(data):

@@ -1,75 +1,48 @@
-"""The networks under the names and with the parameters that the Open Inference Protocol has for them.
+"""The names and the parameters that the networks have in the Open Inference Protocol.
 
-"stylize.mosaic", "upscale.x4" and "upscale.x4_perceptual": a name is one segment of a URL's path.
+"stylize.mosaic", "upscale.x4" and "upscale.x4_perceptual": a name is one segment of the path of a URL.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from nets.architecture import Task
 from service.errors import ParameterError, UnknownModelError, shown
-from service.images.formats import Format
-from service.images.types import MetadataPolicy, ProfilePolicy
 from service.models.model import ModelEntry
 from service.models.registry import Registry
-from service.pipeline.parameters import Enlarging, Stylizing, parse_stroke
-from service.pipeline.request import Asked
+from service.pipeline.parameters import Parameters, StylizeParameters, UpscaleParameters, parse_parameters
 
 _VERSION_CHARACTERS = 12
 _PERCEPTUAL = "_perceptual"
-Share = Annotated[float, Field(ge=0, le=1)]
+_NAMED = frozenset({"style", "factor", "deadline_ms"})
+"""Parameters of the other endpoints that a client of this protocol gives in another way."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A network that can be asked for. version: the beginning of its file's digest. offers: what it depends on."""
+    """A network that is served. version: the beginning of the digest of its file."""
 
     name: str
     version: str
     task: Task
-    offer: ModelEntry
-
-
-class _Parameters(BaseModel):
-    """What every request may have. timeout: microseconds, as Triton's clients send it."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-    format: Format | None = None
-    quality: int | None = Field(None, ge=1, le=100)
-    profile: ProfilePolicy = "keep"
-    metadata: MetadataPolicy = "strip"
-    timeout: int | None = Field(None, ge=1)
-
-
-class _Stylize(_Parameters):
-    strength: Share = 1.0
-    preserve_color: bool = False
-    stroke: float | Literal["auto", "off"] = "auto"
-    max_side: int | None = Field(None, ge=16, le=100_000)
-
-
-class _Upscale(_Parameters):
-    detail: Share = 0.0
+    model: ModelEntry
 
 
 def entries(registry: Registry) -> dict[str, Entry]:
-    """Every network that can be asked for, by name."""
+    """List all networks that are served, by name."""
     found = {}
-    for key, offer in sorted(registry.entries.items()):
-        task, name = offer.card.task, offer.card.name
+    for key, model in sorted(registry.entries.items()):
+        task, name = model.card.task, model.card.name
         plain = name.removesuffix(_PERCEPTUAL)
         if task == "stylize" or plain.removeprefix("x") in registry.factors():
-            entry = Entry(key.replace("/", ".", 1), _short(offer), task, offer)
+            entry = Entry(key.replace("/", ".", 1), _short(model), task, model)
             found[entry.name] = entry
     return found
 
 
 def find(registry: Registry, name: str, version: str | None) -> Entry:
-    """The network of that name. Raises UnknownModelError, which lists what is served."""
+    """Return the network of that name. Raises UnknownModelError, which lists the networks that are served."""
     known = entries(registry)
     entry = known.get(name)
     if entry is None:
@@ -79,28 +52,32 @@ def find(registry: Registry, name: str, version: str | None) -> Entry:
     return entry
 
 
-def asked_of(entry: Entry, parameters: Mapping[str, Any]) -> tuple[Asked, float | None]:
-    """What a request's parameters ask of a network, and within how many seconds. Raises ParameterError."""
-    kind = _Stylize if entry.task == "stylize" else _Upscale
-    try:
-        given: Any = kind.model_validate(dict(parameters))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        name = shown(first["loc"][0])
-        expected = f"there are {', '.join(kind.model_fields)}" if first["type"] == "extra_forbidden" else first["msg"]
-        raise ParameterError(f"parameter {name!r} is {shown(first['input'])!r}: {expected}", parameter=name) from error
+def parse(entry: Entry, given: Mapping[str, Any]) -> tuple[Parameters, float | None]:
+    """Read the parameters of a request to a network, and its timeout in seconds. Raises ParameterError.
+
+    They are those of /stylize or /upscale; the name of the network gives `style` or `factor`, and `timeout`, in
+    microseconds as Triton's clients send it, takes the place of `deadline_ms`.
+    """
+    parameters = dict(given)
+    timeout = parameters.pop("timeout", None)
+    declared: type[Parameters] = StylizeParameters if entry.task == "stylize" else UpscaleParameters
+    known = [*(name for name in declared.model_fields if name not in _NAMED), "timeout"]
+    perceptual = entry.model.card.name.endswith(_PERCEPTUAL)
+    if perceptual and "detail" in parameters:
+        raise ParameterError(f"parameter 'detail' is for upscale.x{entry.model.facts.scale}", parameter="detail")
+    for name in _NAMED & parameters.keys():
+        expected = f"none: known are {', '.join(known)}"
+        raise ParameterError(f"parameter {name!r} is unknown; expected {expected}", parameter=name, expected=known)
+    if timeout is not None and (not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 1):
+        expected = "microseconds, a whole number from 1 on"
+        detail = f"parameter 'timeout' is {shown(timeout)!r}; expected {expected}"
+        raise ParameterError(detail, parameter="timeout", value=shown(timeout), expected=expected)
     if entry.task == "stylize":
-        stroke = parse_stroke(str(given.stroke))
-        name = entry.offer.card.name
-        knobs: Any = Stylizing(((name, 1.0),), given.strength, given.preserve_color, stroke, given.max_side)
+        parameters["style"] = entry.model.card.name
     else:
-        perceptual = entry.offer.card.name.endswith(_PERCEPTUAL)
-        if perceptual and "detail" in parameters:
-            raise ParameterError(f"parameter 'detail' is for upscale.x{entry.offer.facts.scale}", parameter="detail")
-        knobs = Enlarging(float(entry.offer.facts.scale), 1.0 if perceptual else given.detail)
-    asked = Asked(knobs, given.format, None, given.quality, given.profile, given.metadata)
-    return asked, None if given.timeout is None else given.timeout / 1e6
+        parameters |= {"factor": entry.model.facts.scale} | ({"detail": 1.0} if perceptual else {})
+    return parse_parameters(declared, parameters, known), None if timeout is None else timeout / 1e6
 
 
-def _short(offer: ModelEntry) -> str:
-    return offer.version.removeprefix("sha256:")[:_VERSION_CHARACTERS]
+def _short(model: ModelEntry) -> str:
+    return model.version.removeprefix("sha256:")[:_VERSION_CHARACTERS]

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of /v2; the protocol itself is described elsewhere."""
+"""What the OpenAPI document says about /v2. The protocol has a specification of its own."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""The HTTP routes: `transform` for pictures, `operations` for those who run the service, `auth` for who may come in."""
+"""The HTTP routes: `transform` and `jobs` for images, `operations` for operators, `auth` for keys and quotas."""

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of /stylize and /upscale."""
+"""What the OpenAPI document says about /stylize and /upscale, besides their parameters."""
 
 from typing import Any
 
@@ -25,11 +25,9 @@ from service.errors import (
     UnknownModelError,
     UnsupportedImageError,
 )
-from service.http.body import FORM, JSON
-from service.http.json_body import EXAMPLE_BASE64, FIELD
+from service.http.body import EXAMPLE_BASE64, FIELD, FORM, JSON
 from service.http.openapi import BINARY, problems
 from service.images.formats import MEDIA_TYPES, SOURCE_MEDIA_TYPES
-from service.pipeline.parameters import LARGEST_STROKE
 
 _PICTURE: dict[str, Any] = {"type": "string", "format": "binary"}
 _FORM = {"schema": {"type": "object", "required": [FIELD], "properties": {FIELD: _PICTURE}}}
@@ -117,10 +115,4 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         IdempotencyError,
         AnswerTooLargeError,
     ),
-}
-STROKE_SCHEMA = {
-    "anyOf": [
-        {"type": "string", "enum": ["auto", "off"]},
-        {"type": "number", "minimum": 1, "maximum": LARGEST_STROKE},
-    ]
 }

@@ -1,19 +1,19 @@
-"""Probes, metrics, and what is served: for those who run the service."""
+"""Routes for operators: probes, metrics, the models that are served, and their reload."""
 
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from nets.architecture import Task
-from service.errors import ParameterError, UnknownModelError
-from service.http.openapi import problems
+from service.errors import ForbiddenError, ParameterError, UnauthorizedError, UnknownModelError
+from service.http.openapi import NOT_FOUND, problems
+from service.http.routes.auth import require_admin
+from service.http.state import state_of
 from service.images.formats import MEDIA_TYPES, SOURCE_MEDIA_TYPES
-from service.models.registry import Registry
 from service.pipeline.parameters import MOST_STYLES
-from service.settings import Settings
 
 _STATUS = {"schema": {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}}
 _ALIVE: dict[int | str, dict[str, Any]] = {
@@ -32,15 +32,16 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 }
 
 probes = APIRouter(tags=["operations"])
-inside = APIRouter(tags=["operations"])
+internal = APIRouter(tags=["operations"])
 router = APIRouter(tags=["operations"])
-"""What asks whether it lives; what is for those who run it; what a client should know."""
+admin = APIRouter(tags=["admin"], dependencies=[Depends(require_admin)])
+"""For orchestrators; for monitoring; for clients; for holders of a key with the scope admin."""
 
 
 @probes.get("/livez", responses=_ALIVE)
 async def livez(request: Request) -> JSONResponse:
     """Whether the event loop answers and every device computes; if not, restart the process."""
-    alive = request.app.state.engine.alive or not request.app.state.warm
+    alive = state_of(request).alive
     return JSONResponse({"status": "alive" if alive else "dead"}, 200 if alive else 503)
 
 
@@ -48,22 +49,20 @@ async def livez(request: Request) -> JSONResponse:
 @probes.get("/healthz", responses=_READY, operation_id="healthz")
 async def readyz(request: Request) -> JSONResponse:
     """Whether pictures are taken: every network has passed its warm-up, and the service is not shutting down."""
-    state = request.app.state
-    ready = state.admission.open and state.engine.alive and bool(state.registry.entries)
+    ready = state_of(request).ready
     return JSONResponse({"status": "ready" if ready else "unavailable"}, 200 if ready else 503)
 
 
 @router.get("/models", responses=problems())
 async def models(request: Request) -> dict[str, Any]:
     """The styles and factors that are served, and the checkpoint files that were refused, with the reason."""
-    registry: Registry = request.app.state.registry
-    return registry.summary()
+    return state_of(request).registry.summary()
 
 
 @router.get("/limits", responses=problems())
 async def limits(request: Request) -> dict[str, Any]:
     """How large a picture and its answer may be, and the formats that are taken and given."""
-    settings: Settings = request.app.state.settings
+    settings = state_of(request).settings
     names = ("max_body_bytes", "max_pixels", "max_frames", "max_output_pixels", "max_whole_pixels")
     return {
         **{name: getattr(settings, name) for name in names},
@@ -76,12 +75,20 @@ async def limits(request: Request) -> dict[str, Any]:
 @router.get("/models/{task}/{name}", responses=problems(UnknownModelError, ParameterError))
 async def model(request: Request, task: Task, name: str) -> dict[str, Any]:
     """The card of one model: what it is, what it was trained on, by what licence."""
-    registry: Registry = request.app.state.registry
-    found = registry.find(task, name, "name")
+    found = state_of(request).registry.find(task, name, "name")
     return {"model": found.key, "version": found.version, "facts": asdict(found.facts), **asdict(found.card)}
 
 
-@inside.get("/metrics", response_class=Response, responses=_TEXT)
+@internal.get("/metrics", response_class=Response, responses=_TEXT)
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
-    return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(state_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@admin.post("/models/reload", responses={**problems(UnauthorizedError, ForbiddenError), **NOT_FOUND})
+async def reload(request: Request) -> dict[str, list[str]]:
+    """Look at the folder of checkpoints again; what is new or changed is verified, warmed up, and taken in.
+
+    Without IMPASTO_ADMIN_KEY and IMPASTO_KEYS_FILE there is no such path; with IMPASTO_PROBE_PORT it is only there.
+    """
+    return await state_of(request).registry.reload()

@@ -6,12 +6,11 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from service.errors import InferenceError, UnavailableError, UnknownModelError
 from service.http.api_page import api_page
+from service.http.headers import page_policy
 from service.http.openapi import BINARY, OTHERWISE, problems
-from service.http.safety_headers import page_policy
-from service.http.static import INDEX, WebFile
-from service.models.registry import Registry
-from service.pipeline.etag import is_named
-from service.pipeline.thumbnails import Thumbnails
+from service.http.state import state_of
+from service.http.static import INDEX
+from service.pipeline.etag import matches
 
 _PAGE_HEADERS = {"Content-Security-Policy": page_policy()}
 _REVALIDATE = {"Cache-Control": "no-cache"}
@@ -32,7 +31,7 @@ async def index(request: Request) -> Response:
 @router.get("/web/{name}", include_in_schema=False)
 async def web(request: Request, name: str) -> Response:
     """A file of the page."""
-    file: WebFile | None = request.app.state.pages.get(name)
+    file = state_of(request).pages.get(name)
     if file is None:
         raise HTTPException(404, "Not Found")
     return _tagged(request, file.body, file.media_type, file.tag, _PAGE_HEADERS)
@@ -52,14 +51,13 @@ async def docs(request: Request) -> Response:
 )
 async def thumbnail(request: Request, name: str) -> Response:
     """What a style makes of a bundled photograph; made by the network when it is first asked for."""
-    registry: Registry = request.app.state.registry
-    thumbnails: Thumbnails = request.app.state.thumbnails
-    offer = registry.find("stylize", name, "style")
-    return _tagged(request, await thumbnails.of(offer), "image/jpeg", f'W/"{offer.version}"', {})
+    state = state_of(request)
+    entry = state.registry.find("stylize", name, "style")
+    return _tagged(request, await state.thumbnails.of(entry), "image/jpeg", f'W/"{entry.version}"', {})
 
 
 def _tagged(request: Request, body: bytes, media_type: str, tag: str, headers: dict[str, str]) -> Response:
     headers = {**headers, **_REVALIDATE, "ETag": tag}
-    if is_named(tag, request.headers.getlist("if-none-match")):
+    if matches(tag, request.headers.getlist("if-none-match")):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=media_type, headers=headers)

@@ -1,36 +1,31 @@
-"""An answer as an HTTP response: what it says of itself in headers."""
+"""A result as an HTTP response, with the headers that describe it."""
 
 from fastapi import Request, Response
 
-from service.http.filename import content_disposition
+from service.http.headers import content_disposition
+from service.http.state import state_of
 from service.images.formats import MEDIA_TYPES, SUFFIXES
-from service.pipeline.request import Answer, NotModified
+from service.pipeline.request import TransformResult
 
 
-def picture_response(request: Request, answer: Answer | NotModified, filename: str | None, what: str) -> Response:
-    """The picture, or that the client has it already. filename: the uploaded one. what: was done to it."""
-    if isinstance(answer, NotModified):
-        return Response(status_code=304, headers={"ETag": answer.tag, "Vary": "Accept"})
+def picture_response(request: Request, result: TransformResult, filename: str | None, label: str) -> Response:
+    """Build the response. filename: of the upload. label: the style or factor, for the file name of the result."""
     headers = {
-        **_described(answer),
-        "Content-Disposition": content_disposition(filename, what, SUFFIXES[answer.format]),
+        **_headers_of(result),
+        "Content-Disposition": content_disposition(filename, label, SUFFIXES[result.format]),
     }
-    if request.app.state.settings.cache_bytes:
-        headers["Cache-Status"] = "Impasto; hit" if answer.cached else "Impasto; fwd=miss"
-    return Response(answer.body, media_type=MEDIA_TYPES[answer.format], headers=headers)
+    if state_of(request).settings.cache_bytes:
+        headers["Cache-Status"] = "Impasto; hit" if result.cached else "Impasto; fwd=miss"
+    return Response(result.body, media_type=MEDIA_TYPES[result.format], headers=headers)
 
 
-def _described(answer: Answer) -> dict[str, str]:
-    stages = {"cache": 0.0} if answer.cached else answer.milliseconds
+def _headers_of(result: TransformResult) -> dict[str, str]:
+    stages = {"cache": 0.0} if result.cached else result.milliseconds
     headers = {
-        **answer.declared,
-        "Impasto-Model": ", ".join(_network(*source) for source in answer.sources) or "none",
-        "Impasto-Exact": "true" if answer.exact else "false",
+        **result.declared,
+        "Impasto-Model": result.model_names,
+        "Impasto-Exact": "true" if result.exact else "false",
         "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages.items()),
         "Vary": "Accept",
     }
-    return {**headers, "ETag": answer.tag} if answer.tag else headers
-
-
-def _network(identity: str, share: float | None) -> str:
-    return identity if share is None else f"{identity};share={share:.3g}"
+    return {**headers, "ETag": result.etag} if result.etag else headers

@@ -1,159 +1,114 @@
 """POST /stylize and POST /upscale."""
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import WithJsonSchema
 
 from service.errors import ParameterError, shown
 from service.http.body import read_picture
 from service.http.disconnect import while_connected
-from service.http.prefer import parse_prefer
-from service.http.routes.auth import asks, charge_of, owner_of
-from service.http.routes.openapi import REQUEST, RESPONSES, STROKE_SCHEMA
-from service.http.routes.respond_async import Later, promise
+from service.http.headers import parse_prefer
+from service.http.routes.auth import charge_of, count_request, owner_of
+from service.http.routes.openapi import REQUEST, RESPONSES
+from service.http.routes.respond_async import respond_async
 from service.http.routes.responses import picture_response
-from service.images.formats import Format
-from service.images.types import MetadataPolicy, ProfilePolicy
-from service.pipeline.parameters import LARGEST_FACTOR, Enlarging, Stylizing, parse_stroke, parse_styles
-from service.pipeline.pipeline import Pipeline
-from service.pipeline.request import Asked
+from service.http.state import state_of
+from service.pipeline.parameters import Parameters, StylizeParameters, UpscaleParameters
+from service.pipeline.request import TransformRequest
+
+_JPG = re.compile(r"\bimage/p?jpg\b", re.IGNORECASE)
 
 
-def refuse_surprises(request: Request) -> None:
-    """Refuse a query parameter that is given twice, or that no one reads: a slip would pass for a default."""
-    dependant = request.scope["route"].dependant
-    known = {parameter.alias for each in (dependant, *dependant.dependencies) for parameter in each.query_params}
-    seen: set[str] = set()
-    for name, value in request.query_params.multi_items():
-        if name not in known:
-            detail = f"query parameter {shown(name)!r} is unknown; known: {', '.join(sorted(known))}"
-            raise ParameterError(detail, parameter=shown(name), value=shown(value), expected=sorted(known))
-        if name in seen:
-            values = [shown(each) for each in request.query_params.getlist(name)]
-            detail = f"query parameter {name!r} is given {len(values)} times; expected once"
-            raise ParameterError(detail, parameter=name, value=values, expected="given once")
-        seen.add(name)
-
-
-def expiry(
-    request: Request,
-    deadline_ms: Annotated[
-        int | None,
-        Query(ge=1, le=3_600_000, description="Milliseconds within which the answer is wanted; else 504, at once."),
-    ] = None,
-    request_timeout: Annotated[
-        float | None, Header(gt=0, le=3600, description="The same in seconds; deadline_ms goes before it.")
-    ] = None,
-) -> float | None:
-    """When the client stops waiting, on the clock of time.monotonic, counted from the arrival of its request."""
-    received: float = request.scope["state"]["received"]
-    if deadline_ms is not None:
-        return received + deadline_ms / 1000
-    return None if request_timeout is None else received + request_timeout
-
-
-Expiry = Annotated[float | None, Depends(expiry)]
+def refuse_repeated(request: Request) -> None:
+    """Raise ParameterError for a query parameter that is given twice: it is not clear which value counts."""
+    query = request.query_params
+    for name in query:
+        if len(values := query.getlist(name)) > 1:
+            detail = f"query parameter {shown(name)!r} is given {len(values)} times; expected once"
+            values = [shown(each) for each in values]
+            raise ParameterError(detail, parameter=shown(name), value=values, expected="given once")
 
 
 @dataclass(frozen=True)
-class Output:
-    """How the answer is wanted, whatever is done to the picture."""
+class TransformHeaders:
+    """Headers that say when the result is wanted, and whether the client fetches it later."""
 
-    kind: Annotated[
-        Format | None, Query(alias="format", description="Of the answer; default: by Accept, else the picture's own.")
+    request_timeout: Annotated[
+        float | None, Header(gt=0, le=3600, description="The same in seconds; deadline_ms goes before it.")
     ] = None
-    quality: Annotated[
-        int | None, Query(ge=1, le=100, description="Of a JPEG, WebP or AVIF: 100 is best. PNG and GIF have none.")
+    prefer: Annotated[
+        str | None,
+        Header(
+            alias="Prefer",
+            description="respond-async: 202, and a job to fetch the answer from. "
+            "respond-async, wait=10: only where it would not be ready within 10 s.",
+        ),
     ] = None
-    profile: Annotated[
-        ProfilePolicy, Query(description="keep: the picture's own colour profile; srgb: converted and tagged as sRGB.")
-    ] = "keep"
-    metadata: Annotated[
-        MetadataPolicy, Query(description="keep: EXIF, XMP and comments, as far as the format can; upright.")
-    ] = "strip"
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=255,
+            description="With respond-async: the same key and request is the same job, and is computed once.",
+        ),
+    ] = None
 
 
-router = APIRouter(tags=["pictures"], dependencies=[Depends(asks), Depends(refuse_surprises)])
+router = APIRouter(tags=["pictures"], dependencies=[Depends(count_request), Depends(refuse_repeated)])
 
 
 @router.post("/stylize", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
 async def stylize(
     request: Request,
-    style: Annotated[
-        str,
-        Query(
-            description="A style that GET /models lists, or several with weights.",
-            openapi_examples={
-                "one": {"summary": "One style.", "value": "mosaic"},
-                "two": {"summary": "Between two.", "value": "mosaic:0.7,wave:0.3"},
-            },
-        ),
-    ],
-    expires: Expiry,
-    output: Annotated[Output, Depends()],
-    later: Annotated[Later, Depends()],
-    strength: Annotated[
-        float, Query(ge=0, le=1, allow_inf_nan=False, description="0: the photograph, 1: the style.")
-    ] = 1.0,
-    preserve_color: Annotated[bool, Query(description="Keep the photograph's colours: only light is painted.")] = False,
-    stroke: Annotated[
-        str,
-        Query(description="How many times larger strokes are than the network's own; auto: by the picture's size."),
-        WithJsonSchema(STROKE_SCHEMA),
-    ] = "auto",
-    max_side: Annotated[
-        int | None, Query(ge=16, le=100_000, description="The answer's longest side in pixels, at most.")
-    ] = None,
+    parameters: Annotated[StylizeParameters, Query()],
+    headers: Annotated[TransformHeaders, Depends()],
 ) -> Response:
     """Repaint a picture in a style, or between several: the answer has the picture's size."""
-    knobs = Stylizing(parse_styles(style), strength, preserve_color, parse_stroke(stroke), max_side)
-    return await _transform(request, Asked(knobs, expires=expires), output, later, style)
+    return await _transform(request, parameters, headers, request.query_params["style"])
 
 
 @router.post("/upscale", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
 async def upscale(
     request: Request,
-    factor: Annotated[
-        float,
-        Query(
-            ge=1,
-            le=LARGEST_FACTOR,
-            allow_inf_nan=False,
-            description="Any number from 1 to the largest factor that GET /models lists.",
-            examples=[4, 2.5],
-        ),
-    ],
-    expires: Expiry,
-    output: Annotated[Output, Depends()],
-    later: Annotated[Later, Depends()],
-    detail: Annotated[
-        float, Query(ge=0, le=1, allow_inf_nan=False, description="0: faithful to the pixels; 1: sharper to the eye.")
-    ] = 0.0,
+    parameters: Annotated[UpscaleParameters, Query()],
+    headers: Annotated[TransformHeaders, Depends()],
 ) -> Response:
     """Enlarge a picture: each side becomes `factor` times as long."""
-    return await _transform(request, Asked(Enlarging(factor, detail), expires=expires), output, later, f"x{factor:g}")
+    return await _transform(request, parameters, headers, f"x{parameters.factor:g}")
 
 
-async def _transform(request: Request, asked: Asked, output: Output, later: Later, what: str) -> Response:
-    pipeline: Pipeline = request.app.state.pipeline
+async def _transform(request: Request, parameters: Parameters, headers: TransformHeaders, label: str) -> Response:
+    """Handle both endpoints. label: the style or factor, for the file name of the result."""
+    state = state_of(request)
     preference = parse_prefer(request.headers.getlist("prefer"))
-    owner = owner_of(request)
-    pipeline.check(asked.knobs, patient=preference.respond_async, owner=owner)
-    upload = await read_picture(request, request.app.state.settings.max_body_bytes)
-    accept = ", ".join(request.headers.getlist("accept")) or None
-    asked = replace(
-        asked,
-        format=output.kind,
-        accept=accept,
-        quality=output.quality,
-        profile=output.profile,
-        metadata=output.metadata,
-        if_none_match=tuple(request.headers.getlist("if-none-match")),
-        owner=owner,
+    wanted = TransformRequest(
+        parameters,
+        accept=_accept(request),
+        expires=_expires(request, parameters, headers),
+        known_etags=() if preference.respond_async else tuple(request.headers.getlist("if-none-match")),
+        may_wait=preference.respond_async,
+        owner=owner_of(request),
     )
+    state.pipeline.check(wanted)
+    upload = await read_picture(request, state.settings.max_body_bytes)
     if preference.respond_async:
-        return await promise(request, asked, upload, what, preference, later.key)
-    answer = await while_connected(request, pipeline.transform(asked, upload.data, charge=charge_of(request)))
-    return picture_response(request, answer, upload.filename, what)
+        return await respond_async(request, wanted, upload, label, preference, headers.idempotency_key)
+    result = await while_connected(request, state.pipeline.transform(wanted, upload.data, charge=charge_of(request)))
+    return picture_response(request, result, upload.filename, label)
+
+
+def _accept(request: Request) -> str | None:
+    """Return the Accept header. "image/jpg" and "image/pjpg" are common mistakes for "image/jpeg"."""
+    accept = ", ".join(request.headers.getlist("accept"))
+    return _JPG.sub("image/jpeg", accept) or None
+
+
+def _expires(request: Request, parameters: Parameters, headers: TransformHeaders) -> float | None:
+    """Return the deadline on the clock of time.monotonic, counted from the arrival of the request."""
+    received: float = request.scope["state"]["received"]
+    if parameters.deadline_ms is not None:
+        return received + parameters.deadline_ms / 1000
+    return None if headers.request_timeout is None else received + headers.request_timeout

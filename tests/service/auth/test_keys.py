@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 
 from service.app import create_app
 from service.http.open_inference import routes as open_inference
-from service.http.routes import admin, jobs, operations, page, transform
+from service.http.routes import jobs, operations, page, transform
 from service.models.registry import registry_from_settings
 from service.settings import Settings
 from tests.conftest import encoded, picture, running
@@ -96,8 +96,8 @@ def test_a_key_is_asked_for_before_the_body_is_read(guarded):
 def test_every_route_asks_for_a_key_but_those_that_are_meant_to_be_open(guarded):
     """What tells jobs, computes or administers is closed; a route that is added later is closed or named above."""
     closed = set()
-    routers = (transform.router, jobs.router, page.router, admin.router, open_inference.router)
-    routers += (operations.router, operations.probes, operations.inside)
+    routers = (transform.router, jobs.router, page.router, operations.admin, open_inference.router)
+    routers += (operations.router, operations.probes, operations.internal)
     for route in (route for router in routers for route in router.routes if isinstance(route, APIRoute)):
         path = route.path.replace("{name}", "mosaic").replace("{task}", "stylize").replace("{model}", "upscale.x2")
         for method in route.methods:

@@ -52,7 +52,10 @@ def test_one_image_that_fails_its_batch_fails_alone(faulty, fault):
         pictures = [faulty_picture(code) for code in (PLAIN, fault, PLAIN + 1)]
         answers = [clients.submit(upscale, address, pixels) for pixels in pictures]
         wait_until(
-            lambda: app.state.admission.requests == 4 and metric(address, 'impasto_queue_jobs{model="upscale/x2"}') == 3
+            lambda: (
+                app.state.admission.requests_in_flight == 4
+                and metric(address, 'impasto_queue_jobs{model="upscale/x2"}') == 3
+            )
         )
         net.go.set()
         responses = [answer.result() for answer in answers]
@@ -92,7 +95,7 @@ def test_a_lost_device_fails_what_is_in_flight_and_turns_the_probes_red(faulty):
     with ThreadPoolExecutor(8) as clients:
         held = hold(address, net, clients)
         answers = [clients.submit(upscale, address, faulty_picture(code)) for code in (LOST, PLAIN, PLAIN)]
-        wait_until(lambda: app.state.admission.requests == 4)
+        wait_until(lambda: app.state.admission.requests_in_flight == 4)
         net.go.set()
         assert {answer.result().status_code for answer in answers} <= {200, 503}
         assert answers[0].result().json()["code"] == "unavailable"
@@ -114,10 +117,10 @@ def test_clients_that_disconnect_leave_the_queue_and_nothing_is_computed_for_the
         connections = [socket.create_connection((host, int(port))) for _ in range(20)]
         for connection in connections:
             connection.sendall(request)
-        wait_until(lambda: app.state.admission.requests == 21)
+        wait_until(lambda: app.state.admission.requests_in_flight == 21)
         for connection in connections:
             connection.close()
-        wait_until(lambda: app.state.admission.requests == 1)
+        wait_until(lambda: app.state.admission.requests_in_flight == 1)
         net.go.set()
         assert held.result().status_code == 200
     assert metric(address, 'impasto_cancelled_total{reason="client_left"}') > 0
@@ -133,7 +136,7 @@ def test_remaining_tiles_of_a_disconnected_client_are_not_computed(checkpoints):
             pytest.raises(httpx.ReadTimeout),
         ):
             client.post("/upscale?factor=2", content=encoded(faulty_picture(WAIT, 200, 200)))
-        wait_until(lambda: app.state.admission.requests == 0)
+        wait_until(lambda: app.state.admission.requests_in_flight == 0)
         net.go.set()
         assert upscale(address, faulty_picture(PLAIN)).status_code == 200
         assert net.passes == [[WAIT], [PLAIN]]
@@ -155,7 +158,7 @@ def test_a_task_past_its_deadline_gets_504_and_is_not_computed(faulty):
     with ThreadPoolExecutor(2) as clients:
         held = hold(address, net, clients)
         late = clients.submit(upscale, address, faulty_picture(PLAIN), deadline_ms=1500)
-        wait_until(lambda: app.state.admission.requests == 2)
+        wait_until(lambda: app.state.admission.requests_in_flight == 2)
         time.sleep(1.6)
         net.go.set()
         assert held.result().status_code == 200
@@ -188,7 +191,7 @@ def test_requests_beyond_the_permits_get_retry_after(checkpoints):
     with faulty_service(checkpoints, max_requests=2) as (address, net, app), ThreadPoolExecutor(8) as clients:
         held = hold(address, net, clients)
         second = clients.submit(upscale, address, faulty_picture(PLAIN))
-        wait_until(lambda: app.state.admission.requests == 2)
+        wait_until(lambda: app.state.admission.requests_in_flight == 2)
         refused = upscale(address, faulty_picture(PLAIN))
         assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
         assert 1 <= int(refused.headers["retry-after"]) <= 60
@@ -205,5 +208,5 @@ def test_pixels_beyond_the_limit_are_refused_and_a_larger_image_is_admitted_alon
             assert "pixels are in flight, the limit is 10000" in refused.json()["detail"]
             net.go.set()
             assert held.result().status_code == 200
-        assert app.state.admission.pixels == 0
+        assert app.state.admission.pixels_in_flight == 0
         assert upscale(address, faulty_picture(PLAIN, 60, 60)).status_code == 200

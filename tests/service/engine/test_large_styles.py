@@ -11,7 +11,7 @@ from nets.architecture import architecture_of
 from nets.checkpoint import load
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from service.app import create_app
-from service.engine.task import Limits
+from service.engine.tiling_plan import TilingLimits
 from service.models.registry import load_registry
 from service.settings import Settings
 from tests.conftest import decoded, encoded, picture, running, save_net, seeded, tiny_style_net
@@ -57,7 +57,7 @@ def test_the_answer_says_whether_it_is_the_whole_pictures(answers):
 def test_no_seam_can_be_seen(answers):
     """Across the borders of tiles the picture steps no more than beside them."""
     net = load(ROOT / "checkpoints" / "stylize" / "wave.safetensors").net
-    plan = Limits(WHOLE, TILE).plan(architecture_of(net).facts(net.config), 300, 450)
+    plan = TilingLimits(WHOLE, TILE).plan(architecture_of(net).facts(net.config), 300, 450)
     assert plan.reduced
     assert len(plan.windows) > 4
     painted = decoded(answers[1].content)

@@ -3,6 +3,7 @@
 import base64
 import json
 import socket
+from dataclasses import dataclass
 
 import httpx
 import numpy as np
@@ -12,12 +13,12 @@ from prometheus_client import CollectorRegistry
 from scripts.openapi import PATH
 from service.app import create_app
 from service.errors import ServiceError, StartupError
-from service.http.filename import content_disposition
-from service.http.json_body import EXAMPLE_BASE64
+from service.http.body import EXAMPLE_BASE64
+from service.http.headers import content_disposition
 from service.models.registry import load_registry
 from service.observability.metrics import Metrics
-from service.pipeline.cache import ResultCache
-from service.pipeline.etag import is_named
+from service.pipeline.cache import OVERHEAD_BYTES, ResultCache
+from service.pipeline.etag import matches
 from service.settings import Settings, read_settings
 from tests.conftest import decoded, encoded, picture, running, save_net, tiny_style_net
 from tests.service.http.test_bad_input import refused
@@ -89,15 +90,15 @@ def test_a_client_that_has_the_output_gets_304_and_nothing_is_computed(client):
         assert response.status_code == 200
 
 
-def test_what_is_wrong_stays_wrong_whatever_tag_is_named(client):
+def test_what_is_wrong_stays_wrong_whatever_tag_matches(client):
     headers = {"If-None-Match": tag_of(client)}
     refused(client.post("/stylize?style=mosaic", content=PICTURE[:20], headers=headers), 422, "broken_image")
 
 
 def test_tags_are_compared_as_they_should_be():
-    assert is_named('W/"a,b"', ['"x", W/"a,b"'])
-    assert is_named('W/"a"', ['"x"', '"a"'])
-    assert not is_named('W/"a"', ['"ab"', "a", "*", 'W/"'])
+    assert matches('W/"a,b"', ['"x", W/"a,b"'])
+    assert matches('W/"a"', ['"x"', '"a"'])
+    assert not matches('W/"a"', ['"ab"', "a", "*", 'W/"'])
 
 
 def test_another_network_another_tag(tmp_path):
@@ -146,23 +147,30 @@ def test_without_a_budget_nothing_is_kept(client):
     assert counted(client, "impasto_cache_bytes") == 0
 
 
+@dataclass(frozen=True)
+class Body:
+    body: bytes
+
+
 def cache_of(most_bytes):
     return ResultCache(most_bytes, Metrics(CollectorRegistry()))
 
 
 def test_the_least_recently_used_leaves_first():
     each = 1000
-    cache = cache_of(3 * (each + ResultCache.OVERHEAD_BYTES))
+    cache = cache_of(3 * (each + OVERHEAD_BYTES))
+    results = {tag: Body(tag.encode() * each) for tag in "abcd"}
     for tag in "abc":
-        cache.put(tag, tag.upper(), each)
-    assert cache.get("a") == "A"
-    cache.put("d", "D", each)
-    assert [cache.get(tag) for tag in "abcd"] == ["A", None, "C", "D"]
-    cache.put("a", "larger", 2 * each + ResultCache.OVERHEAD_BYTES)
-    assert [cache.get(tag) for tag in "acd"] == ["larger", None, "D"]
-    cache.put("e", "too large", cache.most_bytes)
-    assert cache.get("e") is None
-    assert cache.size_bytes == cache.most_bytes
+        cache.keep(tag, results[tag])
+    assert cache.find("a") is results["a"]
+    cache.keep("d", results["d"])
+    assert [cache.find(tag) for tag in "abcd"] == [results["a"], None, results["c"], results["d"]]
+    larger = Body(bytes(2 * each + OVERHEAD_BYTES))
+    cache.keep("a", larger)
+    assert [cache.find(tag) for tag in "acd"] == [larger, None, results["d"]]
+    cache.keep("e", Body(bytes(int(cache.maxsize))))
+    assert cache.find("e") is None
+    assert cache.currsize == cache.maxsize
     assert len(cache) == 2
 
 

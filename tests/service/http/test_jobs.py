@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from service.auth.caller import ANONYMOUS
-from service.http.prefer import Preference, parse_prefer
+from service.http.headers import Preference, parse_prefer
 from tests.conftest import decoded, encoded, picture
 from tests.service.engine.test_isolation import doubled, hold, metric, wait_until
 from tests.service.faults import BUG, PLAIN, WAIT, faulty_picture, faulty_service
@@ -198,12 +198,12 @@ def test_a_job_that_is_deleted_leaves_the_device_queue_uncomputed(held):
     refused(client.get(f"{path}/result"), 409, "no_result")
     with ThreadPoolExecutor(1) as others:
         events = others.submit(lambda: [name for name, _ in events_of(client, path)])
-        wait_until(lambda: app.state.admission.requests == 2)
+        wait_until(lambda: app.state.admission.requests_in_flight == 2)
         assert client.delete(path).status_code == 204
         assert events.result()[-1] == "cancelled"
     assert status(client, path)["state"] == "cancelled"
     refused(client.get(f"{path}/result"), 409, "no_result")
-    wait_until(lambda: app.state.admission.requests == 1)
+    wait_until(lambda: app.state.admission.requests_in_flight == 1)
     net.go.set()
     wait_until(lambda: app.state.engine.scheduler.idle)
     assert [PLAIN + 3] not in net.passes
@@ -266,7 +266,7 @@ def test_jobs_are_bounded_in_bytes(checkpoints):
         for _ in range(6):
             paths.append(promised(ask(client, body=small)))
             wait_until(lambda: done(app))
-        assert sum(ticket.size_bytes for ticket in app.state.tickets) <= 2**16
+        assert sum(ticket.size_bytes for ticket in app.state.jobs) <= 2**16
         assert counted(client, "impasto_async_job_bytes") <= 2**16
         assert status(client, paths[-1])["state"] == "done"  # the newest stays, the oldest went
         refused(client.get(paths[0]), 404, "unknown_job")
@@ -275,13 +275,13 @@ def test_jobs_are_bounded_in_bytes(checkpoints):
 
 
 def done(app):
-    return all(ticket.over.is_set() for ticket in app.state.tickets)
+    return all(ticket.over.is_set() for ticket in app.state.jobs)
 
 
 def test_jobs_are_bounded_in_time(checkpoints):
     with serving(checkpoints, job_seconds=0.2) as (client, _net, app):
         path = promised(ask(client))
-        wait_until(lambda: not list(app.state.tickets))
+        wait_until(lambda: not list(app.state.jobs))
         assert "its 0.2 s are over" in refused(client.get(path), 404, "unknown_job")["detail"]
         assert counted(client, "impasto_async_jobs", state="finished") == 0
 
@@ -291,10 +291,10 @@ def test_a_full_service_lets_jobs_wait_rather_than_fail(checkpoints):
     with serving(checkpoints, **settings) as (client, net, app), ThreadPoolExecutor(4) as others:
         before = [hold(str(client.base_url), net, others)]
         before.append(others.submit(client.post, "/upscale?factor=2", content=encoded(faulty_picture(PLAIN))))
-        wait_until(lambda: app.state.admission.requests == 2)
+        wait_until(lambda: app.state.admission.requests_in_flight == 2)
         refused(client.post("/upscale?factor=2", content=PICTURE), 503, "overloaded")
         asked = [others.submit(ask, client, body=encoded(faulty_picture(PLAIN + i))) for i in range(2)]
-        wait_until(lambda: len(list(app.state.tickets)) == 2)
+        wait_until(lambda: len(list(app.state.jobs)) == 2)
         third = status(client, promised(ask(client)))
         assert (third["state"], third["position"]) == ("queued", 3)
         net.go.set()
@@ -309,8 +309,8 @@ def test_a_client_that_disconnects_before_it_has_the_job_id_is_not_computed(held
     body = encoded(faulty_picture(PLAIN))
     with pytest.raises(httpx.ReadTimeout):
         client.post("/upscale?factor=2", content=body, headers={"Prefer": "respond-async, wait=20"}, timeout=0.5)
-    wait_until(lambda: app.state.admission.requests == 1)
-    assert {ticket.state for ticket in app.state.tickets} <= {"cancelled"}
+    wait_until(lambda: app.state.admission.requests_in_flight == 1)
+    assert {ticket.state for ticket in app.state.jobs} <= {"cancelled"}
 
 
 def test_preferences_are_read_as_they_are_meant():
@@ -326,9 +326,9 @@ def test_a_stop_cancels_what_is_left(faulty):
     client, net, app = faulty
     path = promised(ask(client, body=encoded(faulty_picture(WAIT))))
     assert net.waiting.acquire(timeout=30)
-    assert app.state.tickets.owing
-    ticket = app.state.tickets.find(path.rpartition("/")[2], ANONYMOUS)
-    asyncio.run_coroutine_threadsafe(app.state.tickets.stop(), ticket.task.get_loop()).result()
+    assert app.state.jobs.busy
+    ticket = app.state.jobs.find(path.rpartition("/")[2], ANONYMOUS)
+    asyncio.run_coroutine_threadsafe(app.state.jobs.stop(), ticket.task.get_loop()).result()
     assert ticket.state == "cancelled"
-    assert not app.state.tickets.owing
+    assert not app.state.jobs.busy
     refused(client.get(path), 404, "unknown_job")

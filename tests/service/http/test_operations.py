@@ -113,7 +113,7 @@ def test_the_documentation_describes_both_endpoints(client):
 
 def admission(requests=10, pixels=1000, seconds=0.0):
     gate = Admission(requests, pixels, lambda: seconds, Metrics(CollectorRegistry()).requests_in_flight)
-    gate.open = True
+    gate.open()
     return gate
 
 
@@ -125,18 +125,18 @@ def test_permits_run_out_and_come_back():
                 pass
             assert refused.value.headers["Retry-After"] == "1"
         with gate.request():
-            assert gate.requests == 2
-    assert gate.requests == 0
+            assert gate.requests_in_flight == 2
+    assert gate.requests_in_flight == 0
 
 
 def test_pixel_permits_run_out_and_a_larger_image_is_admitted_alone():
     gate = admission(pixels=1000)
     refused = pytest.raises(OverloadedError, match="5000 pixels are in flight, the limit is 1000")
-    with gate.picture(5000), refused, gate.picture(1):
+    with gate.pixels(5000), refused, gate.pixels(1):
         pass
-    with gate.picture(600), gate.picture(400):
-        assert gate.pixels == 1000
-    assert gate.pixels == 0
+    with gate.pixels(600), gate.pixels(400):
+        assert gate.pixels_in_flight == 1000
+    assert gate.pixels_in_flight == 0
 
 
 @pytest.mark.parametrize(("seconds", "retry_after"), [(0, 1), (3.1, 2), (30, 15), (1000, 60)])
@@ -149,13 +149,13 @@ def test_retry_after_is_when_half_of_the_queue_should_be_done(seconds, retry_aft
 
 def test_a_permit_comes_back_after_an_error():
     gate = admission(requests=1)
-    with pytest.raises(ZeroDivisionError), gate.request(), gate.picture(1000):
+    with pytest.raises(ZeroDivisionError), gate.request(), gate.pixels(1000):
         raise ZeroDivisionError
-    assert (gate.requests, gate.pixels) == (0, 0)
+    assert (gate.requests_in_flight, gate.pixels_in_flight) == (0, 0)
 
 
 def test_nothing_is_admitted_before_the_start():
     gate = admission()
-    gate.open = False
+    gate.close()
     with pytest.raises(UnavailableError), gate.request():
         pass

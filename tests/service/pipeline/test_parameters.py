@@ -15,9 +15,9 @@ from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from service.app import create_app
 from service.models.registry import load_registry
 from service.models.weights_cache import MAX_BLENDS
-from service.pipeline.compositing import keep_colors, overlay, resize
-from service.pipeline.parameters import Enlarging, Stylizing
-from service.pipeline.plan import resolve
+from service.pipeline.compositing import blend, keep_colors, resize
+from service.pipeline.parameters import StylizeParameters, UpscaleParameters
+from service.pipeline.plan import plan_inference
 from service.settings import Settings
 from tests.conftest import decoded, encoded, picture, running, seeded, tiny_style_net, tiny_upscaler
 from tests.files import png16, read_png16
@@ -157,16 +157,16 @@ def test_a_small_picture_keeps_the_networks_own_strokes(client, nets, stroke):
 
 
 def test_auto_paints_a_large_photograph_as_if_it_were_small(app):
-    recipe = resolve(Stylizing((("mosaic", 1.0),)), app.state.registry)
-    sizes = recipe.sizes(3000, 4000, 50_000_000)
+    plan = plan_inference(StylizeParameters(style="mosaic"), app.state.registry)
+    sizes = plan.sizes(3000, 4000, 50_000_000)
     assert sizes.working == (612, 816)
     assert sizes.enlarger == 4
-    assert sizes.answer == (3000, 4000)
-    assert recipe.sizes(1000, 1000, 50_000_000).working == (1000, 1000)
-    assert recipe.sizes(1000, 1001, 50_000_000).working == (707, 707)
-    assert recipe.sizes(9000, 9000, 50_000_000).working == (1125, 1125)  # 8 is the most
-    assert recipe.sizes(3000, 4000, 7_000_000).enlarger == 2  # whose answer fits; the rest is resized
-    assert recipe.sizes(3000, 4000, 1_900_000).enlarger is None
+    assert sizes.output == (3000, 4000)
+    assert plan.sizes(1000, 1000, 50_000_000).working == (1000, 1000)
+    assert plan.sizes(1000, 1001, 50_000_000).working == (707, 707)
+    assert plan.sizes(9000, 9000, 50_000_000).working == (1125, 1125)  # 8 is the most
+    assert plan.sizes(3000, 4000, 7_000_000).enlarger == 2  # whose answer fits; the rest is resized
+    assert plan.sizes(3000, 4000, 1_900_000).enlarger is None
 
 
 def test_without_upscalers_strokes_are_resized(nets, tmp_path):
@@ -276,7 +276,7 @@ def test_a_wrong_parameter_is_named_with_its_value_and_what_was_expected(client,
 
 
 @pytest.mark.parametrize("styles", ["mosaic:0.5,nope:0.5", "nope,mosaic", "mosaic:1,nope:0"])
-def test_an_unknown_style_in_a_mix_is_named(client, styles):
+def test_an_unknown_style_in_a_mix_matches(client, styles):
     problem = refused(client.post(f"/stylize?style={styles}", content=encoded(PIXELS)), 404, "unknown_model")
     assert problem["value"] == "nope"
     assert problem["expected"] == ["mosaic", "neutral", "stranger", "wave", "wide"]
@@ -387,30 +387,30 @@ def test_strokes_make_a_large_picture_small_enough_to_be_exact(nets, tmp_path):
 
 def test_every_pass_is_predicted(client, app):
     state = app.state
-    recipe = resolve(Stylizing((("mosaic", 0.5), ("wide", 0.5)), stroke=2.0), state.registry)
-    sizes = recipe.sizes(400, 600, 10**7)
+    plan = plan_inference(StylizeParameters(style="mosaic,wide", stroke=2.0), state.registry)
+    sizes = plan.sizes(400, 600, 10**7)
     renderer = state.pipeline._renderer
-    ready = asyncio.run(renderer.load(recipe, sizes, state.registry))
+    ready = asyncio.run(renderer.load(plan, sizes, state.registry))
     passes = sum(state.engine.costs.predict(f"stylize/{name}", 60_000) for name in ("mosaic", "wide"))
     passes += state.engine.costs.predict("upscale/x2", 60_000)
-    composing = state.engine.costs.predict("compose", sizes.composed_pixels(recipe))
+    composing = state.engine.costs.predict("compose", sizes.composed_pixels(plan))
     assert renderer.predicted_seconds(ready, 1) == pytest.approx(passes + composing)
     assert renderer.predicted_seconds(ready, 3) == pytest.approx(3 * (passes + composing))
 
 
 def test_memory_on_the_way_is_counted(app):
     registry = app.state.registry
-    plain = resolve(Stylizing((("mosaic", 1.0),), stroke=1.0), registry)
+    plain = plan_inference(StylizeParameters(style="mosaic", stroke=1.0), registry)
     assert plain.sizes(100, 200, 10**6).extra_pixels(plain) == 0
-    enlarged = resolve(Enlarging(3.0), registry)
+    enlarged = plan_inference(UpscaleParameters(factor=3.0), registry)
     assert enlarged.sizes(100, 200, 10**6).extra_pixels(enlarged) == 20_000 * 16
-    strokes = resolve(Stylizing((("mosaic", 1.0),), stroke=2.0), registry)
+    strokes = plan_inference(StylizeParameters(style="mosaic", stroke=2.0), registry)
     assert strokes.sizes(100, 200, 10**6).extra_pixels(strokes) == 5_000
-    several = resolve(Stylizing((("mosaic", 0.5), ("wide", 0.5)), stroke=1.0), registry)
+    several = plan_inference(StylizeParameters(style="mosaic,wide", stroke=1.0), registry)
     assert several.sizes(100, 200, 10**6).extra_pixels(several) == 2 * 20_000
 
 
-def test_overlay_rounds_to_nearest():
+def test_blend_rounds_to_nearest():
     one, two = np.zeros((1, 1, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8)
-    assert overlay([one, two], [0.5, 0.5]).tolist() == [[[128, 128, 128]]]
-    assert overlay([one, two], [0.9, 0.1]).tolist() == [[[26, 26, 26]]]
+    assert blend([one, two], [0.5, 0.5]).tolist() == [[[128, 128, 128]]]
+    assert blend([one, two], [0.9, 0.1]).tolist() == [[[26, 26, 26]]]

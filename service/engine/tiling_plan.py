@@ -1,0 +1,65 @@
+"""How the picture of a task is divided into windows, and the limits that decide it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nets.architecture import Facts
+from nets.tiling import Window, windows
+from service.errors import InferenceError
+
+_MIN_PIXELS, _NO_LIMIT = 2**14, 2**62
+_STYLE_STEP_PX = 4  # two convolutions of stride 2
+
+
+@dataclass(frozen=True)
+class TilingPlan:
+    """The windows of a picture. reduced: a reduced copy of the picture first yields the instance norm statistics."""
+
+    windows: list[Window]
+    reduced: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """Input pixels that are computed, halos included."""
+        return sum(window.pixels for window in self.windows)
+
+
+class TilingLimits:
+    """The most pixels per pass. They are halved after the device runs out of memory. All threads read them."""
+
+    def __init__(self, whole_pixels: int, tile_pixels: int, on_halved: Callable[[], None] = lambda: None) -> None:
+        """whole_pixels: of a picture that must run whole. tile_pixels: of a tile. on_halved: called at each halving."""
+        self.whole_pixels, self.tile_pixels = whole_pixels, tile_pixels
+        self.batch_pixels = _NO_LIMIT
+        self._on_halved = on_halved
+
+    def plan(self, facts: Facts, height: int, width: int) -> TilingPlan:
+        """Divide a picture of height x width pixels for a network."""
+        if facts.halo is not None:
+            step = 1 if facts.scale > 1 else _STYLE_STEP_PX
+            return TilingPlan(windows(height, width, facts.halo, self.tile_pixels, step))
+        if height * width <= self.whole_pixels or not facts.approximable:
+            return TilingPlan(windows(height, width, 0, height * width))
+        tile_pixels = min(self.tile_pixels, self.whole_pixels)
+        return TilingPlan(windows(height, width, facts.radius, tile_pixels, _STYLE_STEP_PX), reduced=True)
+
+    def max_pixels(self, facts: Facts) -> int | None:
+        """Return the most pixels of a picture for a network; None if it can be tiled and has no limit."""
+        return None if facts.halo is not None or facts.approximable else self.whole_pixels
+
+    def halve(self, facts: Facts, pixels: int) -> None:
+        """Reduce the limits after a pass over `pixels` ran out of memory.
+
+        Raises InferenceError if the network cannot be tiled or the pass was too small to divide.
+        """
+        self._on_halved()
+        if pixels <= _MIN_PIXELS or (facts.halo is None and not facts.approximable):
+            raise InferenceError(f"the device has not enough memory for {pixels} pixels")
+        if facts.halo is None:
+            self.whole_pixels = min(self.whole_pixels, pixels // 2)
+        self.tile_pixels = min(self.tile_pixels, max(_MIN_PIXELS, pixels // 2))
+
+    def halve_batches(self, pixels: int) -> None:
+        """Reduce the batch limit after a batch of `pixels` ran out of memory."""
+        self._on_halved()
+        self.batch_pixels = min(self.batch_pixels, pixels // 2)
