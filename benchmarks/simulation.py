@@ -1,7 +1,7 @@
 """A discrete-event simulation of Impasto's replicas behind a load balancer, with and without an autoscaler.
 
 A replica computes one job at a time, in the service's own order: a job's rank is its arrival plus four times its cost,
-the lowest goes first, and one of at most a quarter of the pixels interrupts (service/engine/scheduler.py). A job costs
+the lowest goes first, and one of at most a quarter of the pixels preempts (service/engine/preemption.py). A job costs
 start + pixels x per pixel on the device, and codec x (pixels in + out), which on a CPU the same cores pay. Simpler than
 the real thing: no tiles, no batches, no network; a request is sent to any ready replica by chance, as kube-proxy does.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-OVERTAKING, MUCH_SMALLER = 4.0, 4  # service/engine/task.py, service/engine/scheduler.py
+AGEING_FACTOR, SIZE_RATIO = 4.0, 4  # service/engine/task.py, service/engine/preemption.py
 SYNC_SECONDS = 15.0
 """How often Prometheus scrapes and the autoscaler looks."""
 
@@ -89,7 +89,7 @@ class Job:
     @property
     def rank(self) -> float:
         """Who goes first: the lowest."""
-        return self.arrived + OVERTAKING * self.cost
+        return self.arrived + AGEING_FACTOR * self.cost
 
 
 @dataclass(eq=False)
@@ -207,7 +207,7 @@ class Simulation:
         job = min(replica.waiting, key=lambda each: each.rank)
         if replica.running:
             current = replica.running[-1]
-            if job.rank >= current.rank or job.kind.pixels * MUCH_SMALLER > current.kind.pixels:
+            if job.rank >= current.rank or job.kind.pixels * SIZE_RATIO > current.kind.pixels:
                 return
             self._account(replica)
         replica.waiting.remove(job)

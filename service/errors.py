@@ -30,7 +30,7 @@ class ServiceError(Exception):
 
 
 class ParameterError(ServiceError):
-    """A query parameter is missing, doubled, unknown or malformed."""
+    """A parameter is missing, repeated, unknown or malformed."""
 
     status, code = 422, "invalid_parameter"
     example: ClassVar = {
@@ -75,7 +75,7 @@ class BodyTooLargeError(ServiceError):
 
 
 class UnsupportedImageError(ServiceError):
-    """The body is not an image of a format that is taken."""
+    """The body is not an image in a supported format, or has an unsupported content coding."""
 
     status, code = 415, "unsupported_image"
     example: ClassVar = {
@@ -97,18 +97,18 @@ class BrokenImageError(ServiceError):
 
 
 class TooManyPixelsError(ServiceError):
-    """The picture, or its answer, has too many pixels."""
+    """The image or the output has too many pixels."""
 
     status, code = 413, "too_many_pixels"
     example: ClassVar = {
         "detail": "the picture is 12000 x 10000; expected at most 12500000 pixels",
-        "value": "12000x10000",
-        "expected": "expected at most 12500000 pixels",
+        "value": "12000 x 10000",
+        "expected": "at most 12500000 pixels",
     }
 
 
 class TooManyFramesError(ServiceError):
-    """The animation is longer than the limit."""
+    """The animation has too many frames."""
 
     status, code = 413, "too_many_frames"
     example: ClassVar = {
@@ -119,7 +119,7 @@ class TooManyFramesError(ServiceError):
 
 
 class NotAcceptableError(ServiceError):
-    """The client accepts no format that can be made."""
+    """The client accepts no format that the service can make."""
 
     status, code = 406, "not_acceptable"
     example: ClassVar = {
@@ -131,7 +131,7 @@ class NotAcceptableError(ServiceError):
 
 
 class OverloadedError(ServiceError):
-    """As many requests are in flight as may be."""
+    """The limit on requests or pixels in flight is reached."""
 
     status, code = 503, "overloaded"
     example: ClassVar = {
@@ -149,11 +149,11 @@ class UnavailableError(ServiceError):
 
 
 class DeadlineError(ServiceError):
-    """The client's deadline cannot be met, or has passed before the device was free."""
+    """The deadline cannot be met, or passed before a device was free."""
 
     status, code = 504, "deadline_exceeded"
     example: ClassVar = {
-        "detail": "the answer would take about 2.1 s, the deadline is in 0.5 s",
+        "detail": "the result would take about 2.1 s, the deadline is in 0.5 s",
         "parameter": "deadline_ms",
         "predicted_seconds": 2.1,
         "expected": "a later deadline, a smaller picture, or another try when less is queued",
@@ -161,13 +161,13 @@ class DeadlineError(ServiceError):
 
 
 class ClientLeftError(ServiceError):
-    """The client hung up before its answer was ready."""
+    """The client disconnected before the result was ready."""
 
     status, code = 499, "client_left"
 
 
 class UnauthorizedError(ServiceError):
-    """A key is needed, and none was given, or none that is known."""
+    """A key is required, and the request has none that is valid."""
 
     status, code = 401, "unauthorized"
     example: ClassVar = {
@@ -178,7 +178,7 @@ class UnauthorizedError(ServiceError):
 
 
 class ForbiddenError(ServiceError):
-    """The key that was given has not the scope for this."""
+    """The key lacks the required scope."""
 
     status, code = 403, "forbidden"
     example: ClassVar = {
@@ -189,7 +189,7 @@ class ForbiddenError(ServiceError):
 
 
 class QuotaError(ServiceError):
-    """This key has used what it may use of a minute, or holds what it may hold at once."""
+    """The key has used its quota per minute, or its share of what is in flight."""
 
     status, code = 429, "quota_exceeded"
     example: ClassVar = {
@@ -203,7 +203,7 @@ class QuotaError(ServiceError):
 
 
 class SlowRequestError(ServiceError):
-    """The request's head or body comes more slowly than is waited for."""
+    """The request arrives too slowly."""
 
     status, code = 408, "request_timeout"
     example: ClassVar = {
@@ -214,7 +214,7 @@ class SlowRequestError(ServiceError):
 
 
 class HeadersTooLargeError(ServiceError):
-    """The request's line and headers are larger than max_header_bytes."""
+    """The request line and headers are larger than max_header_bytes."""
 
     status, code = 431, "headers_too_large"
     example: ClassVar = {
@@ -224,35 +224,35 @@ class HeadersTooLargeError(ServiceError):
 
 
 class NotHttpError(ServiceError):
-    """What came is no HTTP request."""
+    """The request is not valid HTTP."""
 
     status, code = 400, "bad_request"
     example: ClassVar = {"detail": "invalid http request received", "expected": "an HTTP/1.1 request"}
 
 
 class InferenceError(ServiceError):
-    """The network failed on this picture."""
+    """The network failed on this image."""
 
     status, code = 500, "inference_failed"
     example: ClassVar = {"detail": "the network failed on this picture"}
 
 
 class UnknownJobError(ServiceError):
-    """There is no such job, or no longer."""
+    """The job does not exist, or no longer exists."""
 
     status, code = 404, "unknown_job"
-    example: ClassVar = {"detail": "no such job: it never was, was deleted, or its 600 s are over"}
+    example: ClassVar = {"detail": "no such job: it never existed, was deleted, or its 600 s are over"}
 
 
 class NoResultError(ServiceError):
-    """The job is not done yet, or was cancelled."""
+    """The job is not done, or was cancelled."""
 
     status, code = 409, "no_result"
     example: ClassVar = {"detail": "the job has no result: it is running", "value": "running", "expected": "done"}
 
 
 class IdempotencyError(ServiceError):
-    """The Idempotency-Key came with another request before."""
+    """The Idempotency-Key was used with another request."""
 
     status, code = 422, "idempotency_key_reused"
     example: ClassVar = {
@@ -263,11 +263,11 @@ class IdempotencyError(ServiceError):
 
 
 class AnswerTooLargeError(ServiceError):
-    """The answer was made, and is larger than what jobs may keep."""
+    """The result of the job is larger than what may be kept."""
 
     status, code = 413, "answer_too_large"
     example: ClassVar = {
-        "detail": "the answer has 300000000 bytes, more than can be kept; ask for it without Prefer: respond-async",
+        "detail": "the result has 300000000 bytes, more than can be kept; ask for it without Prefer: respond-async",
         "expected": "at most 268435456 bytes for all jobs",
     }
 
@@ -280,6 +280,6 @@ class InternalError(ServiceError):
 
 
 def shown(value: object) -> str:
-    """What a client sent, cut to a length that fits in an answer."""
+    """Cut a value from a client to a length that fits in a message."""
     text = str(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"

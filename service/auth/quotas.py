@@ -59,7 +59,7 @@ class Quotas:
         if cost > most:
             expected = f"at most {most} pixels, which is this key's quota of a minute"
             raise TooManyPixelsError(
-                f"the answer has {cost} pixels; expected {expected}", value=cost, expected=expected
+                f"the output has {cost} pixels; expected {expected}", value=cost, expected=expected
             )
         item = RateLimitItemPerMinute(most, namespace="impasto")
         if time.monotonic() < self._ask_again:
@@ -89,19 +89,19 @@ class Quotas:
         self._metrics.quota_store_errors.inc()
         if self._closed:
             seconds = math.ceil(_PAUSE_SECONDS)
-            detail = "the store of quotas does not answer, and nobody with a quota is let in without it"
+            detail = "the quota store does not respond, and callers with a quota are rejected without it"
             raise UnavailableError(detail, {"Retry-After": str(seconds)})
 
     def _note_down(self, error: Exception) -> None:
         self._ask_again = time.monotonic() + _PAUSE_SECONDS
         if not self._down:
             kind = type(error.__cause__ or error).__name__  # its message may hold the address and the password
-            log.error("the store of quotas does not answer", extra={"error": kind, "closed": self._closed})
+            log.error("the quota store does not respond", extra={"error": kind, "closed": self._closed})
         self._down = True
 
     def _note_up(self) -> None:
         if self._down:
-            log.warning("the store of quotas answers again")
+            log.warning("the quota store responds again")
         self._down = False
 
 
@@ -154,7 +154,7 @@ def _standing(most: int, wanted: int, before: int, before_left: float, now: int,
 
 
 def _exceeded(unit: Unit, most: int, cost: int, standing: Standing) -> QuotaError:
-    asked = f"; this answer has {cost}" if unit == "pixels" else ""
+    asked = f"; this output has {cost}" if unit == "pixels" else ""
     return QuotaError(
         f"this key may use {most} {unit} a minute, {standing.remaining} are left{asked}; "
         f"try again in {standing.seconds} s",

@@ -22,7 +22,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Value]) ->
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
-        raise ClientLeftError("the client hung up before its answer was ready")
+        raise ClientLeftError("the client disconnected before the result was ready")
     finally:
         for task in (working, leaving):
             task.cancel()

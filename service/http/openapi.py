@@ -14,19 +14,19 @@ _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _REQUEST_ID = "9f4a27be713a45cc"
 _SCHEMA: dict[str, Any] = {
     "title": "Problem",
-    "description": "Why there is no answer (RFC 9457). Some problems have further members.",
+    "description": "An error (RFC 9457). Some problems have further members.",
     "type": "object",
     "required": ["type", "title", "status", "code", "detail", "request_id"],
     "properties": {
         "type": {"type": "string", "description": "urn:impasto:problem: and the code."},
         "title": {"type": "string", "description": "The status in words."},
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "code": {"type": "string", "description": "What went wrong; programs should go by this."},
-        "detail": {"type": "string", "description": "The same for people."},
+        "code": {"type": "string", "description": "What went wrong, for programs."},
+        "detail": {"type": "string", "description": "What went wrong, for people."},
         "request_id": {"type": ["string", "null"], "description": "As in X-Request-ID and in the log."},
         "parameter": {"type": "string", "description": "The query parameter, header or field that is wrong."},
-        "value": {"description": "What was found there."},
-        "expected": {"description": "What would have been right: words, or a list of values."},
+        "value": {"description": "The value that was found."},
+        "expected": {"description": "What was expected: words, or a list of values."},
     },
 }
 _STYLE_EXAMPLES = {
@@ -34,12 +34,12 @@ _STYLE_EXAMPLES = {
     "two": {"summary": "Between two.", "value": "mosaic:0.7,wave:0.3"},
 }
 NOT_FOUND: dict[int | str, dict[str, Any]] = {
-    404: {"description": "There is no such path.", "content": {PROBLEM_JSON: {"schema": _PROBLEM}}}
+    404: {"description": "No such path.", "content": {PROBLEM_JSON: {"schema": _PROBLEM}}}
 }
 OTHERWISE: dict[int | str, dict[str, Any]] = {
     "default": {"description": "Another problem.", "content": {PROBLEM_JSON: {"schema": _PROBLEM}}}
 }
-_RETRY_AFTER = {"Retry-After": {"description": "Seconds after which to come back.", "schema": {"type": "integer"}}}
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds after which to retry.", "schema": {"type": "integer"}}}
 
 
 def problems(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:

@@ -166,7 +166,7 @@ def refuse_if_late(expires: float | None, predicted_seconds: float) -> None:
     left = expires - time.monotonic()
     if predicted_seconds > left:
         raise DeadlineError(
-            f"the answer would take about {predicted_seconds:.1f} s, the deadline is in {max(0.0, left):.1f} s",
+            f"the result would take about {predicted_seconds:.1f} s, the deadline is in {max(0.0, left):.1f} s",
             parameter="deadline_ms",
             predicted_seconds=round(predicted_seconds, 3),
             expected="a later deadline, a smaller picture, or another try when less is queued",

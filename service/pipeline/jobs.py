@@ -138,7 +138,7 @@ class JobStore:
         job = self._jobs.get(identity)
         if job is None or job.request.owner != owner:
             kept = self._settings.job_seconds
-            raise UnknownJobError(f"no such job: it never was, was deleted, or its {kept:g} s are over")
+            raise UnknownJobError(f"no such job: it never existed, was deleted, or its {kept:g} s are over")
         return job
 
     async def delete(self, job: Job) -> None:
@@ -240,7 +240,7 @@ class JobStore:
                 break
             self.forget(other)
         if self._bytes + size > most:
-            detail = f"the answer has {size} bytes, more than can be kept; ask for it without Prefer: respond-async"
+            detail = f"the result has {size} bytes, more than can be kept; ask for it without Prefer: respond-async"
             job.error = AnswerTooLargeError(detail, expected=f"at most {most} bytes for all jobs")
         else:
             job.result, job.size_bytes = result, size

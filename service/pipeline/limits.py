@@ -14,7 +14,7 @@ def refuse_pixels(settings: Settings, header: Header, frames: int, scale: int) -
     most, why = settings.max_pixels, ""
     if (by_output := settings.max_output_pixels // scale**2) < most:
         most, limit = by_output, settings.max_output_pixels
-        why = f": the network makes each side {scale} times as long, and an answer has at most {limit}"
+        why = f": the network makes each side {scale} times as long, and an output has at most {limit}"
     if header.height * header.width * frames <= most:
         return
     size = f"{header.width} x {header.height}" + (f", {frames} frames" if frames > 1 else "")
@@ -39,7 +39,7 @@ def refuse_long_side(side: int, output: Format) -> None:
     most = MAX_SIDE_PX[output]
     if side > most:
         raise TooManyPixelsError(
-            f"the answer would have a side of {side} pixels, {output} holds at most {most}; try format=png",
+            f"the output would have a side of {side} pixels, {output} holds at most {most}; try format=png",
             parameter="format",
             value=output,
             expected=f"a side of at most {most} pixels, or format=png",

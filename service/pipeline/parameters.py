@@ -83,13 +83,19 @@ class _Parameters(BaseModel):
 
 class _Stylize(_Parameters):
     style: Styles = Field(description=_STYLE_DESCRIPTION)
-    strength: float = Field(1.0, ge=0, le=1, allow_inf_nan=False, description="0: the photograph, 1: the style.")
-    preserve_color: bool = Field(False, description="Keep the photograph's colours: only light is painted.")
+    strength: float = Field(
+        1.0, ge=0, le=1, allow_inf_nan=False, description="0 returns the photograph, 1 the full style."
+    )
+    preserve_color: bool = Field(
+        False, description="Keep the colours of the photograph; only the luminance is painted."
+    )
     stroke: Stroke = Field(
         "auto",
-        description="How many times larger strokes are than the network's own; auto: by the picture's size.",
+        description="Enlarge brush strokes by this factor. auto: by the size of the image. off: not at all.",
     )
-    max_side: int | None = Field(None, ge=16, le=100_000, description="The answer's longest side in pixels, at most.")
+    max_side: int | None = Field(
+        None, ge=16, le=100_000, description="Maximum length of the longer side of the output, in pixels."
+    )
 
 
 class _Upscale(_Parameters):
@@ -101,7 +107,7 @@ class _Upscale(_Parameters):
         examples=[4, 2.5],
     )
     detail: float = Field(
-        0.0, ge=0, le=1, allow_inf_nan=False, description="0: faithful to the pixels; 1: sharper to the eye."
+        0.0, ge=0, le=1, allow_inf_nan=False, description="0: faithful to the pixels. 1: sharper to the eye."
     )
 
 
@@ -112,17 +118,22 @@ class _Output(_Parameters):
         None,
         ge=1,
         le=3_600_000,
-        description="Milliseconds within which the answer is wanted; else 504, at once.",
+        description="Deadline in milliseconds. If the result cannot be ready in time, the response is 504 at once.",
     )
-    format: OutputFormat | None = Field(None, description="Of the answer; default: by Accept, else the picture's own.")
+    format: OutputFormat | None = Field(
+        None, description="Output format. Default: by Accept, otherwise the format of the input."
+    )
     quality: int | None = Field(
-        None, ge=1, le=100, description="Of a JPEG, WebP or AVIF: 100 is best. PNG and GIF have none."
+        None,
+        ge=1,
+        le=100,
+        description="Quality of a JPEG, WebP or AVIF output; 100 is the best. PNG and GIF have none.",
     )
     profile: ProfilePolicy = Field(
-        "keep", description="keep: the picture's own colour profile; srgb: converted and tagged as sRGB."
+        "keep", description="keep: the colour profile of the input. srgb: converted to sRGB and tagged."
     )
     metadata: MetadataPolicy = Field(
-        "strip", description="keep: EXIF, XMP and comments, as far as the format can; upright."
+        "strip", description="keep: EXIF, XMP and comments, as far as the output format holds them."
     )
 
 

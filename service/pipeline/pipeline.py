@@ -173,8 +173,9 @@ class Pipeline:
             self._admission.refuse_if_closed()
             return
         self._admission.refuse_if_full(request.owner)
-        if plan.layers and not request.known_etags and not self._settings.cache_bytes:
-            refuse_if_late(request.expires, self._renderer.seconds_queued())
+        may_be_free = not plan.layers or request.known_etags or self._settings.cache_bytes
+        if not may_be_free and (queued := self._renderer.seconds_queued()):
+            refuse_if_late(request.expires, queued)
 
     def close(self) -> None:
         """End the codec threads."""

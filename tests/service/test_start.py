@@ -14,7 +14,7 @@ from service.settings import Settings, read_settings
 from tests.conftest import encoded, picture, running, save_net, tiny_style_net, tiny_upscaler
 
 
-def test_a_bad_checkpoint_matches_and_the_others_serve(tmp_path):
+def test_a_bad_checkpoint_is_named_and_the_others_serve(tmp_path):
     good = save_net(tmp_path, "mosaic", tiny_style_net())
     save_net(tmp_path, "x2", tiny_upscaler(2))
     (tmp_path / "stylize" / "cut.safetensors").write_bytes(good.read_bytes()[:1000])

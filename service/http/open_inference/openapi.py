@@ -13,7 +13,9 @@ _ERROR = {
 
 
 def _errors(*statuses: int) -> _Responses:
-    return {status: {"description": "Why not, in the protocol's own form.", "content": _ERROR} for status in statuses}
+    return {
+        status: {"description": "The error, in the form of the protocol.", "content": _ERROR} for status in statuses
+    }
 
 
 def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 _OBJECT: dict[str, Any] = {"type": "object"}
-_ANY_STATE = _json("Whether it is.", _OBJECT)
+_ANY_STATE = _json("The state.", _OBJECT)
 _TENSOR: dict[str, Any] = {
     "type": "object",
     "required": ["name", "shape", "datatype"],
@@ -38,7 +40,7 @@ _REQUEST: dict[str, Any] = {
     "required": ["inputs"],
     "properties": {
         "id": {"type": "string"},
-        "parameters": {"type": "object", "description": "The knobs of /stylize or /upscale."},
+        "parameters": {"type": "object", "description": "The parameters of /stylize or /upscale."},
         "inputs": {"type": "array", "items": _TENSOR, "minItems": 1, "maxItems": 1},
         "outputs": {"type": "array", "items": _OBJECT, "maxItems": 1},
     },
@@ -61,7 +63,7 @@ INFER_REQUEST: dict[str, Any] = {
             "name": "Inference-Header-Content-Length",
             "in": "header",
             "required": False,
-            "description": "Bytes of JSON, where the tensor's bytes follow it.",
+            "description": "Bytes of JSON, if the bytes of the tensor follow it.",
             "schema": {"type": "string"},
         }
     ],

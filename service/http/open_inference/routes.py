@@ -29,27 +29,27 @@ router = APIRouter(prefix=INFERENCE_PROTOCOL, tags=["Open Inference Protocol"])
 
 @router.get("", responses=SERVER)
 async def server() -> dict[str, Any]:
-    """What this server is."""
+    """Return the name, version and extensions of the server."""
     return {"name": "impasto", "version": __version__, "extensions": ["binary_tensor_data"]}
 
 
 @router.get("/health/live", responses=LIVE)
 async def live(request: Request) -> JSONResponse:
-    """As /livez."""
+    """Tell the same as /livez."""
     alive = state_of(request).alive
     return JSONResponse({"live": alive}, 200 if alive else 503)
 
 
 @router.get("/health/ready", responses=READY)
 async def ready(request: Request) -> JSONResponse:
-    """As /readyz."""
+    """Tell the same as /readyz."""
     takes = state_of(request).ready
     return JSONResponse({"ready": takes}, 200 if takes else 503)
 
 
 @router.post("/repository/index", responses=INDEXED)
 async def index(request: Request) -> list[dict[str, str]]:
-    """The networks, and the files that are refused; what a body asks is not looked at."""
+    """List the networks, and the files that were refused. A body is ignored."""
     registry = state_of(request).registry
     served = [
         {"name": entry.name, "version": entry.version, "state": "READY", "reason": ""}
@@ -67,7 +67,7 @@ async def index(request: Request) -> list[dict[str, str]]:
 @router.get("/models/{model}", responses=FOUND)
 @router.get("/models/{model}/versions/{version}", responses=FOUND, operation_id="model_metadata_of_a_version")
 async def model_metadata(request: Request, model: str, version: str | None = None) -> dict[str, Any]:
-    """What a network takes and gives: one of two tensors, encoded pictures or pixels, and the same back."""
+    """Describe the inputs and outputs of a network: a tensor of encoded images or of pixels, in both directions."""
     entry = find(state_of(request).registry, model, version)
     both = [
         {"name": codec.IMAGE, "datatype": "BYTES", "shape": [-1]},
@@ -79,7 +79,7 @@ async def model_metadata(request: Request, model: str, version: str | None = Non
 @router.get("/models/{model}/ready", responses=READY)
 @router.get("/models/{model}/versions/{version}/ready", responses=READY, operation_id="version_ready")
 async def model_ready(request: Request, model: str, version: str | None = None) -> JSONResponse:
-    """Whether a network is served, and pictures are taken."""
+    """Tell whether a network is served, and requests are accepted."""
     find(state_of(request).registry, model, version)
     takes = state_of(request).admission.is_open
     return JSONResponse({"name": model, "ready": takes}, 200 if takes else 503)
@@ -101,7 +101,7 @@ async def model_ready(request: Request, model: str, version: str | None = None) 
     dependencies=[Depends(count_request)],
 )
 async def infer(request: Request, model: str, version: str | None = None) -> Response:
-    """Run pictures through a network: JSON, or JSON and then the tensor's bytes."""
+    """Run images through a network. The body is JSON, or JSON followed by the bytes of the tensor."""
     state = state_of(request)
     entry = find(state.registry, model, version)
     state.admission.refuse_if_full(owner_of(request))

@@ -10,8 +10,10 @@ from service.errors import ForbiddenError
 from service.http.state import state_of
 from service.pipeline.request import Charge
 
-_BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="An API key, where the service asks for one.")
-_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="keyHeader", description="The same.")
+_BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="An API key, if the service requires one.")
+_HEADER = APIKeyHeader(
+    name="X-API-Key", auto_error=False, scheme_name="keyHeader", description="The same key in another header."
+)
 
 
 def given_key(

@@ -27,20 +27,22 @@ _EVENT = "event: running\ndata: {...}\n\n"
 
 
 class JobStatus(BaseModel):
-    """How far a job is."""
+    """The state and progress of a job."""
 
     id: str
     state: State
-    position: int | None = Field(None, description="Of a queued job: 1 is next.")
-    tiles_done: int | None = Field(None, description="Of a running job: windows that were computed.")
-    tiles_total: int | None = Field(None, description="Of a running job: windows in all.")
+    position: int | None = Field(None, description="Of a queued job: its position; 1 is next.")
+    tiles_done: int | None = Field(None, description="Of a running job: tiles that were computed.")
+    tiles_total: int | None = Field(None, description="Of a running job: all tiles.")
     seconds_left: float | None = Field(
-        None, description="Until it is done, as predicted; missing before that is known."
+        None, description="Predicted seconds until it is done; missing until they are known."
     )
-    bytes: int | None = Field(None, description="Of a job that is done: the size of its answer.")
-    media_type: str | None = Field(None, description="Of a job that is done: what its answer is.")
-    milliseconds: dict[str, float] | None = Field(None, description="Of a job that is done: in each stage.")
-    problem: dict[str, Any] | None = Field(None, description="Of a job that failed: why, as problem+json has it.")
+    bytes: int | None = Field(None, description="Of a job that is done: the size of its result.")
+    media_type: str | None = Field(None, description="Of a job that is done: the media type of its result.")
+    milliseconds: dict[str, float] | None = Field(
+        None, description="Of a job that is done: milliseconds in each stage."
+    )
+    problem: dict[str, Any] | None = Field(None, description="Of a job that failed: the problem, as in problem+json.")
 
 
 def status_of(job: Job, jobs: JobStore) -> JobStatus:
@@ -76,7 +78,7 @@ _UNKNOWN = {**problems(UnknownJobError, UnauthorizedError, ForbiddenError), **OT
 
 @router.get("/jobs/{identity}", responses=_UNKNOWN, response_model_exclude_none=True)
 async def job(request: Request, response: Response, job: FoundJob) -> JobStatus:
-    """How far a job is. Its id is known only to who was given it, and opens all of these; with the same key, if any."""
+    """Return the state and progress of a job. The id is a secret; a job of an API key also needs that key."""
     response.headers.update(_NO_STORE)
     return status_of(job, state_of(request).jobs)
 
@@ -86,15 +88,15 @@ async def job(request: Request, response: Response, job: FoundJob) -> JobStatus:
     response_class=EventSourceResponse,
     responses={
         200: {
-            "description": "Each time that something changes, an event named by the state, with the job as its data; "
-            "the last one is done, failed or cancelled.",
+            "description": "An event at each change, named after the state, with the job as its data. "
+            "The last one is done, failed or cancelled.",
             "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EVENT}},
         },
         **_UNKNOWN,
     },
 )
 async def events(request: Request, job: FoundJob) -> AsyncIterable[ServerSentEvent]:
-    """The same as it changes, as server-sent events."""
+    """Stream the changes of a job as server-sent events."""
     jobs, sent = state_of(request).jobs, None
     yield ServerSentEvent(retry=_RETRY_MILLISECONDS)
     while True:
@@ -114,14 +116,14 @@ async def events(request: Request, job: FoundJob) -> AsyncIterable[ServerSentEve
     "/jobs/{identity}/result",
     response_class=Response,
     responses={
-        200: {"description": "The picture.", "content": dict.fromkeys(MEDIA_TYPES.values(), BINARY)},
-        304: {"description": "The client has it already: If-None-Match names its ETag."},
+        200: {"description": "The output image.", "content": dict.fromkeys(MEDIA_TYPES.values(), BINARY)},
+        304: {"description": "If-None-Match names the ETag of the result."},
         **problems(UnknownJobError, NoResultError, UnauthorizedError, ForbiddenError),
         **OTHERWISE,
     },
 )
 async def result(request: Request, job: FoundJob) -> Response:
-    """The answer, with the headers that it would have had at once; or the problem that it ended with."""
+    """Return the result with the headers of a synchronous response, or the problem of a failed job."""
     if job.error is not None:
         raise job.error
     if job.result is None:
@@ -137,6 +139,6 @@ async def result(request: Request, job: FoundJob) -> Response:
 
 @router.delete("/jobs/{identity}", status_code=204, response_class=Response, responses=_UNKNOWN)
 async def delete(request: Request, job: FoundJob) -> Response:
-    """End a job: nothing more of it is computed. One that is over is forgotten, with its answer."""
+    """Cancel a job; the computation stops. A job that is over is removed together with its result."""
     await state_of(request).jobs.delete(job)
     return Response(status_code=204)

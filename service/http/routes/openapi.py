@@ -34,7 +34,7 @@ _FORM = {"schema": {"type": "object", "required": [FIELD], "properties": {FIELD:
 _JSON_PICTURE = {
     "type": "string",
     "format": "base64-picture",
-    "description": "base64, alone or in a data URL. Other URLs are refused: nothing is fetched.",
+    "description": "base64 or base64url, alone or in a data URL. Other URLs are refused: nothing is fetched.",
 }
 _JSON = {
     "schema": {
@@ -52,33 +52,33 @@ _IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
     "required": False,
-    "description": "Entity tags of answers that the client has: where one is this answer's, 304.",
+    "description": "Entity tags of earlier results. If one is the tag of this result, the response is 304.",
     "schema": {"type": "string", "examples": ['W/"0123456789abcdef"']},
 }
 REQUEST: dict[str, Any] = {
     "parameters": [_IF_NONE_MATCH],
     "requestBody": {
         "required": True,
-        "description": "The picture itself (its bytes decide, not this type), a form, or JSON.",
+        "description": "The image itself, a form, or JSON. The bytes decide the format, not the media type.",
         "content": {**dict.fromkeys(SOURCE_MEDIA_TYPES.values(), BINARY), FORM: _FORM, JSON: _JSON},
     },
 }
 _HEADERS = {
-    "ETag": "Changes with the picture, the parameters, the networks and the version; for If-None-Match.",
-    "Impasto-Model": "The networks that made it, with versions and, where there are several, shares.",
-    "Impasto-Exact": "false: instance norm's statistics come from a reduced picture.",
-    "Impasto-Profile": "What was done with the picture's colour profile: kept, srgb, ignored.",
-    "Impasto-Depth": "8 where the picture had more bits and the answer has not.",
-    "Impasto-Frames": "How many of the frames or pages were read, where not all: 1/12.",
-    "Impasto-Gain-Map": "dropped: the image had a gain map for HDR displays, and the output has none.",
-    "Cache-Status": "Whether the answer was kept from before (RFC 9211), where answers are kept.",
+    "ETag": "Weak entity tag for If-None-Match. Depends on image, parameters, networks and version.",
+    "Impasto-Model": "The networks that made the output, with versions and, if there are several, shares.",
+    "Impasto-Exact": "false: the statistics of instance norm come from a reduced image.",
+    "Impasto-Profile": "What became of the colour profile of the image: kept, srgb or ignored.",
+    "Impasto-Depth": "8 if the image had more bits and the output has not.",
+    "Impasto-Frames": "How many frames or pages were read, if not all: 1/12.",
+    "Impasto-Gain-Map": "dropped if the image had a gain map for HDR displays, which the output has not.",
+    "Cache-Status": "Whether the output comes from the cache (RFC 9211), if there is a cache.",
     "Server-Timing": "Milliseconds in each stage.",
     "Content-Disposition": "A file name.",
-    "X-Request-ID": "The client's own where it is well formed, else a new one.",
+    "X-Request-ID": "The id from the request if it is well formed, otherwise a new one.",
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The picture.",
+        "description": "The output image.",
         "content": dict.fromkeys(MEDIA_TYPES.values(), BINARY),
         "headers": {name: {"description": what, "schema": {"type": "string"}} for name, what in _HEADERS.items()},
     },
@@ -86,12 +86,12 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "With Prefer: respond-async: the request became a job.",
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobStatus"}}},
         "headers": {
-            "Location": {"description": "The job: GET and DELETE.", "schema": {"type": "string"}},
+            "Location": {"description": "The address of the job, for GET and DELETE.", "schema": {"type": "string"}},
             "Preference-Applied": {"description": "respond-async.", "schema": {"type": "string"}},
-            "Retry-After": {"description": "Seconds after which it should be done.", "schema": {"type": "integer"}},
+            "Retry-After": {"description": "Predicted seconds until the job is done.", "schema": {"type": "integer"}},
         },
     },
-    304: {"description": "The client has it already: If-None-Match names its ETag. Nothing was computed."},
+    304: {"description": "If-None-Match names the ETag of the result. Nothing was computed."},
     **problems(
         UnauthorizedError,
         ForbiddenError,

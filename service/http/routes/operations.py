@@ -17,18 +17,18 @@ from service.pipeline.parameters import MOST_STYLES
 
 _STATUS = {"schema": {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}}
 _ALIVE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "It is.", "content": {"application/json": {**_STATUS, "example": {"status": "alive"}}}},
-    503: {"description": "It is not.", "content": {"application/json": {**_STATUS, "example": {"status": "dead"}}}},
+    200: {"description": "Alive.", "content": {"application/json": {**_STATUS, "example": {"status": "alive"}}}},
+    503: {"description": "Not alive.", "content": {"application/json": {**_STATUS, "example": {"status": "dead"}}}},
 }
 _READY: dict[int | str, dict[str, Any]] = {
-    200: {"description": "They are.", "content": {"application/json": {**_STATUS, "example": {"status": "ready"}}}},
+    200: {"description": "Ready.", "content": {"application/json": {**_STATUS, "example": {"status": "ready"}}}},
     503: {
-        "description": "They are not.",
+        "description": "Not ready.",
         "content": {"application/json": {**_STATUS, "example": {"status": "unavailable"}}},
     },
 }
 _TEXT: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    200: {"description": "Prometheus text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
 
 probes = APIRouter(tags=["operations"])
@@ -40,7 +40,7 @@ admin = APIRouter(tags=["admin"], dependencies=[Depends(require_admin)])
 
 @probes.get("/livez", responses=_ALIVE)
 async def livez(request: Request) -> JSONResponse:
-    """Whether the event loop answers and every device computes; if not, restart the process."""
+    """Tell whether the event loop and every device work. If not, restart the process."""
     alive = state_of(request).alive
     return JSONResponse({"status": "alive" if alive else "dead"}, 200 if alive else 503)
 
@@ -48,20 +48,20 @@ async def livez(request: Request) -> JSONResponse:
 @probes.get("/readyz", responses=_READY)
 @probes.get("/healthz", responses=_READY, operation_id="healthz")
 async def readyz(request: Request) -> JSONResponse:
-    """Whether pictures are taken: every network has passed its warm-up, and the service is not shutting down."""
+    """Tell whether requests are accepted: every network has passed its warm-up, and no shutdown has begun."""
     ready = state_of(request).ready
     return JSONResponse({"status": "ready" if ready else "unavailable"}, 200 if ready else 503)
 
 
 @router.get("/models", responses=problems())
 async def models(request: Request) -> dict[str, Any]:
-    """The styles and factors that are served, and the checkpoint files that were refused, with the reason."""
+    """List the styles and factors that are served, and the checkpoint files that were refused, with the reason."""
     return state_of(request).registry.summary()
 
 
 @router.get("/limits", responses=problems())
 async def limits(request: Request) -> dict[str, Any]:
-    """How large a picture and its answer may be, and the formats that are taken and given."""
+    """List the limits on the size of inputs and outputs, and the supported formats."""
     settings = state_of(request).settings
     names = ("max_body_bytes", "max_pixels", "max_frames", "max_output_pixels", "max_whole_pixels")
     return {
@@ -74,21 +74,21 @@ async def limits(request: Request) -> dict[str, Any]:
 
 @router.get("/models/{task}/{name}", responses=problems(UnknownModelError, ParameterError))
 async def model(request: Request, task: Task, name: str) -> dict[str, Any]:
-    """The card of one model: what it is, what it was trained on, by what licence."""
+    """Return the card of one model: its architecture, training and licence."""
     found = state_of(request).registry.find(task, name, "name")
     return {"model": found.key, "version": found.version, "facts": asdict(found.facts), **asdict(found.card)}
 
 
 @internal.get("/metrics", response_class=Response, responses=_TEXT)
 async def metrics(request: Request) -> Response:
-    """Prometheus metrics."""
+    """Return metrics for Prometheus."""
     return Response(generate_latest(state_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 @admin.post("/models/reload", responses={**problems(UnauthorizedError, ForbiddenError), **NOT_FOUND})
 async def reload(request: Request) -> dict[str, list[str]]:
-    """Look at the folder of checkpoints again; what is new or changed is verified, warmed up, and taken in.
+    """Read the folder of checkpoints again. New and changed files are verified, warmed up and served.
 
-    Without IMPASTO_ADMIN_KEY and IMPASTO_KEYS_FILE there is no such path; with IMPASTO_PROBE_PORT it is only there.
+    Without IMPASTO_ADMIN_KEY and IMPASTO_KEYS_FILE the path does not exist. With IMPASTO_PROBE_PORT it is only there.
     """
     return await state_of(request).registry.reload()

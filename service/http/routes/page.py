@@ -16,7 +16,7 @@ _PAGE_HEADERS = {"Content-Security-Policy": page_policy()}
 _REVALIDATE = {"Cache-Control": "no-cache"}
 _THUMBNAIL: dict[int | str, dict[str, Any]] = {
     200: {"description": "A JPEG.", "content": {"image/jpeg": BINARY}},
-    304: {"description": "The client has it already: If-None-Match names its ETag."},
+    304: {"description": "If-None-Match names the ETag."},
 }
 
 router = APIRouter(tags=["page"])
@@ -50,7 +50,7 @@ async def docs(request: Request) -> Response:
     responses={**_THUMBNAIL, **problems(UnknownModelError, InferenceError, UnavailableError), **OTHERWISE},
 )
 async def thumbnail(request: Request, name: str) -> Response:
-    """What a style makes of a bundled photograph; made by the network when it is first asked for."""
+    """Return a bundled photograph in a style. The network paints it at the first request."""
     state = state_of(request)
     entry = state.registry.find("stylize", name, "style")
     return _tagged(request, await state.thumbnails.of(entry), "image/jpeg", f'W/"{entry.version}"', {})

@@ -36,14 +36,14 @@ class TransformHeaders:
     """Headers that say when the result is wanted, and whether the client fetches it later."""
 
     request_timeout: Annotated[
-        float | None, Header(gt=0, le=3600, description="The same in seconds; deadline_ms goes before it.")
+        float | None, Header(gt=0, le=3600, description="Deadline in seconds; deadline_ms takes precedence.")
     ] = None
     prefer: Annotated[
         str | None,
         Header(
             alias="Prefer",
-            description="respond-async: 202, and a job to fetch the answer from. "
-            "respond-async, wait=10: only where it would not be ready within 10 s.",
+            description="respond-async: 202, and a job from which to fetch the result. "
+            "respond-async, wait=10: only if the result is not ready within 10 s.",
         ),
     ] = None
     idempotency_key: Annotated[
@@ -52,7 +52,7 @@ class TransformHeaders:
             alias="Idempotency-Key",
             min_length=1,
             max_length=255,
-            description="With respond-async: the same key and request is the same job, and is computed once.",
+            description="With respond-async: the same key and request return the same job.",
         ),
     ] = None
 
@@ -66,7 +66,7 @@ async def stylize(
     parameters: Annotated[StylizeParameters, Query()],
     headers: Annotated[TransformHeaders, Depends()],
 ) -> Response:
-    """Repaint a picture in a style, or between several: the answer has the picture's size."""
+    """Paint an image in a style, or in a mix of styles. The output has the same size."""
     return await _transform(request, parameters, headers, request.query_params["style"])
 
 
@@ -76,7 +76,7 @@ async def upscale(
     parameters: Annotated[UpscaleParameters, Query()],
     headers: Annotated[TransformHeaders, Depends()],
 ) -> Response:
-    """Enlarge a picture: each side becomes `factor` times as long."""
+    """Enlarge an image. Each side is multiplied by `factor`."""
     return await _transform(request, parameters, headers, f"x{parameters.factor:g}")
 
 

@@ -193,7 +193,7 @@ def test_a_redis_that_goes_away_and_comes_back(checkpoints, tmp_path, redis_serv
             assert away[0].json()["code"] == "unavailable"
             assert away[0].headers["retry-after"] == "1"
         assert counted(client, "impasto_quota_store_errors_total") == 4
-        said = [record for record in caplog.records if "does not answer" in record.getMessage()]
+        said = [record for record in caplog.records if "does not respond" in record.getMessage()]
         assert len(said) == 1
         assert str(port) not in str(said[0].__dict__)
         with redis(redis_server, tmp_path, port):
@@ -201,7 +201,7 @@ def test_a_redis_that_goes_away_and_comes_back(checkpoints, tmp_path, redis_serv
             while 429 not in statuses:  # it is asked again after a second
                 statuses.append(upscale(client, ALICE).status_code)
                 time.sleep(0.05)
-        assert any("answers again" in record.getMessage() for record in caplog.records)
+        assert any("responds again" in record.getMessage() for record in caplog.records)
 
 
 def test_an_unresponsive_redis_costs_each_request_little(checkpoints, tmp_path):

@@ -119,7 +119,7 @@ def test_of_pixels_too_and_one_picture_is_always_let_in():
     assert admission.pixels_in_flight == 0
 
 
-def test_a_patient_request_waits_for_room_among_its_owners():
+def test_a_request_that_may_wait_waits_for_a_permit_of_its_owner():
     async def waiting():
         admission = admission_of(requests=2)
         with admission.request(owner="F"):

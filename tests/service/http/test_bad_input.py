@@ -153,7 +153,7 @@ def test_a_client_that_accepts_nothing_of_ours(client, accept):
 
 def test_an_answer_that_would_be_too_large(client):
     problem = refused(client.post("/upscale?factor=4", content=encoded(picture(150, 150))), 413, "too_many_pixels")
-    assert "the network makes each side 4 times as long, and an answer has at most 300000" in problem["detail"]
+    assert "the network makes each side 4 times as long, and an output has at most 300000" in problem["detail"]
     assert client.post("/upscale?factor=2", content=encoded(picture(150, 150))).status_code == 200
 
 

@@ -90,7 +90,7 @@ def test_a_client_that_has_the_output_gets_304_and_nothing_is_computed(client):
         assert response.status_code == 200
 
 
-def test_what_is_wrong_stays_wrong_whatever_tag_matches(client):
+def test_what_is_wrong_stays_wrong_whatever_tag_is_named(client):
     headers = {"If-None-Match": tag_of(client)}
     refused(client.post("/stylize?style=mosaic", content=PICTURE[:20], headers=headers), 422, "broken_image")
 
@@ -324,10 +324,9 @@ def test_json_clients(client, checkpoints, text):
         (b'{"image": "\xff"}', "the JSON cannot be read"),
         (b'{"image": "\\ud800"}', "the JSON cannot be read"),
         (b'{"image": "not base64!"}', "is not base64"),
-        (b'{"image": "aGk"}', "is not base64"),
         (b'{"image": "aGk=aGk="}', "is not base64"),
         (b'{"image": "caf\xc3\xa9"}', "is not base64"),
-        (b'{"image": "_-_-"}', "is not base64"),
+        (b'{"image": "a?b="}', "is not base64"),
         (b'{"image": "data:image/png,abc"}', "is a data URL without ;base64"),
         (b'{"image": "http://169.254.169.254/latest"}', "is a URL, and nothing is fetched here"),
         (b'{"image": "file:///etc/passwd"}', "is a URL, and nothing is fetched here"),

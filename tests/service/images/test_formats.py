@@ -200,7 +200,7 @@ def test_a_progressive_jpeg_is_as_good_as_another(upscaled):
         (b"\x93NUMPY", "unknown data"),
     ],
 )
-def test_what_is_not_taken_matches(plain, data, looks_like):
+def test_what_is_not_taken_is_named(plain, data, looks_like):
     problem = refused(plain.post("/upscale?factor=2", content=data), 415, "unsupported_image")
     assert problem["value"] == looks_like
     assert "image/tiff" in problem["expected"]

@@ -276,7 +276,7 @@ def test_a_wrong_parameter_is_named_with_its_value_and_what_was_expected(client,
 
 
 @pytest.mark.parametrize("styles", ["mosaic:0.5,nope:0.5", "nope,mosaic", "mosaic:1,nope:0"])
-def test_an_unknown_style_in_a_mix_matches(client, styles):
+def test_an_unknown_style_in_a_mix_is_named(client, styles):
     problem = refused(client.post(f"/stylize?style={styles}", content=encoded(PIXELS)), 404, "unknown_model")
     assert problem["value"] == "nope"
     assert problem["expected"] == ["mosaic", "neutral", "stranger", "wave", "wide"]
