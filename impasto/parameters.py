@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, get_type_hints
 
-Format = Literal["jpeg", "png", "webp", "avif", "gif"]
+Format = Literal["jpeg", "png", "webp", "avif", "gif", "tiff"]
 Style = str | Mapping[str, float]
 """A style of the service, or several with weights: "mosaic:0.7,wave:0.3", or {"mosaic": 0.7, "wave": 0.3}."""
 

@@ -164,7 +164,7 @@ def bombs():
         "tiff, entries": (tiff_of_entries(), {422}),
         "bmp": (bmp_of(40_000, 40_000), {413}),
         "gif": (gif_of(65_535, 65_535), {413}),
-        "gif, growing": (gif_that_grows(), {422}),
+        "gif, growing": (gif_that_grows(), {413}),
         "gif, frames": (gif_of_frames(200_000), {413}),
         "avif": (avif_of(30_000, 30_000), {413, 422}),
         "avif, hidden": (avif_that_hides(6_000), {413}),

@@ -17,7 +17,7 @@ OPERATIONS = (DOCS / "operations.md").read_text()
 RESULTS = (DOCS / "results.md").read_text()
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted([*ROOT.glob("[A-Z]*.md"), *DOCS.rglob("*.md")])
-MOST_WORDS = 22_900
+MOST_WORDS = 24_100
 
 PLAIN = {
     r"(^|[.,;:(|]|\b(for|to|by|of|from|than|beside|and|or|in)) *who\b": "name the person or program",

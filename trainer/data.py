@@ -17,6 +17,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from trainer.errors import TrainerError
+from trainer.pictures import read_rgb
+
+__all__ = [
+    "ContentCrops",
+    "Photographs",
+    "ResolutionPairs",
+    "batches",
+    "count_skipped",
+    "digest_of",
+    "list_photographs",
+    "read_rgb",
+    "read_style_image",
+    "reduce",
+    "to_floats",
+]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _DECODED_BYTES = 2**30
@@ -31,7 +46,8 @@ def list_photographs(folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise TrainerError(f"--data {folder}: not a folder")
-        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        named = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        found = sorted(path for path in named if path.is_file())  # a link may lead nowhere
         if not found:
             raise TrainerError(f"--data {folder}: no image below it ({', '.join(sorted(SUFFIXES))})")
         photographs += found
@@ -42,15 +58,6 @@ def digest_of(photographs: Sequence[Path]) -> str:
     """What a training set is known by: SHA-256 of its photographs' names and sizes in bytes, in hexadecimal."""
     listing = "".join(f"{path.name} {path.stat().st_size}\n" for path in photographs)
     return hashlib.sha256(listing.encode()).hexdigest()
-
-
-def read_rgb(path: Path) -> Image.Image:
-    """A picture as 8-bit RGB. Raises TrainerError where it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise TrainerError(f"{path}: not a picture that can be read: {error}") from error
 
 
 def read_style_image(path: Path, short_side_px: int) -> Tensor:

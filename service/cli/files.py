@@ -8,7 +8,7 @@ from pathlib import Path
 
 STANDARD = "-"
 _PICTURE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .webp .avif .avifs .gif .tif .tiff .bmp .dib".split()  # noqa: SIM905
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .avif .avifs .gif .tif .tiff .bmp .dib .heic .heif".split()  # noqa: SIM905
 )
 
 

@@ -74,7 +74,7 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Precision = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")]
 
 Format = Annotated[
-    Literal["jpeg", "png", "webp", "avif", "gif"] | None,
+    Literal["jpeg", "png", "webp", "avif", "gif", "tiff"] | None,
     typer.Option("--format", help="Of the output; default: OUT's ending, else the picture's own."),
 ]
 Quality = Annotated[int | None, typer.Option(min=1, max=100, help="Of a JPEG, WebP or AVIF.")]

@@ -18,6 +18,7 @@ _ENDINGS: Mapping[Format, frozenset[str]] = {
     "webp": frozenset({".webp"}),
     "avif": frozenset({".avif", ".avifs"}),
     "gif": frozenset({".gif"}),
+    "tiff": frozenset({".tif", ".tiff"}),
 }
 _ALL_ENDINGS = frozenset().union(*_ENDINGS.values())
 _OUTPUT_FORMATS: Mapping[str, tuple[Format, ...]] = {
@@ -28,6 +29,7 @@ _OUTPUT_FORMATS: Mapping[str, tuple[Format, ...]] = {
     "gif": ("png", "gif"),
     "tiff": ("png",),
     "bmp": ("png",),
+    "heic": ("jpeg", "png"),
 }
 """The formats that an input of a format may come back in, where no format is asked for."""
 

@@ -25,6 +25,7 @@ _RESPONSE_HEADERS = (
     "Impasto-Depth",
     "Impasto-Exact",
     "Impasto-Frames",
+    "Impasto-Gain-Map",
     "Impasto-Model",
     "Impasto-Profile",
     "Location",

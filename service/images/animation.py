@@ -1,4 +1,4 @@
-"""Pictures that move: their frames, how long each is shown, and how often all of it runs."""
+"""Animations: their frames, how long each is shown, and how often all of it runs."""
 
 import io
 import struct
@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 
 from service.images.formats import Format
+from service.images.untrusted import gif
 
 _OPAQUE_FROM = 128
 _MOST_PLAYS = 65_535
@@ -21,8 +22,8 @@ _GIF_COLOURS = 255
 def frames(image: Image.Image, count: int) -> Iterator[tuple[Image.Image, float]]:
     """Each of the first `count` pictures of an opened animation, whole, and its milliseconds.
 
-    A PNG's default image, shown by who cannot show the animation, is not one of them. Raises EOFError where there are
-    fewer than announced, and ValueError where one is larger than the first.
+    A PNG's default image, which only a viewer without animations shows, is not one of them. Raises EOFError where there
+    are fewer than announced, and ValueError where one is larger than the first.
     """
     first, size = int(count > 1 and bool(getattr(image, "default_image", False))), image.size
     for index in range(first, first + count):
@@ -35,11 +36,8 @@ def frames(image: Image.Image, count: int) -> Iterator[tuple[Image.Image, float]
 
 
 def plays(image: Image.Image) -> int:
-    """How often it runs: 0 for ever. GIF counts repetitions, and says nothing for once."""
-    loop = image.info.get("loop")
-    if image.format == "GIF":
-        return 1 if loop is None else loop + 1 if loop else 0
-    return loop or 0
+    """How often a WebP or PNG runs: 0 for ever."""
+    return image.info.get("loop") or 0
 
 
 def write(
@@ -54,8 +52,9 @@ def write(
     times = min(times, _MOST_PLAYS)
     if kind == "gif":
         images = [_with_palette(image) for image in images]
+        if "transparency" in images[0].info:
+            return _transparent_gif(images, milliseconds, times, options.get("comment", b""))
         options |= {} if times == 1 else {"loop": max(0, times - 1)}
-        options |= {"disposal": 2, "transparency": _GIF_COLOURS} if "transparency" in images[0].info else {}
     else:
         options |= {"loop": times}
     durations = [round(each) for each in milliseconds] if kind == "webp" else milliseconds
@@ -70,6 +69,29 @@ def _saved(images: list[Image.Image], milliseconds: Sequence[float], kind: Forma
     buffer = io.BytesIO()
     images[0].save(buffer, kind.upper(), save_all=True, append_images=images[1:], duration=milliseconds, **options)
     return buffer.getvalue()
+
+
+def _transparent_gif(images: list[Image.Image], milliseconds: list[float], times: int, comment: bytes) -> bytes:
+    """Each frame whole, with a transparent index, on a canvas that was cleared.
+
+    Pillow leaves out the index of a frame that does not use it. Then many readers clear to the background colour.
+    """
+    parts = [b"GIF89a", struct.pack("<HHBBB", *images[0].size, 0x70, 0, 0)]
+    if times != 1:
+        parts.append(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", max(0, times - 1)) + b"\0")
+    if comment:
+        pieces = [comment[at : at + 255] for at in range(0, len(comment), 255)]
+        parts.append(b"\x21\xfe" + b"".join(bytes([len(piece)]) + piece for piece in pieces) + b"\0")
+    for image, time in zip(images, milliseconds, strict=True):
+        buffer = io.BytesIO()
+        image.save(buffer, "GIF", optimize=False)
+        data = buffer.getvalue()
+        (frame,) = gif.parse(data, 1).frames
+        delay = min(round(time / 10), 0xFFFF)
+        parts.append(b"\x21\xf9\x04" + struct.pack("<BHB", 2 << 2 | 1, delay, _GIF_COLOURS) + b"\0")
+        parts.append(b"\x2c" + struct.pack("<HHHHB", 0, 0, *image.size, 0x87 | 0x40 * frame.interlaced))
+        parts += [frame.palette.ljust(768, b"\0"), data[frame.start : frame.end]]
+    return b"".join([*parts, b";"])
 
 
 def _with_palette(image: Image.Image) -> Image.Image:

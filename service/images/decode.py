@@ -1,20 +1,32 @@
-"""Bytes of a stranger -> pixels, with every doubt settled before memory is spent. Runs on a codec thread."""
+"""Untrusted bytes -> pixels. Every limit is checked before memory is allocated. Runs on a codec thread."""
 
 import io
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import Image
+import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from service.errors import BodyError, BrokenImageError, TooManyFramesError, TooManyPixelsError, UnsupportedImageError
-from service.images import deep, metadata, png
+from service.images import deep, jpeg, metadata, png, png_colour
 from service.images.animation import frames, plays
 from service.images.colour import PROFILE_HEADER, Colours
-from service.images.formats import ANIMATING, SOURCE_MEDIA_TYPES, Source, guess, sniff
-from service.images.raster import Raster, from_deep, from_image, has_alpha, unsupported
+from service.images.formats import ANIMATING, DEEP, SOURCE_MEDIA_TYPES, Source, guess, sniff
+from service.images.raster import (
+    GREY_MODES,
+    Raster,
+    from_array,
+    from_deep,
+    from_image,
+    from_samples,
+    has_alpha,
+    unsupported,
+)
 from service.images.types import Decoded, DecodeOptions, Header
-from service.images.untrusted import avif, checks, tiff
+from service.images.untrusted import avif, checks, gain_map, gif, tiff, tiff_samples, webp
+from service.images.untrusted import jpeg as jpeg_file
+from service.images.untrusted import png as png_file
 
 _DAMAGE = (
     OSError,
@@ -31,7 +43,7 @@ _DAMAGE = (
 )
 """What Pillow's decoders raise for damaged files, seen by fuzzing; of memory, for sizes that make no sense."""
 
-_DEPTH_HEADER, _FRAMES_HEADER = "Impasto-Depth", "Impasto-Frames"
+_DEPTH_HEADER, _FRAMES_HEADER, _GAIN_MAP_HEADER = "Impasto-Depth", "Impasto-Frames", "Impasto-Gain-Map"
 
 
 def measure(data: bytes, max_pixels: int, max_frames: int) -> Header:
@@ -39,10 +51,11 @@ def measure(data: bytes, max_pixels: int, max_frames: int) -> Header:
 
     max_pixels: of what a decoder might allocate for it. Raises TooManyFramesError for longer animations.
     """
+    _refuse_samples(data)
     with _opened(data, max_pixels) as (image, kind):
         bits = _bits(data, image, kind)
-        if image.mode in {"I", "F"} or (kind == "tiff" and bits not in {1, 2, 4, 8, 16}):
-            raise unsupported(f"a {kind.upper()} with samples of {bits} bits, mode {image.mode},")
+        if image.mode in {"I", "F"}:
+            raise unsupported(f"a {kind.upper()} of mode {image.mode}")
         count = _count(data, image, kind, max_frames)
         animated = kind in ANIMATING and count > 1
         if animated and count > max_frames:
@@ -51,7 +64,11 @@ def measure(data: bytes, max_pixels: int, max_frames: int) -> Header:
                 value=count,
                 expected=f"at most {max_frames} frames",
             )
-        return Header(kind, image.height, image.width, count, animated, has_alpha(image), bits)
+        if kind == "gif":
+            found = gif.parse(data, count)
+            return Header(kind, found.height, found.width, count, animated, found.may_be_transparent, bits)
+        lossless = kind == "webp" and webp.is_lossless(data)
+        return Header(kind, image.height, image.width, count, animated, has_alpha(image), bits, lossless)
 
 
 def decode(data: bytes, header: Header, options: DecodeOptions) -> Decoded:
@@ -60,13 +77,11 @@ def decode(data: bytes, header: Header, options: DecodeOptions) -> Decoded:
     Raises BodyError (empty), UnsupportedImageError (another format, or samples that are not taken), TooManyPixelsError
     (read from the header, before any pixel is decoded) and BrokenImageError (announced as one of ours, but damaged).
     """
-    with _opened(data) as (image, _):
-        icc = image.info.get("icc_profile") or None
-        kept = metadata.collect(image) if options.metadata == "keep" else None
+    with _opened(data) as (image, kind):
+        icc = _profile(data, image, kind)
+        kept = metadata.collect(data, image, kind, options.metadata == "keep")
         shown = list(_rasters(data, image, header, options))
-        if len({raster.space for raster, _ in shown}) > 1:  # of a GIF's first frame, Pillow says when it is grey
-            shown = [(raster.in_colour(), milliseconds) for raster, milliseconds in shown]
-        times = plays(image)
+        times = gif.parse(data, 1).plays if kind == "gif" else plays(image)
         colours = Colours(shown[0][0], icc, options)
         done = []
         while shown:  # as one is done, the other form of it goes
@@ -76,7 +91,15 @@ def decode(data: bytes, header: Header, options: DecodeOptions) -> Decoded:
         declared[_DEPTH_HEADER] = "8"
     if options.frames < header.frames:
         declared[_FRAMES_HEADER] = f"{options.frames}/{header.frames}"
+    if gain_map.is_in(data, header.format):
+        declared[_GAIN_MAP_HEADER] = "dropped"
     return Decoded(done, options.enlarging, colours.grey, colours.back, colours.icc, times, kept, declared)
+
+
+def _refuse_samples(data: bytes) -> None:
+    """Raise UnsupportedImageError for a TIFF whose samples or compression are not read: Pillow calls it damaged."""
+    if sniff(data) == "tiff" and (what := tiff_samples.unsupported(data)) is not None:
+        raise unsupported(what)
 
 
 @contextmanager
@@ -97,30 +120,93 @@ def _opened(data: bytes, max_pixels: int | None = None) -> Iterator[tuple[Image.
     try:
         if max_pixels is not None:
             checks.refuse(data, kind, max_pixels)
-        with Image.open(io.BytesIO(data), formats=[kind.upper()]) as image:
+        with Image.open(io.BytesIO(_for_decoders(data, kind)), formats=[_plugin(kind)]) as image:
+            if kind == "png":
+                _widen_colour_key(image, data)
             yield image, kind
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         expected = "a smaller picture" if max_pixels is None else f"at most {max_pixels} pixels"
         raise TooManyPixelsError(f"{error}; expected {expected}", expected=expected) from error
     except _DAMAGE as error:
+        if kind == "tiff" and isinstance(error, UnidentifiedImageError) and (what := tiff_samples.describe(data)):
+            raise unsupported(what) from error
         why = str(error).partition(" <_io.")[0]  # Pillow names the file that it was given: an address in memory
         raise BrokenImageError(
             f"the {kind.upper()} cannot be decoded: {why}", value=kind, expected="an undamaged image"
         ) from error
 
 
+def _plugin(kind: Source) -> str:
+    """What Pillow calls the format. HEIC comes from a package of its own, which is loaded for the first such file."""
+    if kind != "heic":
+        return kind.upper()
+    import pi_heif  # noqa: PLC0415  # 20 MB that most processes never need
+
+    pi_heif.register_heif_opener(thumbnails=False, decode_threads=1)
+    return "HEIF"
+
+
+def _for_decoders(data: bytes, kind: Source) -> bytes:
+    """The parts of the file that are the picture: a decoder may refuse a file for what is beside it."""
+    match kind:
+        case "jpeg":
+            return jpeg_file.structure(data).image()
+        case "png":
+            return png_file.for_decoders(data)
+        case "webp":
+            return webp.with_true_alpha(data)
+    return data
+
+
+def _widen_colour_key(image: Image.Image, data: bytes) -> None:
+    """A transparent grey of 2 or 4 bits, as one of 8: Pillow widens the samples and not the key."""
+    bits, key = png.bits(data), image.info.get("transparency")
+    if image.mode == "L" and bits in {2, 4} and isinstance(key, int):
+        most = 2**bits - 1
+        image.info["transparency"] = (key & most) * (255 // most)
+
+
+def _profile(data: bytes, image: Image.Image, kind: Source) -> bytes | None:
+    """The file's ICC profile, or one made of what a PNG says in other words."""
+    if kind == "png":
+        facts = png_file.facts(data)
+        said = png_colour.profile_of(facts, image.mode in GREY_MODES)
+        return said if b"cICP" in facts and said else image.info.get("icc_profile") or said
+    if kind == "heic" and "icc_profile" not in image.info and (said := image.info.get("nclx_profile")):
+        code_points = bytes([said["color_primaries"] & 255, said["transfer_characteristics"] & 255, 0, 1])
+        return png_colour.profile_of({b"cICP": code_points}, grey=False)
+    return image.info.get("icc_profile") or None
+
+
 def _rasters(data: bytes, image: Image.Image, header: Header, options: DecodeOptions) -> Iterator[tuple[Raster, float]]:
     """What is read, and for how many milliseconds each is shown."""
     orientation = _orientation(data, image, header)
+    if header.format == "tiff" and (why := tiff_samples.damage(data)) is not None:
+        raise OSError(why)
     if header.bits == 16 and not header.animated and header.format in {"png", "tiff"}:
-        deep_answer = options.enlarging and options.output_format == "png"
-        raster = from_deep(data, image.mode, orientation)
+        deep_answer = options.enlarging and options.output_format in DEEP
+        raster = from_deep(_for_decoders(data, header.format), image.mode, orientation)
         yield raster if deep_answer else raster.in_eight_bits(), 0.0
+        return
+    if header.format == "jpeg":
+        yield from_array(jpeg.read(data), orientation), 0.0
+        return
+    if header.format == "gif":
+        yield from _gif_rasters(data, options.frames)
         return
     if header.format == "tiff":
         orientation = 1  # Pillow puts it upright on its own
     for each, milliseconds in frames(image, options.frames):
         yield from_image(each, orientation), milliseconds
+
+
+def _gif_rasters(data: bytes, count: int) -> list[tuple[Raster, float]]:
+    found = gif.parse(data, count)
+    shown = list(gif.composed(data, found))
+    channels = [0] if found.is_grey else [0, 1, 2]
+    if any((pixels[..., 3] < 255).any() for pixels, _ in shown):
+        channels.append(3)
+    return [(from_samples(np.ascontiguousarray(pixels[..., channels])), milliseconds) for pixels, milliseconds in shown]
 
 
 def _orientation(data: bytes, image: Image.Image, header: Header) -> int:
@@ -136,6 +222,8 @@ def _bits(data: bytes, image: Image.Image, kind: Source) -> int:
             return deep.tiff_bits(image)
         case "avif":
             return avif.bits(data)
+        case "heic":
+            return int(image.info.get("bit_depth", 8))
     return 8
 
 
@@ -143,9 +231,9 @@ def _count(data: bytes, image: Image.Image, kind: Source, max_frames: int) -> in
     """Pictures in the file; of a GIF, no more than one too many."""
     match kind:
         case "gif":
-            return checks.gif_frames(data, max_frames + 1)
+            return len(gif.parse(data, max_frames + 1).frames)
         case "tiff":
             return tiff.page_count(data)
-        case "jpeg" | "bmp":  # what a JPEG has besides are previews of itself
+        case "jpeg" | "bmp" | "heic":  # what a JPEG has besides are previews of itself
             return 1
     return getattr(image, "n_frames", 1) - int(getattr(image, "default_image", False))

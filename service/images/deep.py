@@ -20,7 +20,8 @@ def read(data: bytes) -> Deep:
     A picture of eight bits is widened. Raises DeepError for damage, and for channels that are not grey or RGB.
     """
     try:
-        image = vips(pyvips.Image.new_from_buffer(data, "", fail_on="error"))
+        # A tile that libtiff cannot decode is a mere warning to libvips, which makes it black.
+        image = vips(pyvips.Image.new_from_buffer(data, "", fail_on="warning"))
         if image.format not in {"uchar", "ushort"} or image.interpretation not in {
             "grey16",
             "rgb16",

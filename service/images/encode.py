@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.errors import NotAcceptableError, ParameterError, TooManyPixelsError, shown
-from service.images import animation, png
+from service.images import animation, png, tiff
 from service.images.formats import ANIMATING, MEDIA_TYPES, Format, Source
 from service.images.metadata import Metadata
 
-_OWN: dict[Source, Format] = {"jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif"}
+_OWN: dict[Source, Format] = {"jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif", "heic": "jpeg"}
 """What a picture of a format is answered as, where the client does not say. Any other: PNG, which loses nothing."""
 
 _AVIF_SPEED = 9
 _WEBP_METHOD = 1
+_LOSSLESS_WEBP_EFFORT = 30
 _ANIMATED_PNG_LEVEL = 1
 """The encoders' quickest useful settings; docs/decisions/0011-images-in-and-out.md has the figures."""
 
@@ -30,7 +31,7 @@ _FULL_COLOUR_QUALITY = 90
 class EncodeOptions:
     """What goes into the file besides the pixels. quality: 1 to 100, of a format that has one.
 
-    milliseconds: of each frame. plays: how often an animation runs, 0 for ever.
+    lossless: of a WebP. milliseconds: of each frame. plays: how often an animation runs, 0 for ever.
     """
 
     quality: int | None
@@ -38,9 +39,12 @@ class EncodeOptions:
     metadata: Metadata | None = None
     milliseconds: tuple[float, ...] = (0.0,)
     plays: int = 1
+    lossless: bool = False
 
 
-def choose_format(asked: Format | None, accept: str | None, source: Source, animated: bool) -> Format:
+def choose_format(
+    asked: Format | None, accept: str | None, source: Source, animated: bool, alpha: bool = False
+) -> Format:
     """The `?format=` where there is one, else what `Accept` likes best; among equals the picture's own format.
 
     An animation stays one where `Accept` leaves the choice, and only an animation becomes a GIF. Raises
@@ -58,6 +62,8 @@ def choose_format(asked: Format | None, accept: str | None, source: Source, anim
     if asked is not None:
         return asked
     own: Format = "gif" if source == "gif" and animated else _OWN.get(source, "png")
+    if source == "heic" and alpha:  # a JPEG has none
+        own = "png"
     if not accept:
         return own
     possible = [kind for kind in MEDIA_TYPES if animated or kind != "gif"]
@@ -77,12 +83,14 @@ def choose_format(asked: Format | None, accept: str | None, source: Source, anim
 def encode(pictures: list[NDArray[np.unsignedinteger]], kind: Format, options: EncodeOptions) -> bytes:
     """Encode pictures (H, W, C), grey or RGB with or without alpha: one, or the frames of an animation.
 
-    uint8; uint16 for a PNG that does not move. JPEG has no transparency: there the picture is laid on white. Raises
-    TooManyPixelsError for a WebP that is too rich in detail for its size.
+    uint8; uint16 for a TIFF, and for a PNG that does not move. JPEG has no transparency: there the picture is laid on
+    white. Raises TooManyPixelsError for a WebP that is too rich in detail for its size.
     """
     kept = options.metadata or Metadata()
     if kind == "png" and len(pictures) == 1:
         return png.write(pictures[0], options.icc, kept.png_chunks())
+    if kind == "tiff":
+        return tiff.write(pictures[0], options.icc, kept.exif, kept.xmp, kept.iptc, kept.resolution)
     images = [_image(picture, kind) for picture in pictures]
     arguments: dict[str, Any] = kept.options(kind)
     if options.icc:
@@ -94,6 +102,8 @@ def encode(pictures: list[NDArray[np.unsignedinteger]], kind: Format, options: E
             arguments |= {"compress_level": _ANIMATED_PNG_LEVEL}
         case "webp":
             arguments |= {"quality": options.quality, "method": _WEBP_METHOD}
+            if options.lossless:  # here, quality is effort; and colours under full transparency are kept
+                arguments |= {"lossless": True, "exact": True, "quality": _LOSSLESS_WEBP_EFFORT}
         case "avif":
             arguments |= {"quality": options.quality, "speed": _AVIF_SPEED, "max_threads": 1}
             arguments |= {"subsampling": _subsampling(options)} if images[0].mode != "L" else {}

@@ -3,13 +3,20 @@
 from collections.abc import Mapping
 from typing import Literal
 
-Source = Literal["jpeg", "png", "webp", "avif", "gif", "tiff", "bmp"]
+Source = Literal["jpeg", "png", "webp", "avif", "gif", "tiff", "bmp", "heic"]
 """What is taken."""
 
-Format = Literal["jpeg", "png", "webp", "avif", "gif"]
+Format = Literal["jpeg", "png", "webp", "avif", "gif", "tiff"]
 """What is answered; GIF only where an animation came."""
 
-SUFFIXES: Mapping[Format, str] = {"jpeg": "jpg", "png": "png", "webp": "webp", "avif": "avif", "gif": "gif"}
+SUFFIXES: Mapping[Format, str] = {
+    "jpeg": "jpg",
+    "png": "png",
+    "webp": "webp",
+    "avif": "avif",
+    "gif": "gif",
+    "tiff": "tiff",
+}
 """What a file of that format is called at its end."""
 
 MEDIA_TYPES: Mapping[Format, str] = {
@@ -18,6 +25,7 @@ MEDIA_TYPES: Mapping[Format, str] = {
     "webp": "image/webp",
     "avif": "image/avif",
     "gif": "image/gif",
+    "tiff": "image/tiff",
 }
 SOURCE_MEDIA_TYPES: Mapping[Source, str] = {
     "jpeg": "image/jpeg",
@@ -27,19 +35,30 @@ SOURCE_MEDIA_TYPES: Mapping[Source, str] = {
     "gif": "image/gif",
     "tiff": "image/tiff",
     "bmp": "image/bmp",
+    "heic": "image/heic",
 }
 
-MAX_SIDE_PX: Mapping[Format, int] = {"jpeg": 65_500, "png": 2**31 - 1, "webp": 16_383, "avif": 65_536, "gif": 65_535}
+MAX_SIDE_PX: Mapping[Format, int] = {
+    "jpeg": 65_500,
+    "png": 2**31 - 1,
+    "webp": 16_383,
+    "avif": 65_536,
+    "gif": 65_535,
+    "tiff": 2**31 - 1,
+}
 """The longest side that a format, or its encoder, can hold."""
 
 ANIMATING: frozenset[str] = frozenset({"gif", "webp", "png"})
 """Formats whose animations are read and written, every frame."""
 
-GREY: frozenset[str] = frozenset({"jpeg", "png", "avif"})
+GREY: frozenset[str] = frozenset({"jpeg", "png", "avif", "tiff"})
 """Formats that can say that a picture is grey. The others hold three equal channels."""
 
-PROFILED: frozenset[str] = frozenset({"jpeg", "png", "webp", "avif"})
+PROFILED: frozenset[str] = frozenset({"jpeg", "png", "webp", "avif", "tiff"})
 """Formats that can carry a colour profile."""
+
+DEEP: frozenset[str] = frozenset({"png", "tiff"})
+"""Formats that are written with sixteen bits a sample."""
 
 _FIRST_BYTES: tuple[tuple[bytes, Source], ...] = (
     (b"\xff\xd8\xff", "jpeg"),
@@ -59,6 +78,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"\x00\x00\x01\x00", "ICO"),
 )
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _FILE_TYPE_BOX_BYTES = 64
 
 
@@ -69,7 +89,10 @@ def sniff(data: bytes) -> Source | None:
             return kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
-    return "avif" if _brands(data) & _AVIF_BRANDS else None
+    brands = _brands(data)
+    if brands & _AVIF_BRANDS:
+        return "avif"
+    return "heic" if brands & _HEIC_BRANDS else None
 
 
 def guess(data: bytes) -> str:
@@ -78,7 +101,7 @@ def guess(data: bytes) -> str:
         if data.startswith(magic):
             return name
     if data[4:8] == b"ftyp":
-        return "HEIC or a video"
+        return "a video, or a HEIF without HEVC"
     if data.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")):
         return "JPEG XL"
     return "text" if data[:512].isascii() else "unknown data"

@@ -1,52 +1,74 @@
-"""What a file says besides its pixels: read where the client wants it kept, and handed to the answer's format."""
+"""What a file says besides its pixels: read where the client wants it kept, and written into the output."""
 
-import re
+import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from service.images.formats import Format
-from service.images.untrusted import tiff
+from service.images import exif, xmp
+from service.images.formats import Format, Source
+from service.images.untrusted import png
 
-_ORIENTATION_IN_XMP = (
-    (rb'tiff:Orientation="[0-9]"', b'tiff:Orientation="1"'),
-    (rb"<tiff:Orientation>[0-9]</tiff:Orientation>", b"<tiff:Orientation>1</tiff:Orientation>"),
-)
-_OF_A_TIFF = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
-"""Of a TIFF's tags, those about the picture: description, camera, software, date, artist, rights."""
+Resolution = tuple[float, float]
+"""Pixels per inch, across and down."""
 
-_DIRECTORIES = (0x8769, 0x8825)  # EXIF, GPS
-_UNTRUE_IN_EXIF = (0xA002, 0xA003, 0xA005)  # width and height, which are the answer's now; where another directory was
 _XMP_KEY = "XML:com.adobe.xmp"
-_XMP_TAG = 700
+_IPTC_KEY, _EXIF_KEYS = "Raw profile type iptc", ("Raw profile type exif", "Raw profile type APP1")
+_HANDLED_KEYS = (_XMP_KEY, "Comment", "Raw profile type ", "Thumb::")
+"""Texts of a PNG that have a place of their own, or no longer hold."""
+
+_XMP_TAG, _IPTC_TAG = 700, 33723
+_PHOTOSHOP, _IPTC_RESOURCE = b"Photoshop 3.0\0", 0x0404
 _JPEG_SEGMENT_BYTES = 65_000
+_MOST_TEXTS_BYTES = 4 * 2**20
+_INCH_METRES = 0.0254
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """EXIF (upright, without thumbnail), XMP and a comment: bytes, empty where there is none."""
+    """EXIF (upright, without thumbnail), XMP, IPTC and a comment: bytes, empty where there is none.
+
+    texts: (keyword, text) of a PNG. resolution: where the file says it.
+    """
 
     exif: bytes = b""
     xmp: bytes = b""
     comment: bytes = b""
+    iptc: bytes = b""
+    texts: tuple[tuple[str, str], ...] = ()
+    resolution: Resolution | None = None
 
     def options(self, kind: Format) -> dict[str, Any]:
         """What Pillow's encoder of `kind` takes to write it, as far as it can."""
-        if kind == "gif":
-            return {"comment": self.comment} if self.comment else {}
-        if kind == "png":
-            return {"exif": self.exif or None, "pnginfo": self._png_texts()}
-        options = {"exif": self.exif, "xmp": self.xmp}
-        if kind == "jpeg":
-            options["comment"] = self.comment
-            options = {key: value for key, value in options.items() if len(value) < _JPEG_SEGMENT_BYTES}
-        return {key: value for key, value in options.items() if value}
+        match kind:
+            case "gif":
+                return {"comment": self.comment} if self.comment else {}
+            case "png":
+                return {"exif": self.exif or None, "pnginfo": self._png_texts()} | self._dpi()
+            case "jpeg":
+                return self._jpeg_options()
+        return {key: value for key, value in (("exif", self.exif), ("xmp", self.xmp)) if value}
 
     def png_chunks(self) -> list[tuple[bytes, bytes]]:
         """The same as the chunks of a PNG: (name, content)."""
         chunks = [(b"eXIf", self.exif.removeprefix(b"Exif\x00\x00"))] if self.exif else []
+        if self.resolution is not None:
+            across, down = (round(each / _INCH_METRES) for each in self.resolution)
+            chunks.append((b"pHYs", struct.pack(">IIB", across, down, 1)))
         return chunks + [(name, content) for name, content, *_ in self._png_texts().chunks]
+
+    def _jpeg_options(self) -> dict[str, Any]:
+        options = {"exif": self.exif, "xmp": self.xmp, "comment": self.comment}
+        if self.iptc:
+            content = _PHOTOSHOP + b"8BIM" + struct.pack(">HHI", _IPTC_RESOURCE, 0, len(self.iptc)) + self.iptc
+            content += bytes(len(self.iptc) % 2)
+            options["extra"] = b"\xff\xed" + struct.pack(">H", (len(content) + 2) & 0xFFFF) + content
+        return {key: value for key, value in options.items() if 0 < len(value) < _JPEG_SEGMENT_BYTES} | self._dpi()
+
+    def _dpi(self) -> dict[str, Any]:
+        return {} if self.resolution is None else {"dpi": self.resolution}
 
     def _png_texts(self) -> PngImagePlugin.PngInfo:
         texts = PngImagePlugin.PngInfo()
@@ -54,41 +76,105 @@ class Metadata:
             texts.add_itxt(_XMP_KEY, self.xmp.decode("utf-8", "replace"))
         if self.comment:
             texts.add_itxt("Comment", self.comment.decode("utf-8", "replace"))
+        if self.iptc:
+            lines = [self.iptc.hex()[at : at + 72] for at in range(0, 2 * len(self.iptc), 72)]
+            texts.add_text(_IPTC_KEY, f"\niptc\n{len(self.iptc):8}\n" + "\n".join(lines) + "\n", zip=True)
+        for keyword, text in self.texts:
+            if text.isascii():
+                texts.add_text(keyword, text)
+            else:
+                texts.add_itxt(keyword, text)
         return texts
 
 
-def collect(image: Image.Image) -> Metadata:
-    """Of an opened picture. What cannot be read is left out: it is no reason to refuse the pixels."""
-    xmp = _xmp(image)
-    for pattern, upright in _ORIENTATION_IN_XMP:
-        xmp = re.sub(pattern, upright, xmp)
-    comment = image.info.get("comment") or image.info.get("Comment") or b""
-    return Metadata(_exif(image), xmp, comment.encode() if isinstance(comment, str) else bytes(comment))
+def collect(data: bytes, image: Image.Image, kind: Source, everything: bool) -> Metadata | None:
+    """Of an opened picture. What cannot be read is left out: it is no reason to refuse the pixels.
+
+    everything: False for the resolution alone, which is kept in any case.
+    """
+    resolution = _resolution(data, image, kind)
+    if not everything:
+        return None if resolution is None else Metadata(resolution=resolution)
+    texts = dict(_texts(data)) if kind == "png" else {}
+    raw = data if kind == "tiff" else image.info.get("exif") or _raw_profile(texts, _EXIF_KEYS)
+    comment = image.info.get("comment") or texts.get("Comment") or b""
+    return Metadata(
+        exif.rewritten(raw if isinstance(raw, bytes) else b"", kind == "tiff"),
+        xmp.rewritten(_xmp(image, texts)),
+        comment.encode() if isinstance(comment, str) else bytes(comment),
+        _iptc(image, texts),
+        tuple((key, text) for key, text in texts.items() if not key.startswith(_HANDLED_KEYS)),
+        resolution,
+    )
 
 
-def _exif(image: Image.Image) -> bytes:
-    """Read and written anew: so the thumbnail is left behind, and whatever is not in the directories."""
-    raw = image.info.get("exif", b"")
-    if not tiff.is_modest(raw):
-        return b""
-    try:
-        source = image.getexif()
-        exif = Image.Exif()
-        for tag, value in source.items():
-            if tag in _DIRECTORIES:
-                part = source.get_ifd(tag)
-                exif[tag] = {each: part[each] for each in part if each not in _UNTRUE_IN_EXIF}
-            elif tag != tiff.ORIENTATION and (image.format != "TIFF" or tag in _OF_A_TIFF):
-                exif[tag] = value
-        return exif.tobytes() if len(exif) else b""
-    except Exception:  # noqa: BLE001  # Pillow's reader of EXIF raises nearly anything for EXIF that lies
-        return b""
+def _resolution(data: bytes, image: Image.Image, kind: Source) -> Resolution | None:
+    """Only what the file says: Pillow has 72 for a JPEG that says nothing."""
+    found: Any = None
+    match kind:
+        case "jpeg":
+            unit = {1: 1.0, 2: 2.54}.get(image.info.get("jfif_unit", 0))
+            found = [each * unit for each in image.info["jfif_density"]] if unit else None
+        case "png":
+            content = png.facts(data).get(b"pHYs", b"")
+            if len(content) == 9 and content[8] == 1:
+                found = [each * _INCH_METRES for each in struct.unpack(">II", content[:8])]
+        case "tiff":
+            found = exif.resolution(data)
+        case "bmp":
+            found = image.info.get("dpi")
+    if found is None and isinstance(raw := image.info.get("exif"), bytes):
+        found = exif.resolution(raw)
+    if found is None or not all(1 <= float(each) <= 60_000 for each in found):
+        return None
+    return float(found[0]), float(found[1])
 
 
-def _xmp(image: Image.Image) -> bytes:
-    found = image.info.get("xmp") or image.info.get(_XMP_KEY)
+def _texts(data: bytes) -> Iterator[tuple[str, str]]:
+    left = _MOST_TEXTS_BYTES
+    for keyword, text in png.texts(data):
+        left -= len(text)
+        if left < 0:
+            return
+        if 0 < len(keyword) < 80:
+            yield keyword, text
+
+
+def _xmp(image: Image.Image, texts: dict[str, str]) -> bytes:
+    found = image.info.get("xmp") or texts.get(_XMP_KEY)
     if found is None and image.format == "TIFF":
         found = image.tag_v2.get(_XMP_TAG)  # type: ignore[attr-defined]  # a TIFF has it
     if isinstance(found, str):
         return found.encode()
     return bytes(found) if isinstance(found, bytes | tuple) else b""
+
+
+def _iptc(image: Image.Image, texts: dict[str, str]) -> bytes:
+    """IPTC's records, from where each format has them."""
+    found: Any = None
+    if image.format == "TIFF":
+        found = image.tag_v2.get(_IPTC_TAG)  # type: ignore[attr-defined]  # a TIFF has it
+        if isinstance(found, tuple):  # written as numbers of four bytes
+            found = b"".join(struct.pack("<I", each) for each in found if isinstance(each, int) and 0 <= each < 2**32)
+    elif image.format in {"JPEG", "MPO"}:
+        resources = image.info.get("photoshop", {})
+        found = resources.get(_IPTC_RESOURCE) if isinstance(resources, dict) else None
+    elif texts:
+        found = _raw_profile(texts, (_IPTC_KEY,))
+        if found.startswith(b"8BIM"):  # a whole block of Photoshop's, as ImageMagick writes it
+            start = found.find(b"8BIM\x04\x04")
+            (size,) = struct.unpack(">I", found[start + 8 : start + 12].rjust(4, b"\0")) if start >= 0 else (0,)
+            found = found[start + 12 : start + 12 + size]
+    return found if isinstance(found, bytes) and found.startswith(b"\x1c") else b""
+
+
+def _raw_profile(texts: dict[str, str], keys: Iterable[str]) -> bytes:
+    """The bytes that ImageMagick and others write into a PNG's text as hexadecimal digits, under a name and a size."""
+    for key in keys:
+        lines = texts.get(key, "").split("\n", 3)
+        if len(lines) == 4:
+            try:
+                return bytes.fromhex("".join(lines[3].split()))
+            except ValueError:
+                continue
+    return b""

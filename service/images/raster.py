@@ -14,7 +14,9 @@ from service.images.types import Plane
 Channels = NDArray[np.unsignedinteger]
 """uint8 or uint16 (H, W, C)."""
 
-_GREY = frozenset({"1", "L", "LA", "La"})
+GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16"})
+"""Modes of Pillow with one channel of colour."""
+
 _WITH_ALPHA = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 _AS_RGB = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr"})
 _QUARTERS = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}
@@ -29,16 +31,6 @@ class Raster:
     pixels: Channels
     alpha: Plane | None
     space: Space
-
-    def in_colour(self) -> "Raster":
-        """Grey as RGB; the others as they are.
-
-        For the first picture of a GIF whose palette is the 256 greys in order. (If a later one has a palette of its
-        own, Pillow 13 reads it in wrong colours.)
-        """
-        if self.space != "GRAY":
-            return self
-        return Raster(np.repeat(self.pixels, 3, axis=2), self.alpha, "RGB")
 
     def in_eight_bits(self) -> "Raster":
         """Rounded to nearest."""
@@ -59,12 +51,23 @@ def from_image(image: Image.Image, orientation: int) -> Raster:
     alpha = has_alpha(image)
     if image.mode == "CMYK":
         return Raster(_upright(np.asarray(image), orientation), None, "CMYK")
-    if image.mode in _GREY:
+    if image.mode in GREY_MODES:
         values = np.asarray(image.convert("LA" if alpha else "L"))
         return _raster(values if alpha else values[..., None], alpha, "GRAY", orientation)
     if image.mode not in _AS_RGB:
         raise unsupported(f"a picture of mode {image.mode}")
     return _raster(np.asarray(image.convert("RGBA" if alpha else "RGB")), alpha, "RGB", orientation)
+
+
+def from_array(values: Channels, orientation: int) -> Raster:
+    """Of decoded samples without alpha: grey, RGB or CMYK by the number of channels."""
+    spaces: dict[int, Space] = {1: "GRAY", 3: "RGB", 4: "CMYK"}
+    return Raster(_upright(values, orientation), None, spaces[values.shape[2]])
+
+
+def from_samples(values: Channels) -> Raster:
+    """Of upright samples that are grey or RGB, with alpha where the number of channels is even."""
+    return _raster(values, values.shape[2] % 2 == 0, "GRAY" if values.shape[2] < 3 else "RGB", 1)
 
 
 def from_deep(data: bytes, mode: str, orientation: int) -> Raster:

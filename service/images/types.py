@@ -28,7 +28,7 @@ class Header:
     """What a picture says of itself before any pixel is decoded.
 
     frames: pictures in the file: of an animation, or pages. alpha: whether it may be transparent somewhere.
-    bits: of one sample.
+    bits: of one sample. lossless: whether a WebP is.
     """
 
     format: Source
@@ -38,6 +38,7 @@ class Header:
     animated: bool
     alpha: bool
     bits: int
+    lossless: bool = False
 
 
 @dataclass(frozen=True)

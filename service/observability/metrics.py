@@ -112,6 +112,8 @@ class Metrics:
         self.decoder_restarts = Counter(
             "impasto_decoder_restarts", "Decoder processes that were replaced.", ["reason"], registry=registry
         )
+        for reason in ("crash", "timeout", "killed", "idle"):
+            self.decoder_restarts.labels(reason)  # at 0 from the start: an increase from nothing sets off no alert
         self.log_lines_lost = Gauge(
             "impasto_log_lines_lost", "Log lines since the start that could not be written.", registry=registry
         )
@@ -121,6 +123,8 @@ class Metrics:
         self.key_reloads = Counter(
             "impasto_key_reloads", "Changed key files that were read.", ["outcome"], registry=registry
         )
+        for outcome in ("taken", "refused"):
+            self.key_reloads.labels(outcome)
         self.quota_store_errors = Counter(
             "impasto_quota_store_errors", "Questions that the store of quotas did not answer.", registry=registry
         )

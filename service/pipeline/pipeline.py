@@ -68,6 +68,11 @@ class _Prepared:
         return isinstance(self.request.parameters, UpscaleParameters)
 
     @property
+    def lossless(self) -> bool:
+        """Whether a WebP is written without loss: the input was, and the client asks for no less."""
+        return self.format == "webp" and self.header.lossless and self.request.parameters.quality in {None, 100}
+
+    @property
     def passes(self) -> int:
         """Pictures per frame that go through the networks: an upscaler enlarges transparency in a pass of its own."""
         return 2 if self.header.alpha and self.upscales else 1
@@ -183,7 +188,7 @@ class Pipeline:
         milliseconds: dict[str, float] = {}
         measure = partial(self._decoder.measure, data, *limits)
         header = await self._codecs.run(milliseconds, "decode", measure, part="header")
-        output = choose_format(parameters.format, request.accept, header.format, header.animated)
+        output = choose_format(parameters.format, request.accept, header.format, header.animated, header.alpha)
         quality = parameters.quality or self._quality.get(output)
         wanted = parameters.model_copy(update={"format": output, "quality": quality, "deadline_ms": None})
         tag = partial(entity_tag, data, wanted, plan.identities, self._made_by())
@@ -269,7 +274,7 @@ class Pipeline:
     ) -> TransformResult:
         assert prepared.format is not None
         milliseconds = prepared.milliseconds
-        work = partial(_restore_and_encode, decoded, rendered, prepared.format, prepared.quality)
+        work = partial(_restore_and_encode, decoded, rendered, prepared)
         body = await self._codecs.run(milliseconds, "encode", work, loaded.output_pixels)
         self._costs.observe(_CODECS, loaded.coded_pixels, (milliseconds["decode"] + milliseconds["encode"]) / 1000)
         self._count(prepared, loaded)
@@ -293,8 +298,12 @@ def _stage_milliseconds(rendered: Sequence[Rendered]) -> dict[str, float]:
     return {name: value * 1000 for name, value in seconds.items() if value or name != "compose"}
 
 
-def _restore_and_encode(decoded: Decoded, rendered: list[Rendered], output: Format, quality: int | None) -> bytes:
+def _restore_and_encode(decoded: Decoded, rendered: list[Rendered], prepared: _Prepared) -> bytes:
     """Put back what was set aside for the networks (profile, transparency, depth), and encode."""
     milliseconds = tuple(frame.milliseconds for frame in decoded.frames)
     pictures = restore(decoded, [each.picture for each in rendered])
-    return encode(pictures, output, EncodeOptions(quality, decoded.icc, decoded.metadata, milliseconds, decoded.plays))
+    assert prepared.format is not None
+    options = EncodeOptions(
+        prepared.quality, decoded.icc, decoded.metadata, milliseconds, decoded.plays, lossless=prepared.lossless
+    )
+    return encode(pictures, prepared.format, options)

@@ -79,6 +79,19 @@ def test_every_label_value_can_occur(source):
             assert set(matched.split("|")) <= values, (label, matched)
 
 
+@pytest.mark.parametrize(
+    ("name", "label", "values"),
+    [
+        ("impasto_key_reloads_total", "outcome", {"taken", "refused"}),
+        ("impasto_decoder_restarts_total", "reason", {"crash", "timeout", "killed", "idle"}),
+    ],
+)
+def test_what_an_alert_waits_for_is_exported_from_the_start(name, label, values):
+    """increase() sees nothing in a series that appears with its first event at 1."""
+    [family] = [f for f in Metrics(CollectorRegistry()).registry.collect() if f"{f.name}_total" == name]
+    assert {sample.labels[label] for sample in family.samples if sample.name == name} == values
+
+
 @pytest.mark.parametrize("manifest", ["hpa", "keda"])
 def test_the_autoscalers_aim_at_the_same(manifest):
     hpa = yaml.safe_load(PROMQL["hpa"].read_text())["spec"]

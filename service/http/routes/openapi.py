@@ -70,6 +70,7 @@ _HEADERS = {
     "Impasto-Profile": "What became of the colour profile of the image: kept, srgb or ignored.",
     "Impasto-Depth": "8 if the image had more bits and the output has not.",
     "Impasto-Frames": "How many frames or pages were read, if not all: 1/12.",
+    "Impasto-Gain-Map": "dropped if the image had a gain map for HDR displays, which the output has not.",
     "Cache-Status": "Whether the output comes from the cache (RFC 9211), if there is a cache.",
     "Server-Timing": "Milliseconds in each stage.",
     "Content-Disposition": "A file name.",

@@ -1,7 +1,7 @@
 """The directories of TIFF files, and of EXIF, which is one: read without trust, and without any of the pixels.
 
 Pillow reads every entry that a directory names into memory. Entries may overlap, so that a few kilobytes name
-gigabytes: who opens a stranger's file asks `is_modest` first.
+gigabytes: call `is_modest` before opening a file with it.
 """
 
 import struct
@@ -19,11 +19,44 @@ _MOST_PARTS = 8
 
 
 @dataclass(frozen=True)
-class Directory:
-    """One directory: its single unsigned numbers by tag, and the bytes that its entries name."""
+class Entry:
+    """One entry of a directory. type: TIFF's number of it. count: of values. start: of the content in the file."""
 
+    type: int
+    count: int
+    start: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of its content; 0 for an unknown type."""
+        return self.count * _TYPE_BYTES.get(self.type, 0)
+
+
+@dataclass(frozen=True)
+class Directory:
+    """One directory: its entries by tag, its single unsigned numbers by tag, and the bytes that its entries name.
+
+    order: "<" or ">", for `struct`.
+    """
+
+    order: str
+    entries: dict[int, Entry]
     numbers: dict[int, int]
     named_bytes: int
+
+    def content(self, data: bytes, tag: int) -> bytes:
+        """The bytes of an entry's values; empty where there is none, or where it lies outside the file."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.start + entry.size > len(data):
+            return b""
+        return data[entry.start : entry.start + entry.size]
+
+    def integers(self, data: bytes, tag: int) -> tuple[int, ...]:
+        """The values of an entry of unsigned integers; empty where there is none."""
+        content = self.content(data, tag)
+        if not content or self.entries[tag].type not in _UNSIGNED:
+            return ()
+        return struct.unpack(f"{self.order}{self.entries[tag].count}{_UNSIGNED[self.entries[tag].type]}", content)
 
 
 def first_page(data: bytes) -> Directory | None:
@@ -31,6 +64,12 @@ def first_page(data: bytes) -> Directory | None:
     data = data.removeprefix(b"Exif\x00\x00")
     layout = _Layout.of(data)
     return None if layout is None else layout.directory(data, layout.first)
+
+
+def directory_at(data: bytes, offset: int) -> Directory | None:
+    """The directory at an offset of a TIFF, or of EXIF without its prefix; None where there is none."""
+    layout = _Layout.of(data)
+    return layout.directory(data, offset) if layout is not None and offset else None
 
 
 def page_count(data: bytes) -> int:
@@ -96,14 +135,20 @@ class _Layout:
         extent = self.extent(data, offset)
         if extent is None:
             return None
-        numbers, named, inline = {}, 0, 8 if self.big else 4
+        entries, numbers, named, inline = {}, {}, 0, 8 if self.big else 4
         entry_format = self.order + ("HHQ8s" if self.big else "HHI4s")
-        for tag, kind, length, value in struct.iter_unpack(entry_format, data[slice(*extent)]):
+        entry_bytes = struct.calcsize(entry_format)
+        for index, entry in enumerate(struct.iter_unpack(entry_format, data[slice(*extent)])):
+            tag, kind, length, value = entry
             size = length * _TYPE_BYTES.get(kind, 0)
             named += min(size, len(data)) if size > inline else 0
+            start = extent[0] + (index + 1) * entry_bytes - inline
+            if size > inline:
+                (start,) = struct.unpack(self.order + ("Q" if self.big else "I"), value)
+            entries[tag] = Entry(kind, length, start)
             if length == 1 and kind in _UNSIGNED:
                 (numbers[tag],) = struct.unpack_from(self.order + _UNSIGNED[kind], value)
-        return Directory(numbers, named)
+        return Directory(self.order, entries, numbers, named)
 
     def extent(self, data: bytes, offset: int) -> tuple[int, int] | None:
         """Where the entries of a directory start and end; None where that is not within the data."""
