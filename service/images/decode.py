@@ -5,7 +5,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from service.errors import BodyError, BrokenImageError, TooManyFramesError, TooManyPixelsError, UnsupportedImageError
@@ -24,7 +23,7 @@ from service.images.raster import (
     unsupported,
 )
 from service.images.types import Decoded, DecodeOptions, Header
-from service.images.untrusted import avif, checks, gain_map, gif, tiff, tiff_samples, webp
+from service.images.untrusted import apng, avif, checks, gain_map, gif, tiff, tiff_samples, webp
 from service.images.untrusted import jpeg as jpeg_file
 from service.images.untrusted import png as png_file
 
@@ -194,6 +193,9 @@ def _rasters(data: bytes, image: Image.Image, header: Header, options: DecodeOpt
     if header.format == "gif":
         yield from _gif_rasters(data, options.frames)
         return
+    if header.format == "png" and header.animated:
+        yield from _shown_rasters(list(apng.composed(data, options.frames)), apng.is_grey(data), orientation)
+        return
     if header.format == "tiff":
         orientation = 1  # Pillow puts it upright on its own
     for each, milliseconds in frames(image, options.frames):
@@ -202,11 +204,15 @@ def _rasters(data: bytes, image: Image.Image, header: Header, options: DecodeOpt
 
 def _gif_rasters(data: bytes, count: int) -> list[tuple[Raster, float]]:
     found = gif.parse(data, count)
-    shown = list(gif.composed(data, found))
-    channels = [0] if found.is_grey else [0, 1, 2]
+    return _shown_rasters(list(gif.composed(data, found)), found.is_grey, 1)
+
+
+def _shown_rasters(shown: list[tuple[apng.Rgba, float]], grey: bool, orientation: int) -> list[tuple[Raster, float]]:
+    """Frames without the channels that nothing is in: alpha where all of them are opaque."""
+    channels = [0] if grey else [0, 1, 2]
     if any((pixels[..., 3] < 255).any() for pixels, _ in shown):
         channels.append(3)
-    return [(from_samples(np.ascontiguousarray(pixels[..., channels])), milliseconds) for pixels, milliseconds in shown]
+    return [(from_samples(pixels[..., channels], orientation), milliseconds) for pixels, milliseconds in shown]
 
 
 def _orientation(data: bytes, image: Image.Image, header: Header) -> int:

@@ -65,9 +65,10 @@ def from_array(values: Channels, orientation: int) -> Raster:
     return Raster(_upright(values, orientation), None, spaces[values.shape[2]])
 
 
-def from_samples(values: Channels) -> Raster:
-    """Of upright samples that are grey or RGB, with alpha where the number of channels is even."""
-    return _raster(values, values.shape[2] % 2 == 0, "GRAY" if values.shape[2] < 3 else "RGB", 1)
+def from_samples(values: Channels, orientation: int = 1) -> Raster:
+    """Make a raster of samples that are grey or RGB, with alpha where the number of channels is even."""
+    space: Space = "GRAY" if values.shape[2] < 3 else "RGB"
+    return _raster(np.ascontiguousarray(values), values.shape[2] % 2 == 0, space, orientation)
 
 
 def from_deep(data: bytes, mode: str, orientation: int) -> Raster:
