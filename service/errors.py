@@ -55,7 +55,7 @@ class UnknownModelError(ServiceError):
 
 
 class BodyError(ServiceError):
-    """The body is empty, or not the multipart form or the JSON that was expected."""
+    """The body is empty, or is not the expected form or JSON."""
 
     status, code = 422, "invalid_body"
     example: ClassVar = {
@@ -93,7 +93,7 @@ class BrokenImageError(ServiceError):
     example: ClassVar = {
         "detail": "the JPEG cannot be decoded: image file is truncated",
         "value": "jpeg",
-        "expected": "a whole, undamaged image",
+        "expected": "an undamaged image",
     }
 
 
@@ -235,7 +235,7 @@ class InferenceError(ServiceError):
     """The network failed on this image."""
 
     status, code = 500, "inference_failed"
-    example: ClassVar = {"detail": "the network failed on this picture"}
+    example: ClassVar = {"detail": "the network failed on this image"}
 
 
 class UnknownJobError(ServiceError):
@@ -257,7 +257,7 @@ class IdempotencyError(ServiceError):
 
     status, code = 422, "idempotency_key_reused"
     example: ClassVar = {
-        "detail": "this Idempotency-Key came with another request before; expected a new key",
+        "detail": "this Idempotency-Key was used with another request; expected a new key",
         "parameter": "Idempotency-Key",
         "expected": "a new key for another request",
     }
@@ -274,10 +274,10 @@ class AnswerTooLargeError(ServiceError):
 
 
 class InternalError(ServiceError):
-    """An error that we did not foresee."""
+    """An unexpected error."""
 
     status, code = 500, "internal"
-    example: ClassVar = {"detail": "an error that we did not foresee; the log has it under this request_id"}
+    example: ClassVar = {"detail": "an unexpected error; the log has the details under this request_id"}
 
 
 def expectation(message: str) -> str:

@@ -17,7 +17,9 @@ OPERATIONS = (DOCS / "operations.md").read_text()
 RESULTS = (DOCS / "results.md").read_text()
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted([*ROOT.glob("[A-Z]*.md"), *DOCS.rglob("*.md")])
-MOST_WORDS = 24_100
+GENERATED = {"gallery.md", "results.md", "settings.md"}
+MOST_WORDS = 21_900
+"""The limit for all hand-written pages together."""
 
 PLAIN = {
     r"(^|[.,;:(|]|\b(for|to|by|of|from|than|beside|and|or|in)) *who\b": "name the person or program",
@@ -111,7 +113,7 @@ def words(path: Path) -> int:
 
 def test_the_documents_stay_short():
     assert words(ROOT / "README.md") < 900
-    assert sum(words(path) for path in DOCS.rglob("*.md")) < MOST_WORDS
+    assert sum(words(path) for path in DOCS.rglob("*.md") if path.name not in GENERATED) < MOST_WORDS
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -59,7 +59,7 @@ class KeyRing:
         if given is None:
             raise _unauthorized(f"expected {_EXPECTED}", "")
         why = "this key has expired" if known is not None else "this key is not known"
-        raise _unauthorized(f"{why}; expected another one, in {_EXPECTED}", ', error="invalid_token"')
+        raise _unauthorized(f"{why}; expected another key in {_EXPECTED}", ', error="invalid_token"')
 
     def _find(self, digest: bytes) -> Key | None:
         """Compare with every key in constant time, so that the time reveals nothing."""

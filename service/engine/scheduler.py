@@ -251,7 +251,7 @@ class Scheduler:
         self._observer.queue_changed(task.model.label, -queued, -task.waiting_pixels)
         task.waiting.clear()
         if isinstance(result, Exception) and not isinstance(result, ServiceError):
-            result = InferenceError("the network failed on this picture")  # the client must not see internal messages
+            result = InferenceError("the network failed on this image")  # the client must not see internal messages
         if result is not None:
             task.on_result(result)
 

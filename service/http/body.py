@@ -84,7 +84,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
             return b"".join([chunk async for chunk in _counted(request, max_bytes)])
         return await _decompressed(request, coding, max_bytes)
     except ClientDisconnect as error:
-        raise BodyError("the client left before the body was whole") from error
+        raise BodyError("the client disconnected before the body was complete") from error
 
 
 async def _counted(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:

@@ -42,7 +42,7 @@ def problem_content(status: int, code: str, **facts: Any) -> dict[str, Any]:
 def drain_expired(request: Request) -> JSONResponse:
     """Build the response to a request that is cancelled because the time for the shutdown has run out."""
     request.scope["state"]["refused"] = UnavailableError.code
-    detail = "the service is shutting down, and had no time left for this request"
+    detail = "the service shut down before this request was finished"
     return problem(request, UnavailableError.status, UnavailableError.code, detail, {"Retry-After": "5"})
 
 

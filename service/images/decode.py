@@ -132,7 +132,7 @@ def _opened(data: bytes, max_pixels: int | None = None) -> Iterator[tuple[Image.
             raise unsupported(what) from error
         why = str(error).partition(" <_io.")[0]  # Pillow names the file that it was given: an address in memory
         raise BrokenImageError(
-            f"the {kind.upper()} cannot be decoded: {why}", value=kind, expected="a whole, undamaged image"
+            f"the {kind.upper()} cannot be decoded: {why}", value=kind, expected="an undamaged image"
         ) from error
 
 

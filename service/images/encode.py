@@ -54,7 +54,7 @@ def choose_format(
     if asked == "gif" and not animated:
         expected = [kind for kind in MEDIA_TYPES if kind != "gif"]
         raise ParameterError(
-            f"format 'gif' is for animations, and this picture is none; expected one of {', '.join(expected)}",
+            f"format 'gif' is for animations, and this image is not animated; expected one of {', '.join(expected)}",
             parameter="format",
             value=asked,
             expected=expected,

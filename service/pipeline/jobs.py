@@ -115,7 +115,7 @@ class JobStore:
         known = self._by_key.get(request.owned_key) if request.owned_key else None
         if known is not None and known.request.fingerprint != request.fingerprint:
             raise IdempotencyError(
-                "this Idempotency-Key came with another request before; expected a new key",
+                "this Idempotency-Key was used with another request; expected a new key",
                 parameter="Idempotency-Key",
                 expected="a new key for another request",
             )

@@ -21,7 +21,7 @@ LARGEST_FACTOR = 8.0
 
 _STYLES_EXPECTED = f"a style, or up to {MOST_STYLES} with weights: mosaic:0.7,wave:0.3"
 _STROKE_EXPECTED = f"auto, off, or a number from 1 to {LARGEST_STROKE:g}"
-_STYLE_DESCRIPTION = "A style that GET /models lists, or several with weights."
+_STYLE_DESCRIPTION = "A style from GET /models, or up to four with weights."
 _STYLE_SCHEMA = {"type": "string", "description": _STYLE_DESCRIPTION}
 _STROKE_SCHEMA = {
     "anyOf": [

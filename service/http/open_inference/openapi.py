@@ -56,7 +56,7 @@ SERVER: _Responses = {200: _json("Name, version and extensions.", _OBJECT)}
 LIVE: _Responses = {200: _ANY_STATE, 503: _ANY_STATE}
 READY: _Responses = {200: _ANY_STATE, 503: _ANY_STATE, **_errors(404, 422)}
 INDEXED: _Responses = {200: _json("The networks.", {"type": "array", "items": _OBJECT})}
-FOUND: _Responses = {200: _json("Its tensors.", _OBJECT), **_errors(404, 422)}
+FOUND: _Responses = {200: _json("The tensors of the model.", _OBJECT), **_errors(404, 422)}
 INFER_REQUEST: dict[str, Any] = {
     "parameters": [
         {
@@ -74,7 +74,7 @@ INFER_REQUEST: dict[str, Any] = {
 }
 INFERRED: _Responses = {
     200: {
-        "description": "The output has the input's name and datatype.",
+        "description": "The output has the name and datatype of the input.",
         "content": {"application/json": {"schema": _ANSWER}, "application/octet-stream": _BYTES},
     },
     **_errors(401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504),

@@ -131,7 +131,7 @@ async def _run_pixels(
     assert pixels is not None
     for name in ("format", "quality", "profile", "metadata"):
         if name in inference.parameters:
-            raise BodyError(f"parameter {name!r} is for encoded pictures; expected none of it with the input 'pixels'")
+            raise BodyError(f"parameter {name!r} is for encoded images only; it cannot be used with the input 'pixels'")
     result = await pipeline.transform_pixels(wanted, list(pixels), charge)
     stacked = np.stack(result.pictures)
     shape = stacked.shape if len(inference.tensor.shape) == 4 else stacked.shape[1:]

@@ -132,7 +132,7 @@ class ProcessDecoder:
             if process.wait_until_ready():
                 return process
             self._tell("idle", process.end(), None)  # while it waited, or began: no picture's fault
-        raise UnavailableError("no decoder starts; try again", {"Retry-After": "5"})
+        raise UnavailableError("no decoder process starts; try again", {"Retry-After": "5"})
 
     def _give(self, process: "_Process") -> None:
         if process.uses >= _MOST_USES:
@@ -152,9 +152,9 @@ class ProcessDecoder:
         self._tell("timeout" if late else "killed" if outside else "crash", code, work)
         self._give(_Process(self._memory))
         if outside:
-            return UnavailableError("the decoder was ended from outside; try again", {"Retry-After": "1"})
+            return UnavailableError("the decoder process was killed; try again", {"Retry-After": "1"})
         why = f"took longer than {self._seconds:g} s" if late else "crashed its decoder"
-        return BrokenImageError(f"the picture {why}", value=why, expected="a whole, undamaged image")
+        return BrokenImageError(f"the image {why}", value=why, expected="an undamaged image")
 
     def _tell(self, reason: str, code: int, work: str | None) -> None:
         self._metrics.decoder_restarts.labels(reason).inc()

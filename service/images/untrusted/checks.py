@@ -51,4 +51,4 @@ def _refuse_gif(data: bytes, max_pixels: int) -> None:
 
 
 def _broken(kind: Source, why: str) -> BrokenImageError:
-    return BrokenImageError(f"the {kind.upper()} is refused: {why}", value=kind, expected="a whole, undamaged image")
+    return BrokenImageError(f"the {kind.upper()} is refused: {why}", value=kind, expected="an undamaged image")

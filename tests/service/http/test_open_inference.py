@@ -129,7 +129,7 @@ def test_what_the_client_can_do_wrong(served):
         (
             lambda: served.infer(STYLE, [tensor("pixels", picture(), "UINT8")], parameters={"format": "png"}),
             "422",
-            "for encoded pictures",
+            "for encoded images",
         ),
         (
             lambda: served.infer(STYLE, images(data), outputs=[triton.InferRequestedOutput("pixels")]),
