@@ -128,17 +128,24 @@ class Fleet:
         self.follow()
         (self.folder / "rules.yml").write_text((ROOT / "docker/prometheus/rules.yml").read_text())
         (self.folder / "prometheus.yml").write_text(yaml.safe_dump(self.scraping()))
-        redis = ("redis-server", "--port", str(self.redis_port), "--bind", "0.0.0.0", "--protected-mode", "no")
-        front = ("nginx", "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-g", "daemon off;")
-        prometheus = (
+        self.start_redis()
+        self.start_process("nginx", "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-g", "daemon off;")
+        self.start_process(
             "prometheus",
             f"--config.file={self.folder}/prometheus.yml",
             f"--storage.tsdb.path={self.folder}/tsdb",
             f"--web.listen-address=127.0.0.1:{self.prometheus_port}",
         )
-        for command in ((*redis, "--save", "", "--dir", str(self.folder)), front, prometheus):
-            with (self.folder / f"{command[0]}.log").open("wb") as log:
-                self.processes.append(subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log))
+
+    def start_redis(self) -> "subprocess.Popen[bytes]":
+        """On every address: the pods reach it by the bridge's."""
+        where = ("--port", str(self.redis_port), "--bind", "0.0.0.0", "--protected-mode", "no")
+        return self.start_process("redis-server", *where, "--save", "", "--dir", str(self.folder))
+
+    def start_process(self, *command: str) -> "subprocess.Popen[bytes]":
+        with (self.folder / f"{command[0]}.log").open("ab") as log:
+            self.processes.append(subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log))
+        return self.processes[-1]
 
     def scraping(self) -> dict[str, Any]:
         """Prometheus' configuration: ours, but with a file of targets, and every two seconds."""

@@ -150,6 +150,7 @@ def test_a_store_that_is_lost_lets_all_in_and_is_counted(rehearsal):
     redis.wait(10)
     assert {rehearsal.fleet.post(PICTURE, **bearer(ALICE)).status_code for _ in range(3)} == {200}
     assert wait_until(lambda: rehearsal.fleet.query("sum(impasto_quota_store_errors_total) > 0"))
+    rehearsal.fleet.start_redis()
 
 
 def test_the_autoscalers_metric_is_there_by_pod(rehearsal):
