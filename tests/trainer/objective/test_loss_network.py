@@ -11,7 +11,14 @@ from tests.trainer.conftest import random_vgg16
 from trainer.errors import TrainerError
 from trainer.objective.loss_network import ENVIRONMENT_VARIABLE, LAYERS, LossNetwork, load_loss_network
 
-SHAPES = {"relu1_2": (64, 32, 48), "relu2_2": (128, 16, 24), "relu3_3": (256, 8, 12), "relu4_3": (512, 4, 6)}
+SHAPES = {
+    "relu1_2": (64, 32, 48),
+    "relu2_2": (128, 16, 24),
+    "relu3_3": (256, 8, 12),
+    "relu4_2": (512, 4, 6),
+    "relu4_3": (512, 4, 6),
+    "relu5_1": (512, 2, 3),
+}
 
 
 def independent_features(weights, x):
