@@ -155,7 +155,7 @@ def _of_style(
     """Return the recipe with these options.
 
     For an image of the user's own, the recipe's name, licence and source say nothing: they describe another image. The
-    name then comes from the file. Raises TrainerError for a name that is none.
+    name then comes from the file. Raises TrainerError for an invalid name.
     """
     own = image is not None and image.name != recipe.style_image
     if image is not None and name is None and own:

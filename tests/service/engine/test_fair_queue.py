@@ -1,4 +1,4 @@
-"""A flood of one owner beside a quiet one: who is served when, and who is let in."""
+"""A flood of one owner beside a quiet one: the order of service, and admission."""
 
 import asyncio
 
