@@ -57,6 +57,12 @@ class StyleData(_Section):
     style_px: int = Field(384, ge=16, description="short side of the style image")
 
 
+class FamilyData(StyleData):
+    """passes: how often each crop is used, by a different style each time, while its content features are kept."""
+
+    passes: int = Field(1, ge=1)
+
+
 class UpscaleData(_Section):
     """low_res_px: side of a low-resolution patch. blur_sigma: Gaussian blur before the bicubic reduction, in pixels."""
 
@@ -209,7 +215,7 @@ class FamilyRecipe(_Recipe):
     styles_per_iteration: int = Field(2, ge=1)
     style_rate: float = Field(1.0, gt=0)
     network: TrunkNetwork = TrunkNetwork()
-    data: StyleData = StyleData()
+    data: FamilyData = FamilyData()
     loss: StyleLoss = StyleLoss()
     styles: Annotated[list[FamilyStyle], Field(min_length=1)]
 

@@ -15,6 +15,7 @@ from tests.conftest import picture
 from trainer.commands.main import app
 from trainer.commands.options import STYLES_VARIABLE
 from trainer.loop.runs import Run
+from trainer.recipes.style_family import crops_of
 
 FAMILY = """
 name = "tiny"
@@ -32,6 +33,7 @@ residual_blocks = 1
 crop_px = 64
 max_scale = 1.2
 batch = 1
+passes = 2
 [loss]
 content_layer = "relu2_2"
 content_scale = "relative"
@@ -115,6 +117,14 @@ def test_a_run_that_is_resumed_ends_as_one_that_was_not_stopped(family, tmp_path
     a, b = (checkpoint_of(run, "faint").net.state_dict() for run in (whole, stopped))
     assert all(torch.allclose(a[name], b[name], atol=2e-3) for name in a)
     assert [line["iteration"] for line in Run(stopped).metrics()][-1] == 12
+
+
+def test_crops_are_used_again_in_blocks_of_16_iterations():
+    first_uses = [crops_of(iteration, 3) for iteration in range(100)]
+    assert first_uses[:48] == 3 * list(range(16))
+    assert first_uses[48:96] == 3 * list(range(16, 32))
+    assert first_uses[96:] == [32, 33, 34, 35]
+    assert [crops_of(iteration, 1) for iteration in range(40)] == list(range(40))
 
 
 def test_a_family_begins_where_its_parent_ended_and_a_new_style_begins_as_their_average(family, tmp_path):

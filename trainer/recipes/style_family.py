@@ -26,11 +26,12 @@ from trainer.loop.progress import Progress
 from trainer.loop.runs import Run, git_revision
 from trainer.objective import losses
 from trainer.objective.loss_network import LossNetwork
-from trainer.objective.style_objective import Scale, StyleObjective
+from trainer.objective.style_objective import Content, Scale, StyleObjective
 from trainer.publish import publish_family, training_facts
 
 _SAMPLES, _SAMPLE_PX = 3, 384
 _NEUTRAL_WEIGHT = 10.0
+_BLOCK = 16  # iterations whose crops, and their content features, are kept to be used again
 
 
 @dataclass(frozen=True)
@@ -140,15 +141,18 @@ class _Step:
         self._precision, self._device = precision, device
         self._names = [style.name for style in recipe.styles]
         self._map = _side_by_side(recipe.styles_per_iteration, device)
+        self._contents: dict[tuple[int, int], Content] = {}
 
     def __call__(self, iteration: int, pictures: Tensor) -> dict[str, Tensor]:
         """Put the gradients into the parameters; return the terms of the objective, averaged over the styles."""
         count = self._recipe.styles_per_iteration
-        names = [self._names[(iteration * count + i) % len(self._names)] for i in range(count)]
-        work = list(zip(names, pictures.chunk(count), [self._scales(iteration)] * count, strict=True))
+        if iteration % (_BLOCK * self._recipe.data.passes) == 0:
+            self._contents.clear()
+        work = list(zip(self._turn(iteration), pictures.chunk(count), range(count), strict=True))
         self._family.zero_grad(set_to_none=True)
         every: list[dict[str, Tensor]] = []
-        for name, (terms, gradients) in zip(names, self._map(self._gradients, work), strict=True):
+        results = self._map(lambda task: self._gradients(iteration, *task), work)
+        for (name, *_), (terms, gradients) in zip(work, results, strict=True):
             _refuse_not_finite(name, iteration, terms)
             for parameter, gradient in zip(self._parameters(name), gradients, strict=True):
                 share = gradient / count
@@ -157,32 +161,53 @@ class _Step:
         named = {term for terms in every for term in terms}
         return {term: torch.stack([terms[term] for terms in every if term in terms]).mean() for term in sorted(named)}
 
-    def _scales(self, iteration: int) -> tuple[Scale, ...] | None:
-        """The scales at which an iteration compares, drawn by its number; () while it is neutral, None for all."""
-        if iteration < self._recipe.neutral_iterations:
-            return ()
-        share = self._recipe.loss.full_scale_share
-        if share == 1 or not self._recipe.loss.half_layers:
-            return None
-        draw = np.random.default_rng((self._recipe.seed, iteration)).random()
-        return ("full",) if draw < share else ("half",)
+    def _turn(self, iteration: int) -> list[str]:
+        """The styles of an iteration. Each pass over a block of crops starts one style on."""
+        count = self._recipe.styles_per_iteration
+        first = iteration * count + iteration // _BLOCK
+        return [self._names[(first + i) % len(self._names)] for i in range(count)]
 
     def _parameters(self, name: str) -> list[nn.Parameter]:
         return [*self._family.trunk.values(), *style_parameters(self._family[name]).values()]
 
     def _gradients(
-        self, work: tuple[str, Tensor, tuple[Scale, ...] | None]
+        self, iteration: int, name: str, picture: Tensor, place: int
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
-        name, content, scales = work
+        """Compute the terms of one style on its part of the pictures, and the gradients of their sum."""
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
-            output = self._family[name](content)
+            output = self._family[name](picture)
         objective = self._objectives.get(name)
-        if scales == () or objective is None:
-            terms = {"pixel": _NEUTRAL_WEIGHT * losses.pixel(output, content)}
+        if objective is None or iteration < self._recipe.neutral_iterations:
+            terms = {"pixel": _NEUTRAL_WEIGHT * losses.pixel(output, picture)}
         else:
-            terms = objective.terms(output, objective.content(content, scales))
+            terms = objective.terms(output, self._content(objective, iteration, picture, place))
         total = torch.stack(list(terms.values())).sum()
         return {key: value.detach() for key, value in terms.items()}, torch.autograd.grad(total, self._parameters(name))
+
+    def _content(self, objective: StyleObjective, iteration: int, picture: Tensor, place: int) -> Content:
+        """Compute the content of a part of an iteration's pictures, or take what an earlier pass over them computed.
+
+        It is the same for every style.
+        """
+        source = crops_of(iteration, self._recipe.data.passes)
+        found = self._contents.get((source, place))
+        if found is None:
+            found = self._contents[source, place] = objective.content(picture, self._scales(source))
+        return found
+
+    def _scales(self, source: int) -> tuple[Scale, ...] | None:
+        """The scales at which crops are compared, drawn by the iteration that first uses them; None for all."""
+        share = self._recipe.loss.full_scale_share
+        if share == 1 or not self._recipe.loss.half_layers:
+            return None
+        draw = np.random.default_rng((self._recipe.seed, source)).random()
+        return ("full",) if draw < share else ("half",)
+
+
+def crops_of(iteration: int, passes: int) -> int:
+    """Return the number of the iteration that first uses the crops of `iteration`, in blocks used `passes` times."""
+    block, place = divmod(iteration, _BLOCK * passes)
+    return block * _BLOCK + place % _BLOCK
 
 
 def _side_by_side(count: int, device: torch.device) -> Callable[..., Iterable[Any]]:
@@ -207,9 +232,11 @@ def _crops(
 ) -> Iterable[Tensor]:
     """The crops of the iterations from `first` on: uint8 (styles_per_iteration * batch, 3, crop, crop) each."""
     data, size = recipe.data, recipe.styles_per_iteration * recipe.data.batch
+    sources = [crops_of(iteration, data.passes) for iteration in range(first, recipe.iterations)]
+    order = [source * size + i for source in sources for i in range(size)]
     examples = recipe.iterations * size
     crops = ContentCrops(Photographs(photographs, run.skipped), data.crop_px, data.max_scale, recipe.seed, examples)
-    return batches(crops, range(first * size, examples), size, inputs.workers, device)
+    return batches(crops, order, size, inputs.workers, device)
 
 
 def _family(recipe: FamilyRecipe, parent: Mapping[str, StyleTrunkNet]) -> StyleFamily:
