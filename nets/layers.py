@@ -75,7 +75,8 @@ def octave_noise(height: int, width: int, wavelength: int, device: torch.device,
 class InstanceNorm(nn.Module):
     """Normalise each channel of each image by its own mean and variance over space, then scale and shift.
 
-    (N, C, H, W) -> same. Ulyanov et al. 2016, "Instance Normalization: The Missing Ingredient for Fast Stylization".
+    (N, C, H, W) -> same. Scales and shifts are (C,) for all images, or (N, C), one row per image. Ulyanov et al. 2016,
+    "Instance Normalization: The Missing Ingredient for Fast Stylization".
     """
 
     def __init__(self, channels: int) -> None:
@@ -84,6 +85,9 @@ class InstanceNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.weight.dim() == 2:
+            normalised = F.instance_norm(x, eps=NORM_EPSILON) if x.shape[-1] * x.shape[-2] > 1 else torch.zeros_like(x)
+            return normalised * per_image(self.weight) + per_image(self.bias)
         if x.shape[-1] * x.shape[-2] == 1:  # a single value minus its mean is zero
             return self.bias[:, None, None].expand_as(x).to(x.dtype)
         if x.shape[0] == 1:
@@ -91,6 +95,11 @@ class InstanceNorm(nn.Module):
             with nullcontext() if self.training else single_thread():  # in training, speed matters more
                 return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, NORM_EPSILON)
         return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=NORM_EPSILON)
+
+
+def per_image(values: Tensor) -> Tensor:
+    """Shape values of channels to be combined with maps: (C,) -> (C, 1, 1), and (N, C) -> (N, C, 1, 1)."""
+    return values[..., None, None]
 
 
 def make_norm(kind: str, channels: int) -> nn.Module:

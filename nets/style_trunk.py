@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nets.layers import InstanceNorm, ReflectionConv, octave_noise
+from nets.layers import InstanceNorm, ReflectionConv, octave_noise, per_image
 
 NOISE_WAVELENGTHS_PX = (2, 8, 24, 64)
 """Wavelengths of the noise: without it, a flat sky gives the network nothing to paint strokes on."""
@@ -57,7 +57,7 @@ class StyleTrunkNet(nn.Module):
         self.output = PixelOutput(half)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu" and len(x) > 1:
+        if x.device.type == "cpu" and len(x) > 1 and self.output.weight.dim() == 1:
             # A batch gains nothing on a CPU; a batch of one keeps its layout (InstanceNorm) and stays in the caches.
             return torch.cat([self._paint(image) for image in torch.split(x, 1)])
         return self._paint(x)
@@ -136,7 +136,7 @@ class PixelOutput(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = cells_to_pixels(self.conv(x))
-        return y * self.weight[:, None, None] + self.bias[:, None, None]
+        return y * per_image(self.weight) + per_image(self.bias)
 
 
 def cells_to_pixels(x: Tensor) -> Tensor:
@@ -179,6 +179,33 @@ def interpolate_styles(nets: Sequence[StyleTrunkNet], shares: Sequence[float]) -
             weighted = [share * style[name] for share, style in zip(shares, styles, strict=True)]
             value.copy_(torch.stack(weighted).sum(dim=0))
     return mixed
+
+
+def stack_styles(nets: Sequence[StyleTrunkNet]) -> StyleTrunkNet:
+    """A network over the trunk of `nets` that paints image i of a batch in the style of network i."""
+    stacked = with_new_style(nets[0])
+    styles = [style_parameters(net) for net in nets]
+    rows = {name: torch.stack([style[name].detach() for style in styles]) for name in styles[0]}
+    _assign(stacked, {name: nn.Parameter(value) for name, value in rows.items()})
+    return stacked
+
+
+def with_style(trunk: StyleTrunkNet, style: StyleTrunkNet) -> StyleTrunkNet:
+    """A network over the convolutions of `trunk`, on its device, in a copy of the style of another network."""
+    net = with_new_style(trunk)
+    with torch.no_grad():
+        for name, value in style_parameters(net).items():
+            value.copy_(style_parameters(style)[name])
+    return net
+
+
+def share_trunk(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two networks have the very same convolutions in memory."""
+    return (
+        isinstance(one, StyleTrunkNet)
+        and isinstance(other, StyleTrunkNet)
+        and one.stem.conv.conv.weight is other.stem.conv.conv.weight
+    )
 
 
 def _assign(net: nn.Module, parameters: dict[str, nn.Parameter]) -> None:

@@ -34,7 +34,7 @@ class BatchItem:
 
 @dataclass(frozen=True)
 class Batch:
-    """Items for one forward pass: of one model and one size."""
+    """Items of one size for one forward pass. model: that of the first; the others may be styles of its trunk."""
 
     model: Model
     items: list[BatchItem]

@@ -2,8 +2,8 @@
 
 It is work-conserving: a free worker takes what is ready and never waits for a batch to fill. Owners share the devices
 by start-time fair queueing (`fair_queue`). The tasks of one owner run shortest job first with ageing (`Task.rank`).
-A small task may preempt a pass between two bands (`preemption`). Windows of one model and one size share a batch, of
-whatever owners, as far as the device gains by it.
+A small task may preempt a pass between two bands (`preemption`). Windows of one size share a batch, of whatever owners,
+as far as the device gains by it, where they are for one model or for styles of one trunk.
 
 The scheduler knows neither torch nor the event loop. Every method may be called from any thread.
 """
@@ -215,11 +215,11 @@ class Scheduler:
         return batch
 
     def _fill(self, batch: Batch, startable: list[Task], now: float) -> None:
-        """Add windows of the same model, size and depth, as far as the device gains by it."""
+        """Add windows that may share the pass, of the same size and depth, as far as the device gains by it."""
         size, depth = _size(batch.items[0].window), batch.items[0].task.picture.dtype
         max_items = min(self._max_items, self._batch_pixels(batch.model) // batch.pixels)
         for task in startable:
-            while len(batch.items) < max_items and task.model is batch.model and task.ready:
+            while len(batch.items) < max_items and task.model.may_share_pass(batch.model) and task.ready:
                 if task.plan.reduced or _size(task.waiting[0]) != size or task.picture.dtype != depth:
                     break
                 batch.items.append(self._start(task, now))

@@ -18,6 +18,7 @@ from nets.banded.bands import Steps
 from nets.banded.run import band_pixels_for, compute
 from nets.banded.style import can_stylize, stylize
 from nets.pixels import Picture
+from nets.style_trunk import StyleTrunkNet, share_trunk, with_style
 from nets.tiling import cut
 from service.engine.batch import Batch, BatchItem
 from service.engine.cost import CostModel
@@ -139,7 +140,7 @@ class Worker:
                 self._limits.halve_batches(batch.pixels)
             log.warning("batch failed, computing its items one by one", exc_info=error)
             for item in batch.items:
-                self._compute(Batch(batch.model, [item]))
+                self._compute(Batch(item.task.model, [item]))
         elif is_out_of_memory(error):
             self._divide(batch.items[0])
         else:
@@ -161,10 +162,10 @@ class Worker:
         self._scheduler.restart(item, self._limits.plan(facts, height, width))
 
     def _steps(self, batch: Batch, pictures: list[Picture]) -> Steps[list[Picture | Exception]]:
-        net, item = self._on_device(batch.model.net), batch.items[0]
+        item = batch.items[0]
         if not item.plan.reduced or item.window is None:
-            return compute(net, pictures, self.device)
-        return _tile_steps(net, item, pictures[0], self.device)
+            return compute([self._on_device(item.task.model.net) for item in batch.items], pictures, self.device)
+        return _tile_steps(self._on_device(batch.model.net), item, pictures[0], self.device)
 
     def _compute_reduced_pass(self, batch: Batch, item: BatchItem) -> None:
         """Compute the instance norm statistics of a reduced copy, for the tiles (thumbnail instance normalisation)."""
@@ -237,14 +238,21 @@ class Worker:
             self._threads_in_use = left
 
     def _on_device(self, net: nn.Module) -> nn.Module:
-        """Return the network on this device: itself on a CPU, else a copy that lives as long as the network."""
+        """Return the network on this device: itself on a CPU, else a copy that lives as long as the network.
+
+        The copies of styles of one trunk share its convolutions, as the styles do.
+        """
         if self.device.type == "cpu":
             if net not in self._converted:
                 net.to(memory_format=torch.channels_last)
                 self._converted.add(net)
             return net
         if net not in self._nets:
-            self._nets[net] = copy.deepcopy(net).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            trunk = next((placed for known, placed in self._nets.items() if share_trunk(known, net)), None)
+            if isinstance(trunk, StyleTrunkNet) and isinstance(net, StyleTrunkNet):
+                self._nets[net] = with_style(trunk, net)
+            else:
+                self._nets[net] = copy.deepcopy(net).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self._nets[net]
 
 

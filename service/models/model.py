@@ -83,6 +83,10 @@ class Model:
         """The identities of the checkpoints that the network was made from."""
         return self.parents or (f"{self.key}@{self.version}",)
 
+    def may_share_pass(self, other: "Model") -> bool:
+        """Return whether one forward pass can compute pictures of both: one network, or styles of one trunk."""
+        return self is other or (self.card.trunk is not None and self.card.trunk == other.card.trunk)
+
     @property
     def size_bytes(self) -> int:
         """The size of the weights in bytes."""

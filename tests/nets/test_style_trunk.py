@@ -9,9 +9,12 @@ from nets.style_trunk import (
     StyleTrunkConfig,
     StyleTrunkNet,
     interpolate_styles,
+    share_trunk,
+    stack_styles,
     style_parameters,
     trunk_parameters,
     with_new_style,
+    with_style,
 )
 from tests.conftest import seeded
 
@@ -110,3 +113,26 @@ def test_networks_of_different_trunks_are_averaged_as_a_whole():
     mixed = interpolate([first, second], [0.5, 0.5])
     expected = 0.5 * first.stem.conv.conv.weight + 0.5 * second.stem.conv.conv.weight
     assert torch.allclose(mixed.stem.conv.conv.weight, expected)
+
+
+@pytest.mark.parametrize("size", [(24, 32), (9, 7), (1, 1)])
+def test_stacked_styles_paint_each_image_of_a_batch_in_its_own(size):
+    net = tiny_trunk_net()
+    nets = [net, in_another_style(net, 1), in_another_style(net, 2)]
+    x = torch.rand(3, 3, *size)
+    painted = stack_styles(nets)(x)
+    alone = torch.cat([own(image[None]) for own, image in zip(nets, x, strict=True)])
+    assert torch.allclose(painted, alone, atol=1e-4)
+    assert not torch.allclose(painted, net(x), atol=1e-2)
+
+
+def test_a_style_is_put_on_the_copy_of_its_trunk():
+    net = tiny_trunk_net()
+    style, copied = in_another_style(net, 1), tiny_trunk_net()
+    placed = with_style(copied, style)
+    x = torch.rand(1, 3, 24, 32)
+    assert torch.equal(placed(x), style(x))
+    assert share_trunk(placed, copied)
+    assert share_trunk(style, net)
+    assert not share_trunk(placed, style)
+    assert not share_trunk(placed, torch.nn.Identity())

@@ -1,24 +1,28 @@
 """A scheduler whose passes a test computes by hand, and the observer that counts what happens."""
 
-from types import SimpleNamespace
-
 import numpy as np
+from torch import nn
 
 from nets.architecture import Facts
+from nets.checkpoint import Card
 from service.engine.scheduler import Scheduler
 from service.engine.task import Task
 from service.engine.tiling_plan import TilingLimits
+from service.models.model import Model
 
 TILE = 1024
-UPSCALER = SimpleNamespace(
-    key="upscale/x2", label="upscale/x2", facts=Facts(scale=2, halo=1, radius=1, approximable=False)
-)
-OTHER = SimpleNamespace(
-    key="upscale/x4", label="upscale/x4", facts=Facts(scale=4, halo=1, radius=1, approximable=False)
-)
-STYLE = SimpleNamespace(
-    key="stylize/mosaic", label="stylize/mosaic", facts=Facts(scale=1, halo=None, radius=8, approximable=True)
-)
+
+
+def model(key, facts, trunk=None):
+    """A model whose network is never run."""
+    task, name = key.split("/")
+    card = Card(task=task, name=name, architecture="test", config={}, weights_sha256="", golden=[], trunk=trunk)
+    return Model(key, card, facts, nn.Identity(), "sha256:0", 0.0)
+
+
+UPSCALER = model("upscale/x2", Facts(scale=2, halo=1, radius=1, approximable=False))
+OTHER = model("upscale/x4", Facts(scale=4, halo=1, radius=1, approximable=False))
+STYLE = model("stylize/mosaic", Facts(scale=1, halo=None, radius=8, approximable=True))
 
 
 class Counts:

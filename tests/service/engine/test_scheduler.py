@@ -2,14 +2,14 @@
 
 import threading
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from nets.architecture import Facts
 from service.engine.tiling_plan import TilingLimits
 from service.errors import DeadlineError, InferenceError, UnavailableError
-from tests.service.engine.harness import OTHER, STYLE, TILE, UPSCALER, Harness, names
+from tests.service.engine.harness import OTHER, STYLE, TILE, UPSCALER, Harness, model, names
 
 
 def test_an_idle_device_starts_at_once_and_a_busy_one_collects_a_batch():
@@ -66,7 +66,7 @@ class SlowFacts:
 
 def test_two_windows_that_end_at_once_after_a_restart_are_both_in_the_output():
     harness = Harness(batch_pixels=0, devices=2)
-    model = SimpleNamespace(key="upscale/x2", label="upscale/x2", facts=SlowFacts())
+    slow = model("upscale/x2", SlowFacts())
     expected = np.random.default_rng(0).integers(1, 255, (80, 120, 3)).astype(np.uint8)
 
     def compute(batch):
@@ -74,8 +74,8 @@ def test_two_windows_that_end_at_once_after_a_restart_are_both_in_the_output():
         bottom, right = window.top + window.height, window.left + window.width
         harness.scheduler.complete(batch, [expected[2 * window.top : 2 * bottom, 2 * window.left : 2 * right]], 0.5)
 
-    task = harness.submit("a", 40, 60, model=model)
-    plan = TilingLimits(2000, TILE // 2).plan(model.facts, 40, 60)
+    task = harness.submit("a", 40, 60, model=slow)
+    plan = TilingLimits(2000, TILE // 2).plan(slow.facts, 40, 60)
     harness.scheduler.restart(harness.scheduler.take().items[0], plan)
     threads = [threading.Thread(target=compute, args=[harness.scheduler.take()]) for _ in range(2)]
     for thread in threads:
@@ -95,6 +95,20 @@ def test_a_shorter_task_goes_first_until_the_longer_one_has_waited_four_times_it
     late = harness.submit("late", cost=0.1, submitted=now + 41, model=OTHER)
     order = [names(harness.scheduler.take(), long=long, short=short, late=late) for _ in range(2)]
     assert order == [["short", "long"], ["late"]]
+
+
+def test_styles_of_one_trunk_share_a_batch_and_other_styles_do_not():
+    harness = Harness()
+    facts = Facts(scale=1, halo=None, radius=8, approximable=True)
+    wave, udnie = (model(f"stylize/{name}", facts, "atelier@sha256:1") for name in ("wave", "udnie"))
+    other = model("stylize/mosaic", facts, "atelier@sha256:2")
+    alone = model("stylize/candy", facts)
+    tasks = {
+        name: harness.submit(name, model=of)
+        for name, of in (("a", wave), ("b", other), ("c", udnie), ("d", alone), ("e", wave), ("f", alone))
+    }
+    batches = [names(harness.scheduler.take(), **tasks) for _ in range(3)]
+    assert batches == [["a", "c", "e"], ["b"], ["d", "f"]]
 
 
 def test_a_cancelled_task_is_not_computed_and_its_batch_goes_on():

@@ -1,5 +1,7 @@
 """Styles of a trunk in a running service: served, mixed by their scales and shifts, refused without their trunk."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import httpx
 import numpy as np
 
@@ -41,6 +43,33 @@ def test_styles_of_a_trunk_are_served_and_mixed_without_a_second_trunk(tmp_path)
         assert mixed.status_code == 200, mixed.text
         assert furthest(decoded(mixed.content), painted(interpolate(nets, [0.25, 0.75]))) <= 1
         assert mixed.headers["impasto-model"].count("@sha256:") == 2
+
+
+def test_requests_for_styles_of_a_trunk_share_passes_and_each_gets_its_own_style(tmp_path):
+    save_family(tmp_path)
+    registry = load_registry(tmp_path)
+    wanted = {name: painted(load(tmp_path / f"stylize/{name}.safetensors").net) for name in ("checks", "dots")}
+    assert furthest(*wanted.values()) > 20
+    together = Settings(device="cpu", precision="fp32", max_batch_items=4, pictures_at_once=1)
+    with running(create_app(together, registry)) as address, ThreadPoolExecutor(13) as clients:
+        url = f"{address}/stylize?format=png&style="
+
+        def stylize(name, pixels):
+            return httpx.post(url + name, content=encoded(pixels), timeout=60, trust_env=False)
+
+        clients.submit(stylize, "checks", picture(1500, 1500))
+        names = ["checks", "dots"] * 6
+        answers = list(clients.map(stylize, names, [PICTURE] * len(names)))
+        metrics = httpx.get(f"{address}/metrics", trust_env=False).text
+    for name, answer in zip(names, answers, strict=True):
+        assert furthest(decoded(answer.content), wanted[name]) <= 1
+    passes, items = (
+        float(line.split()[-1])
+        for unit in ("count", "sum")
+        for line in metrics.splitlines()
+        if line.startswith(f"impasto_batch_items_{unit} ")
+    )
+    assert items > passes, "no two requests shared a pass: this test tests nothing"
 
 
 def test_a_style_waits_for_its_trunk_and_is_served_once_it_is_there(tmp_path):
