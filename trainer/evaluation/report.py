@@ -13,7 +13,17 @@ from markupsafe import Markup
 
 from trainer.errors import TrainerError
 from trainer.evaluation import literature, plots
-from trainer.evaluation.results import Duel, Machine, Speed, Styles, Upscaling, UpscalingRow, read_part
+from trainer.evaluation.results import (
+    AnyPart,
+    Duel,
+    Likeness,
+    Machine,
+    Speed,
+    Styles,
+    Upscaling,
+    UpscalingRow,
+    read_part,
+)
 from trainer.evaluation.sections import write_section
 from trainer.loop.runs import replace_file
 
@@ -61,14 +71,15 @@ class Table:
 
 
 def write_report(folder: Path, results: Path | None) -> Path:
-    """Write FOLDER/report.html from FOLDER/{upscaling,styles,speed}.json and FOLDER/pictures/; `results` as Markdown.
+    """Write FOLDER/report.html, and `results` as Markdown, from the parts of a comparison and FOLDER/pictures/.
 
     The Markdown leaves out the speed: `make bench PART=paper` measures it for the network as the service
     computes it. Both name the parts that were not measured. Raises TrainerError if no part was measured.
     """
     upscaling, styles, speed = read_part(folder, Upscaling), read_part(folder, Styles), read_part(folder, Speed)
-    quality = {"styles": styles, "super-resolution": upscaling}
-    if styles is None and speed is None and upscaling is None:
+    likeness = read_part(folder, Likeness)
+    quality: dict[str, AnyPart | None] = {"styles": styles, "likeness": likeness, "super-resolution": upscaling}
+    if all(part is None for part in (styles, speed, upscaling, likeness)):
         raise TrainerError(f"{folder} contains no measurements; run `compare --out {folder}` first")
     values: dict[str, Any] = {
         "absent": _ABSENT,
@@ -78,6 +89,7 @@ def write_report(folder: Path, results: Path | None) -> Path:
         "equality": literature.EQUALITY,
         "styles": styles,
         "style_lines": style_lines(styles.duels) if styles else [],
+        "likeness": likeness,
         "speed": speed,
         "published_seconds": {row.side_px: row for row in literature.SECONDS},
         "upscaling": upscaling,
@@ -91,7 +103,7 @@ def write_report(folder: Path, results: Path | None) -> Path:
     return page
 
 
-def _machines(parts: Mapping[str, Styles | Upscaling | Speed | None]) -> dict[Machine, list[str]]:
+def _machines(parts: Mapping[str, AnyPart | None]) -> dict[Machine, list[str]]:
     """Return the names of the measured parts by machine and date."""
     machines: dict[Machine, list[str]] = defaultdict(list)
     for name, part in parts.items():

