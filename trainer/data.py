@@ -27,6 +27,7 @@ __all__ = [
     "count_skipped",
     "digest_of",
     "list_photographs",
+    "read_painting",
     "read_rgb",
     "read_style_image",
     "reduce",
@@ -36,6 +37,8 @@ __all__ = [
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _DECODED_BYTES = 2**30
 _BORDER_LOW_RES_PX = 4
+_LEAST_PAINTING_PX = 64
+_LONGEST_PAINTING = 4
 
 Example = TypeVar("Example")
 
@@ -62,7 +65,25 @@ def digest_of(photographs: Sequence[Path]) -> str:
 
 def read_style_image(path: Path, short_side_px: int) -> Tensor:
     """A style image with its short side reduced to `short_side_px`: float32 (1, 3, H, W) in [0, 1]."""
+    return _with_short_side(read_rgb(path), short_side_px)
+
+
+def read_painting(path: Path, short_side_px: int) -> Tensor:
+    """A painting to learn from, reduced to `short_side_px` but never enlarged: float32 (1, 3, H, W) in [0, 1].
+
+    Raises TrainerError for one that is too small, or much longer than wide.
+    """
     image = read_rgb(path)
+    short, long = sorted(image.size)
+    if short < _LEAST_PAINTING_PX or long > _LONGEST_PAINTING * short:
+        raise TrainerError(
+            f"{path}: {image.width} x {image.height} pixels; expected at least {_LEAST_PAINTING_PX} on each side, "
+            f"and a longer side of at most {_LONGEST_PAINTING} times the shorter: crop it, or use a larger copy"
+        )
+    return _with_short_side(image, min(short_side_px, short))
+
+
+def _with_short_side(image: Image.Image, short_side_px: int) -> Tensor:
     scale = short_side_px / min(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return _tensor(image.resize(size, Image.Resampling.LANCZOS)).unsqueeze(0).float() / 255

@@ -28,11 +28,11 @@ _DAMAGE = (
     RuntimeError,
     MemoryError,
     struct.error,
-    Image.DecompressionBombError,
     pyvips.Error,
 )
 """What decoders raise for damaged files, seen by fuzzing."""
 
+_MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
 _GREY = 128
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 
@@ -47,6 +47,8 @@ def read_rgb(path: Path) -> Image.Image:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as image:
                 return _as_rgb(data, image)
+    except Image.DecompressionBombError as error:
+        raise TrainerError(f"{path}: too large; expected at most {_MOST_PIXELS:,} pixels") from error
     except _DAMAGE as error:
         why = str(error).partition(" <_io.")[0]  # an address in memory
         raise TrainerError(f"{path}: not a picture that can be read: {why}") from error

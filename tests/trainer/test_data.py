@@ -1,4 +1,6 @@
 import pickle
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from trainer.data import (
     batches,
     count_skipped,
     list_photographs,
+    read_painting,
     read_style_image,
     reduce,
 )
@@ -103,3 +106,34 @@ def test_blur_makes_the_reduction_smoother():
 def test_a_style_image_is_reduced_to_its_short_side(tmp_path):
     Image.fromarray(picture(50, 100)).save(tmp_path / "wide.png")
     assert read_style_image(tmp_path / "wide.png", 20).shape == (1, 3, 20, 40)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("RGB", "png"), ("RGBA", "png"), ("L", "png"), ("CMYK", "jpg"), ("I;16", "png")]
+)
+def test_a_painting_of_any_kind_is_read_in_colour_and_not_enlarged(tmp_path, mode, suffix):
+    grey = picture(64, 90)[..., 0]
+    image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
+    path = tmp_path / f"painting.{suffix}"
+    image.save(path)
+    painting = read_painting(path, 512)
+    assert painting.shape == (1, 3, 64, 90)
+    assert np.abs(painting[0].permute(1, 2, 0).numpy() * 255 - grey[..., None]).mean() < 6
+    assert read_painting(path, 32).shape == (1, 3, 32, 45)
+
+
+@pytest.mark.parametrize(("height", "width"), [(63, 200), (200, 63), (64, 257)])
+def test_a_painting_that_is_too_small_or_too_long_is_refused_with_its_size(tmp_path, height, width):
+    Image.fromarray(picture(height, width)).save(tmp_path / "painting.png")
+    with pytest.raises(TrainerError, match=f"{width} x {height} pixels; expected at least 64 on each side"):
+        read_painting(tmp_path / "painting.png", 512)
+
+
+def test_a_painting_beyond_the_limit_of_pixels_is_refused_before_it_is_decoded(tmp_path):
+    Image.fromarray(picture(64, 64)).save(tmp_path / "painting.png")
+    data = bytearray((tmp_path / "painting.png").read_bytes())
+    data[16:24] = struct.pack(">II", 20_000, 20_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    (tmp_path / "painting.png").write_bytes(data)
+    with pytest.raises(TrainerError, match="too large; expected at most 178,956,970 pixels"):
+        read_painting(tmp_path / "painting.png", 512)

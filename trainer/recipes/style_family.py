@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from nets.style_trunk import StyleTrunkConfig, StyleTrunkNet, style_parameters, trunk_parameters, with_new_style
 from trainer.config import FamilyRecipe
-from trainer.data import ContentCrops, Photographs, batches, digest_of, list_photographs, read_style_image, to_floats
+from trainer.data import ContentCrops, Photographs, batches, digest_of, list_photographs, read_painting, to_floats
 from trainer.errors import TrainerError
 from trainer.loop import samples
 from trainer.loop.distributed import ONE_PROCESS
@@ -277,7 +277,7 @@ def _objectives(
     for style in recipe.styles:
         if style.name not in inputs.style_images:
             continue
-        image = read_style_image(inputs.style_images[style.name], style.style_px).to(device)
+        image = read_painting(inputs.style_images[style.name], style.style_px).to(device)
         objectives[style.name] = StyleObjective(network, style.weigh(recipe.loss), image)
     if precision == "bf16":
         network.features.bfloat16()

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from nets.style_trunk import StyleTrunkNet, style_parameters, with_new_style
 from trainer.config import FamilyStyle, StyleLoss
 from trainer.content import VariedCrops, bundled_pictures
-from trainer.data import ContentCrops, Photographs, list_photographs, read_style_image, to_floats
+from trainer.data import ContentCrops, Photographs, list_photographs, read_painting, to_floats
 from trainer.errors import TrainerError
 from trainer.objective.loss_network import LossNetwork
 from trainer.objective.style_objective import Scale, StyleObjective
@@ -68,7 +68,7 @@ def fit(
     say: called after each iteration with the share that is done, in [0, 1], and the objective.
     """
     torch.manual_seed(settings.seed)
-    objective = StyleObjective(loss_network, style.weigh(settings.loss), read_style_image(painting, style.style_px))
+    objective = StyleObjective(loss_network, style.weigh(settings.loss), read_painting(painting, style.style_px))
     crops = _crops(settings)
     start = nearest(styles, objective, next(crops))
     net = with_new_style(copy.deepcopy(styles[start])).train()
