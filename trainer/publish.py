@@ -87,6 +87,7 @@ def publish_style(
     style: FamilyStyle,
     training: Mapping[str, Any],
     style_image_sha256: str | None,
+    metrics: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write REPOSITORY/stylize/NAME.safetensors, a style of the trunk in `trunk_file`; return its path."""
     shared = trunk.read_trunk(trunk_file)
@@ -97,7 +98,14 @@ def publish_style(
     if style_image_sha256 is not None:
         facts["style_image_sha256"] = style_image_sha256
     card = checkpoint.make_card(
-        net, style.name, trunk=shared.reference, parent=None, license=style.license, source=style.source, training=facts
+        net,
+        style.name,
+        trunk=shared.reference,
+        parent=None,
+        license=style.license,
+        source=style.source,
+        training=facts,
+        metrics=dict(metrics or {}),
     )
     path = repository / card.task / f"{style.name}.safetensors"
     checkpoint.save(path, net, card)

@@ -163,55 +163,6 @@ def test_a_parent_of_another_architecture_is_refused(family, tmp_path):
     assert "no style of trunk tiny" in str(nothing.exception)
 
 
-def fit(style_image, repository, vgg16_file, *more, name="mine"):
-    arguments = [
-        "fit",
-        style_image,
-        "--name",
-        name,
-        "--to",
-        repository,
-        "--trunk",
-        "tiny",
-        "--vgg16",
-        vgg16_file,
-        *more,
-    ]
-    return CliRunner().invoke(app, [str(argument) for argument in [*arguments, "--minutes", "0.05"]])
-
-
-def test_a_painting_is_fitted_to_a_trunk_which_stays_as_it_is(family, tmp_path, style_image, vgg16_file):
-    assert family(tmp_path / "run").exit_code == 0
-    repository = tmp_path / "run/checkpoints"
-    before = (repository / "trunks/tiny.safetensors").read_bytes()
-    result = fit(style_image, repository, vgg16_file, "--json", "--license", "CC-BY-4.0", "--source", "me, today")
-    assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert told["start"] in {"checks", "faint", "neutral"}
-    assert told["iterations"] >= 1
-    assert (repository / "trunks/tiny.safetensors").read_bytes() == before
-    mine, known = (checkpoint_of(tmp_path / "run", name) for name in ("mine", told["start"]))
-    assert (mine.card.license, mine.card.source, mine.card.trunk) == ("CC-BY-4.0", "me, today", known.card.trunk)
-    assert mine.net.stem.conv.conv.weight.data_ptr() == known.net.stem.conv.conv.weight.data_ptr()
-    assert not torch.equal(mine.net.up2.norm.weight, known.net.up2.norm.weight)
-    assert load_registry(repository).names("stylize") == ["checks", "faint", "mine", "neutral"]
-
-
-def test_a_fit_is_refused_before_anything_is_computed(family, tmp_path, style_image, vgg16_file, photographs):
-    assert family(tmp_path / "run").exit_code == 0
-    repository = tmp_path / "run/checkpoints"
-    taken = fit(style_image, repository, vgg16_file, name="checks")
-    assert "has a style of that name" in str(taken.exception)
-    wrong = fit(style_image, repository, vgg16_file, name="My Painting")
-    assert "expected lower-case letters" in str(wrong.exception)
-    assert "no style of trunk tiny" in str(fit(style_image, tmp_path / "empty", vgg16_file).exception)
-    text = tmp_path / "notes.jpg"
-    text.write_text("not a painting")
-    assert "not a picture" in str(fit(text, repository, vgg16_file).exception)
-    with_data = fit(style_image, repository, vgg16_file, "--data", photographs)
-    assert with_data.exit_code == 0, with_data.output
-
-
 def test_a_time_limit_saves_and_publishes_and_the_same_command_goes_on(family, tmp_path):
     result = family(tmp_path / "run", iterations=12, more=["--minutes", 0, "--json"])
     assert result.exit_code == 0, result.output

@@ -1,16 +1,20 @@
 """`fit`: turn a painting into a style of a trunk."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from tqdm import tqdm
 
 from nets.trunk import FOLDER
+from trainer.commands.fit_reporter import FitReporter
 from trainer.commands.options import Json, Vgg16, say_json, styles_of
 from trainer.config import FamilyRecipe, FamilyStyle, read_recipe
+from trainer.data import read_painting
 from trainer.errors import TrainerError
+from trainer.evaluation import style_check
+from trainer.evaluation.style_distance import STYLE_PX
 from trainer.loop.runs import git_revision
 from trainer.objective.loss_network import load_loss_network
 from trainer.publish import publish_style
@@ -37,39 +41,52 @@ def fit(
     license_: Annotated[str, typer.Option("--license", help="Licence of the style, for its card.")] = "",
     source: Annotated[str, typer.Option("--source", help="Painter, title and year, for its card.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a style of this name.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check/--no-check", help="Publish only a style that is like the painting and shows no fault."),
+    ] = True,
+    preview: Annotated[
+        Path | None,
+        typer.Option("--preview", help="Picture of a photograph in the style so far, updated as it learns."),
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option("--state", help="File for the state: the same command goes on from it.")
+    ] = None,
     vgg16: Vgg16 = None,
+    events: Annotated[bool, typer.Option("--events", help="Print progress and result as JSON lines.")] = False,
     as_json: Json = False,
 ) -> None:
     """Fit a painting to a trunk in minutes: only the scales and shifts of its norms are trained."""
     style = new_style(name, painting, style_px, license_, source)
     if (to / "stylize" / f"{name}.safetensors").exists() and not force:
         raise TrainerError(f"--name {name}: {to / 'stylize'} has a style of that name; choose another, or pass --force")
-    recipe = read_recipe(config, FamilyRecipe)
-    settings = style_fit.Fit(recipe.loss, 60 * minutes, data or [])
-    with tqdm(total=100, unit="%", desc=name, dynamic_ncols=True, disable=as_json) as bar:
-
-        def say(done: float, objective: float) -> None:
-            bar.update(int(100 * done) - bar.n)
-            bar.set_postfix(objective=f"{objective:.3f}")
-
-        fitted = style_fit.fit(styles_of(to, trunk), load_loss_network(vgg16), style, painting, settings, say)
+    recipe, styles = read_recipe(config, FamilyRecipe), styles_of(to, trunk)
+    image = read_painting(painting, STYLE_PX)
+    style_check.refuse_flat(image)
+    loss_network = load_loss_network(vgg16)
+    settings = style_fit.Fit(recipe.loss, 60 * minutes, data or [], state)
+    with FitReporter(name, 60 * minutes, preview, events, quiet=as_json) as reporter:
+        fitted = style_fit.fit(styles, loss_network, style, painting, settings, reporter)
+    measures = style_check.check_style(fitted.net, styles, image, loss_network) if check else None
     training = {
         "recipe": {"loss": recipe.loss.model_dump(), "fitted_from": fitted.start, "minutes": minutes},
         "iterations": fitted.iterations,
         "photographs": [str(folder.name) for folder in data or []] or "bundled",
         "git_revision": git_revision(),
     }
+    metrics = {} if measures is None else asdict(measures)
     digest = style_family.digest_of_file(painting)
-    path = publish_style(to, to / FOLDER / f"{trunk}.safetensors", fitted.net, style, training, digest)
-    if as_json:
-        say_json(
-            {"checkpoint": path, **{key: getattr(fitted, key) for key in ("start", "iterations", "first", "last")}}
+    path = publish_style(to, to / FOLDER / f"{trunk}.safetensors", fitted.net, style, training, digest, metrics)
+    result = {"checkpoint": path, **{key: getattr(fitted, key) for key in ("start", "iterations", "first", "last")}}
+    if events:
+        say_json({"event": "done", **result})
+    elif as_json:
+        say_json(result)
+    else:
+        typer.echo(
+            f"{path}: objective {fitted.first:.3f} -> {fitted.last:.3f} in {fitted.iterations} iterations, "
+            f"from {fitted.start}"
         )
-        return
-    typer.echo(
-        f"{path}: objective {fitted.first:.3f} -> {fitted.last:.3f} in {fitted.iterations} iterations, "
-        f"from {fitted.start}"
-    )
 
 
 def new_style(name: str, painting: Path, style_px: int, license_: str, source: str) -> FamilyStyle:
