@@ -41,30 +41,33 @@ def startup(found: Report, _images: Path = IMAGES) -> str:
     )
 
 
+_NETWORK_NAMES = {"half": "`mosaic`, half width", "full": "`starry_night-full`", "x4": "`x4`, faithful"}
+
+
+def _network_row(row: Report) -> Row:
+    """Return one network in one runtime as a row of the table."""
+    return {
+        "network": _NETWORK_NAMES[row["network"]],
+        "runtime": row["runtime"],
+        "s/MP": row["s/MP"],
+        "peak, GB": row["peak, GB"],
+        "share of peak": row["share of peak"],
+        "first pass, s": row["first, s"],
+        "levels: mean": row["mean"],
+        "99th": row["99th"],
+        "largest": row["largest"],
+    }
+
+
 def networks(found: Report, _images: Path = IMAGES) -> str:
     """Return one table of all networks in all runtimes as Markdown."""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     peaks = ", ".join(f"{name} {value / 1e9:.0f} GFLOP/s" for name, value in found["peaks"].items())
-    names = {"half": "`mosaic`, half width", "full": "`starry_night-full`", "x4": "`x4`, faithful"}
-    rows: list[Row] = []
-    failures = []
-    for row in found["rows"]:
-        if "failed" in row:
-            failures.append(f"{names[row['network']]} in {row['runtime']}: {row['failed']}")
-            continue
-        rows.append(
-            {
-                "network": names[row["network"]],
-                "runtime": row["runtime"],
-                "s/MP": row["s/MP"],
-                "peak, GB": row["peak, GB"],
-                "share of peak": row["share of peak"],
-                "first pass, s": row["first, s"],
-                "levels: mean": row["mean"],
-                "99th": row["99th"],
-                "largest": row["largest"],
-            }
-        )
+    names = _NETWORK_NAMES
+    rows = [_network_row(row) for row in found["rows"] if "failed" not in row]
+    failures = [
+        f"{names[row['network']]} in {row['runtime']}: {row['failed']}" for row in found["rows"] if "failed" in row
+    ]
     ours = {row["network"]: row for row in found["rows"] if row["runtime"].startswith("Impasto") and "s/MP" in row}
     share = ours["half"]["share of peak"] if "half" in ours else float("nan")
     sizes = ", ".join(f"{names[name]} {width} x {height}" for name, (width, height) in found["sizes"].items())

@@ -7,13 +7,12 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 from nets.pixels import Picture
 from service.engine.cost import CostModel
 from service.images.encode import EncodeOptions, choose_format, encode
-from service.images.formats import ANIMATING, Format
 from service.images.restore import restore
 from service.images.sandbox.pool import Decoder
 from service.images.types import Decoded, DecodeOptions, Header
@@ -25,10 +24,10 @@ from service.pipeline.cache import ResultCache
 from service.pipeline.codecs import Codecs
 from service.pipeline.etag import entity_tag, matches
 from service.pipeline.limits import refuse_long_side, refuse_pixels, refuse_whole
-from service.pipeline.parameters import UpscaleParameters
-from service.pipeline.plan import InferencePlan, plan_inference
+from service.pipeline.plan import plan_inference
+from service.pipeline.prepared import Loaded, Prepared
 from service.pipeline.progress import Progress
-from service.pipeline.rendering import LoadedPlan, Rendered, Renderer
+from service.pipeline.rendering import Rendered, Renderer, stage_milliseconds
 from service.pipeline.request import (
     Charge,
     NotModified,
@@ -40,61 +39,6 @@ from service.pipeline.request import (
 from service.settings import Settings
 
 _CODECS = "codecs"
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A request whose image header is known. format: of the output; None if the client sends and receives pixels.
-
-    milliseconds: of each stage so far; the stages add to it.
-    """
-
-    request: TransformRequest
-    plan: InferencePlan
-    header: Header
-    format: Format | None = None
-    quality: int | None = None
-    etag: str = ""
-    milliseconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def frames(self) -> int:
-        """Frames that are read and returned."""
-        return self.header.frames if self.header.animated and (self.format is None or self.format in ANIMATING) else 1
-
-    @property
-    def upscales(self) -> bool:
-        """Whether the networks also change the size, and enlarge transparency and sixteen bits."""
-        return isinstance(self.request.parameters, UpscaleParameters)
-
-    @property
-    def lossless(self) -> bool:
-        """Whether a WebP is written without loss: the input was, and the client asks for no less."""
-        return self.format == "webp" and self.header.lossless and self.request.parameters.quality in {None, 100}
-
-    @property
-    def passes(self) -> int:
-        """Pictures per frame that go through the networks: an upscaler enlarges transparency in a pass of its own."""
-        return 2 if self.header.alpha and self.upscales else 1
-
-    @property
-    def memory(self) -> int:
-        """Memory, in multiples of that of an 8-bit colour picture."""
-        return self.passes * (2 if self.header.bits > 8 else 1)
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """Networks in memory, and the pixels of all frames."""
-
-    plan: LoadedPlan
-    input_pixels: int
-    output_pixels: int
-
-    @property
-    def coded_pixels(self) -> int:
-        """Pixels that are decoded and encoded."""
-        return self.input_pixels + self.output_pixels
 
 
 class Pipeline:
@@ -157,7 +101,7 @@ class Pipeline:
         with self._admission.request(request.owner):
             plan = plan_inference(request.parameters, self._registry)
             header = Header("png", height, width, count, animated=count > 1, alpha=False, bits=8)
-            prepared = _Prepared(request, plan, header)
+            prepared = Prepared(request, plan, header)
             loaded = await self._load(prepared)
             async with self._permit(prepared, loaded, Progress(), charge):
                 rendered = await self._render_together(prepared, loaded, pictures)
@@ -181,7 +125,7 @@ class Pipeline:
         """End the codec threads."""
         self._codecs.close()
 
-    async def _inspect(self, request: TransformRequest, data: bytes) -> _Prepared:
+    async def _inspect(self, request: TransformRequest, data: bytes) -> Prepared:
         """Find the networks, read the header, choose the format, and compute the entity tag."""
         plan, parameters = plan_inference(request.parameters, self._registry), request.parameters
         limits = self._settings.max_pixels, self._settings.max_frames
@@ -193,9 +137,9 @@ class Pipeline:
         wanted = parameters.model_copy(update={"format": output, "quality": quality, "deadline_ms": None})
         tag = partial(entity_tag, data, wanted, plan.identities, self._made_by())
         etag = await self._codecs.run(milliseconds, "decode", tag, part="tag")
-        return _Prepared(request, plan, header, output, quality, etag, milliseconds)
+        return Prepared(request, plan, header, output, quality, etag, milliseconds)
 
-    async def _load(self, prepared: _Prepared) -> _Loaded:
+    async def _load(self, prepared: Prepared) -> Loaded:
         """Reject what is too large, and load the networks."""
         plan, header, frames = prepared.plan, prepared.header, prepared.frames
         refuse_pixels(self._settings, header, frames, plan.scale)
@@ -206,11 +150,11 @@ class Pipeline:
         input_pixels, output_pixels = header.height * header.width * frames, math.prod(sizes.output) * frames
         note(pixels_in=input_pixels, pixels_out=output_pixels)
         loaded = await self._renderer.load(plan, sizes, self._registry)
-        return _Loaded(loaded, input_pixels, output_pixels)
+        return Loaded(loaded, input_pixels, output_pixels)
 
     @asynccontextmanager
     async def _permit(
-        self, prepared: _Prepared, loaded: _Loaded, progress: Progress, charge: Charge
+        self, prepared: Prepared, loaded: Loaded, progress: Progress, charge: Charge
     ) -> AsyncIterator[None]:
         """Hold a permit for the pixels, once the deadline can be met and the output is charged."""
         request = prepared.request
@@ -232,7 +176,7 @@ class Pipeline:
             progress.expect(pictures * self._renderer.tiles(loaded.plan), seconds)
             yield
 
-    async def _decode(self, prepared: _Prepared, loaded: _Loaded, data: bytes) -> Decoded:
+    async def _decode(self, prepared: Prepared, loaded: Loaded, data: bytes) -> Decoded:
         parameters = prepared.request.parameters
         assert prepared.format is not None
         options = DecodeOptions(
@@ -241,22 +185,18 @@ class Pipeline:
         work = partial(self._decoder.decode, data, prepared.header, options)
         return await self._codecs.run(prepared.milliseconds, "decode", work, loaded.input_pixels)
 
-    async def _render(
-        self, prepared: _Prepared, loaded: _Loaded, decoded: Decoded, progress: Progress
-    ) -> list[Rendered]:
+    async def _render(self, prepared: Prepared, loaded: Loaded, decoded: Decoded, progress: Progress) -> list[Rendered]:
         """Compute the frames one after another, so that one animation does not fill the queue."""
         plan = loaded.plan
         height, width = decoded.frames[0].pixels.shape[:2]
         if (height, width) != plan.sizes.picture:  # the EXIF orientation turned it
             plan = replace(plan, sizes=prepared.plan.sizes(height, width, self._settings.max_output_pixels))
         rendered = [await self._renderer.render(plan, each, prepared.request, progress) for each in decoded.pictures]
-        prepared.milliseconds.update(_stage_milliseconds(rendered))
+        prepared.milliseconds.update(stage_milliseconds(rendered))
         progress.encoding = True
         return rendered
 
-    async def _render_together(
-        self, prepared: _Prepared, loaded: _Loaded, pictures: Sequence[Picture]
-    ) -> list[Rendered]:
+    async def _render_together(self, prepared: Prepared, loaded: Loaded, pictures: Sequence[Picture]) -> list[Rendered]:
         """Compute all pictures at once, so that they may share a batch. If one fails, the others are cancelled."""
         renders = [self._renderer.render(loaded.plan, each, prepared.request, Progress()) for each in pictures]
         tasks = [asyncio.ensure_future(each) for each in renders]
@@ -266,11 +206,11 @@ class Pipeline:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        prepared.milliseconds.update(_stage_milliseconds(rendered))
+        prepared.milliseconds.update(stage_milliseconds(rendered))
         return rendered
 
     async def _encode(
-        self, prepared: _Prepared, loaded: _Loaded, decoded: Decoded, rendered: list[Rendered]
+        self, prepared: Prepared, loaded: Loaded, decoded: Decoded, rendered: list[Rendered]
     ) -> TransformResult:
         assert prepared.format is not None
         milliseconds = prepared.milliseconds
@@ -281,24 +221,14 @@ class Pipeline:
         exact, etag = all(each.exact for each in rendered), prepared.etag if loaded.plan.current else ""
         return TransformResult(body, prepared.format, exact, loaded.plan.sources, decoded.declared, etag, milliseconds)
 
-    def _count(self, prepared: _Prepared, loaded: _Loaded) -> None:
+    def _count(self, prepared: Prepared, loaded: Loaded) -> None:
         for name, value in prepared.milliseconds.items():
             self._metrics.stage_duration.labels(name).observe(value / 1000)
         self._metrics.pixels.labels(prepared.plan.label, "in").inc(loaded.input_pixels)
         self._metrics.pixels.labels(prepared.plan.label, "out").inc(loaded.output_pixels)
 
 
-def _stage_milliseconds(rendered: Sequence[Rendered]) -> dict[str, float]:
-    """Sum the milliseconds of each stage over all pictures. "compose" is left out if there was nothing to compose."""
-    seconds = {
-        "queue": sum(each.queue_seconds for each in rendered),
-        "forward": sum(each.forward_seconds for each in rendered),
-        "compose": sum(each.compose_seconds for each in rendered),
-    }
-    return {name: value * 1000 for name, value in seconds.items() if value or name != "compose"}
-
-
-def _restore_and_encode(decoded: Decoded, rendered: list[Rendered], prepared: _Prepared) -> bytes:
+def _restore_and_encode(decoded: Decoded, rendered: list[Rendered], prepared: Prepared) -> bytes:
     """Put back what was set aside for the networks (profile, transparency, depth), and encode."""
     milliseconds = tuple(frame.milliseconds for frame in decoded.frames)
     pictures = restore(decoded, [each.picture for each in rendered])

