@@ -45,11 +45,6 @@ class Batch:
         return sum(item.pixels for item in self.items)
 
     @property
-    def seconds(self) -> float:
-        """Predicted time of all items on the whole device."""
-        return sum(item.seconds for item in self.items)
-
-    @property
     def needed(self) -> bool:
         """Whether at least one item is needed."""
         return any(item.needed for item in self.items)

@@ -28,7 +28,7 @@ class Contention:
         if not self._counts[owner]:
             del self._counts[owner]
 
-    def outweighs(self, owner: str, other: str) -> bool:
+    def _outweighs(self, owner: str, other: str) -> bool:
         """Return whether an owner has more than a comparable load."""
         return self._counts[owner] > _COMPARABLE_LOAD * self._counts[other]
 
@@ -39,7 +39,7 @@ class Contention:
         task half of its speed.
         """
         running = {task.owner for task in tasks if task.on_device}
-        return not any(self.outweighs(owner, other) or self.outweighs(other, owner) for other in running)
+        return not any(self._outweighs(owner, other) or self._outweighs(other, owner) for other in running)
 
     def side_worker_tasks(self, ready: list[Task], tasks: Iterable[Task]) -> list[Task]:
         """Return the ready tasks that a side worker may start. It leaves the main worker at least one window."""

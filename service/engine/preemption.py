@@ -1,7 +1,7 @@
 """Preemption: which task may interrupt a pass between two of its bands."""
 
 from service.engine.batch import Batch, BatchItem
-from service.engine.contention import SIDE_WORKER_PIXELS, Contention
+from service.engine.contention import SIDE_WORKER_PIXELS
 from service.engine.fair_queue import FairQueue
 from service.engine.task import Task
 
@@ -11,15 +11,12 @@ _SIZE_RATIO = 4
 _ADDED_SHARE = 1 / 8
 """The share of a pass that another owner may add to it by preemption."""
 
-_SHORT_SECONDS = 1.0
-"""An owner with the larger load never preempts a shorter pass of another owner."""
-
 
 class PreemptionPolicy:
     """Decides whether a task preempts a batch. The caller must hold a lock."""
 
-    def __init__(self, fair_queue: FairQueue, contention: Contention) -> None:
-        self._fair_queue, self._contention = fair_queue, contention
+    def __init__(self, fair_queue: FairQueue) -> None:
+        self._fair_queue = fair_queue
 
     def may_preempt(self, task: Task, batch: Batch) -> bool:
         """Return whether the next window of `task` may run before the rest of `batch`.
@@ -27,10 +24,6 @@ class PreemptionPolicy:
         It must be small enough, and go before each item: among tasks of one owner by rank, among owners by start tag.
         """
         if task.next_pixels > self._max_pixels(task, batch):
-            return False
-        if batch.seconds < _SHORT_SECONDS and any(
-            self._contention.outweighs(task.owner, owner) for owner in batch.owners
-        ):
             return False
         return all(self._goes_before(task, item) for item in batch.items)
 

@@ -58,7 +58,7 @@ class Scheduler:
         self._devices, self._workers_per_device = devices, workers_per_device
         self._tasks: list[Task] = []
         self._fair_queue, self._contention = FairQueue(), Contention()
-        self._preemption = PreemptionPolicy(self._fair_queue, self._contention)
+        self._preemption = PreemptionPolicy(self._fair_queue)
         self._changed = threading.Condition()
         self._closed = False
 

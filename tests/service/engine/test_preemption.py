@@ -38,16 +38,6 @@ def test_small_tasks_of_another_owner_preempt_until_they_have_added_an_eighth():
     assert interruptions == 3, "an eighth of 4 s, and the one that crosses it"
 
 
-def test_a_short_pass_is_preempted_by_one_task_of_another_owner_and_not_by_a_flood():
-    for many, interrupts in ((1, True), (20, False)):
-        harness = Harness(batch_pixels=0)
-        harness.submit("photograph", height=30, width=30, cost=0.5, owner="q")
-        photograph = harness.scheduler.take()
-        for i in range(many):
-            harness.submit(f"thumbnail {i}", cost=0.01, owner="F")
-        assert (harness.scheduler.take_preempting(photograph) is not None) is interrupts
-
-
 def test_a_quiet_owners_task_preempts_a_flood_and_is_not_preempted_by_it():
     harness = Harness(batch_pixels=0)
     harness.submit("first", cost=1.0, owner="F")
