@@ -87,6 +87,7 @@ class StyleLoss(_Section):
         a quarter of the work. 1 compares at both scales in every iteration.
     light_weight: weight of keeping light parts of the photograph light and dark parts dark, in whatever palette
         (losses.light).
+    grid_weight: weight of spreading sharpness evenly over cells of pixels (losses.grid).
     spike_weight: see trainer.objective.activation_penalty.
     """
 
@@ -108,6 +109,7 @@ class StyleLoss(_Section):
     total_variation_weight: float = Field(0.0, ge=0)
     range_weight: float = Field(0.0, ge=0)
     light_weight: float = Field(0.0, ge=0)
+    grid_weight: float = Field(0.0, ge=0)
     spike_weight: float = Field(0.0, ge=0)
 
 

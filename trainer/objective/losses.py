@@ -12,6 +12,8 @@ from torch.autograd.function import FunctionCtx
 
 _FAINT_LIGHT = 0.02  # a deviation of brightness below which a picture counts as flat
 
+_FAINT_LAPLACIAN = 1e-3  # a mean Laplacian below which a picture counts as smooth
+
 
 def feature_reconstruction(features: Tensor, target: Tensor) -> Tensor:
     """Squared distance over C H W, averaged over the batch: (N, C, H, W) twice -> scalar."""
@@ -87,6 +89,24 @@ def out_of_range(pictures: Tensor) -> Tensor:
     """Mean squared distance of each value to [0, 1]: a network without tanh must be told where colours end."""
     x = pictures.float()
     return (x - x.clamp(0.0, 1.0)).square().mean()
+
+
+def grid(pictures: Tensor) -> Tensor:
+    """How unevenly sharpness is spread over cells of 2x2 and of 4x4 pixels: (N, 3, H, W) -> scalar, 0 for evenly.
+
+    For each place of a cell, the mean absolute Laplacian of the brightness; of these means, the variance over the
+    squared mean, summed over both sizes of cells. A network that works at a reduced resolution leaves such a grid.
+    """
+    y = pictures.float().mean(dim=1, keepdim=True)
+    laplacian = 4 * y[..., 1:-1, 1:-1] - y[..., :-2, 1:-1] - y[..., 2:, 1:-1] - y[..., 1:-1, :-2] - y[..., 1:-1, 2:]
+    height, width = (side // 4 * 4 for side in laplacian.shape[-2:])
+    sharpness = laplacian[..., :height, :width].abs()
+    total = sharpness.new_zeros(())
+    for period in (2, 4):
+        means = F.pixel_unshuffle(sharpness, period).mean(dim=(2, 3))
+        mean = means.mean(dim=1, keepdim=True)
+        total = total + ((means - mean) / (mean + _FAINT_LAPLACIAN)).square().mean()
+    return total
 
 
 def pixel(pictures: Tensor, target: Tensor) -> Tensor:

@@ -74,6 +74,8 @@ class StyleObjective:
             terms["light"] = loss.light_weight * (losses.light(pictures) - content.light).square().mean()
         if loss.total_variation_weight:
             terms["tv"] = loss.total_variation_weight * losses.total_variation(pictures)
+        if loss.grid_weight:
+            terms["grid"] = loss.grid_weight * losses.grid(pictures)
         if loss.range_weight:
             terms["range"] = loss.range_weight * losses.out_of_range(pictures)
         return terms

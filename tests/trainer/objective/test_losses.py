@@ -73,3 +73,14 @@ def test_patches_are_the_quarters_of_each_map_without_the_odd_rest():
     assert torch.equal(cut[2], x[0, :, 2:4, :2])
     assert torch.equal(cut[7], x[1, :, 2:4, 2:])
     assert torch.equal(losses.patches(x, 1), x)
+
+
+def test_a_grid_is_sharpness_that_is_spread_unevenly_over_cells():
+    dots = torch.zeros(1, 3, 66, 66)
+    dots[..., ::2, ::2] = 1.0
+    # |Laplacian| at the four places of a cell: 4 at the dot, 2 beside it, 0 between four. Their mean is 2, and the mean
+    # of their squared deviations over the squared mean is (1 + 0 + 0 + 1) / 4; cells of 4 pixels repeat it.
+    assert losses.grid(dots).item() == pytest.approx(2 * 0.5, rel=2e-3)
+    assert losses.grid(torch.full((1, 3, 40, 40), 0.3)).item() == 0.0
+    even = torch.rand(1, 3, 514, 514, generator=torch.Generator().manual_seed(0))
+    assert losses.grid(even).item() < 1e-3
