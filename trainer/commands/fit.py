@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -68,25 +68,15 @@ def fit(
     with FitReporter(name, 60 * minutes, preview, events, quiet=as_json) as reporter:
         fitted = style_fit.fit(styles, loss_network, style, painting, settings, reporter)
     measures = style_check.check_style(fitted.net, styles, image, loss_network) if check else None
-    metrics = {} if measures is None else asdict(measures)
-    digest, training = style_family.digest_of_file(painting), _training(fitted, settings)
-    path = publish_style(to, to / FOLDER / f"{trunk}.safetensors", fitted.net, style, training, digest, metrics)
-    _show(path, fitted, events, as_json)
-
-
-def _training(fitted: style_fit.Fitted, settings: style_fit.Fit) -> dict[str, Any]:
-    """Return what the card records of the training."""
-    loss, minutes = settings.loss.model_dump(), round(settings.seconds / 60, 4)
-    return {
-        "recipe": {"loss": loss, "fitted_from": fitted.start, "minutes": minutes},
+    training = {
+        "recipe": {"loss": recipe.loss.model_dump(), "fitted_from": fitted.start, "minutes": minutes},
         "iterations": fitted.iterations,
-        "photographs": [folder.name for folder in settings.photographs] or "bundled",
+        "photographs": [str(folder.name) for folder in data or []] or "bundled",
         "git_revision": git_revision(),
     }
-
-
-def _show(path: Path, fitted: style_fit.Fitted, events: bool, as_json: bool) -> None:
-    """Print the result of a fit, as a sentence or as JSON."""
+    metrics = {} if measures is None else asdict(measures)
+    digest = style_family.digest_of_file(painting)
+    path = publish_style(to, to / FOLDER / f"{trunk}.safetensors", fitted.net, style, training, digest, metrics)
     result = {"checkpoint": path, **{key: getattr(fitted, key) for key in ("start", "iterations", "first", "last")}}
     if events:
         say_json({"event": "done", **result})
