@@ -68,7 +68,7 @@ class _Ways:
     overwrite: bool
     as_json: bool
     quiet: bool
-    jobs: int
+    jobs: int | None
 
 
 def stylize(
@@ -109,7 +109,7 @@ def stylize(
         "metadata": metadata,
     }
     place = _Place(server, key, checkpoints, device, precision)
-    ways = _Ways(out, recursive, overwrite, json, quiet, jobs or (_SERVER_JOBS if server else _LOCAL_JOBS))
+    ways = _Ways(out, recursive, overwrite, json, quiet, jobs)
     _do(pictures, Operation("stylize", style, _given(parameters)), place, ways)
 
 
@@ -139,7 +139,7 @@ def upscale(
     """
     parameters = {"detail": detail, "format": format, "quality": quality, "profile": profile, "metadata": metadata}
     place = _Place(server, key, checkpoints, device, precision)
-    ways = _Ways(out, recursive, overwrite, json, quiet, jobs or (_SERVER_JOBS if server else _LOCAL_JOBS))
+    ways = _Ways(out, recursive, overwrite, json, quiet, jobs)
     _do(pictures, Operation("upscale", f"{factor:g}", _given(parameters)), place, ways)
 
 
@@ -223,13 +223,14 @@ def _run(
     if not place.server and not ways.quiet:
         typer.echo("loading the networks ...", err=True)
     backend = place.backend(operation)
+    jobs = ways.jobs or (_SERVER_JOBS if place.server else _LOCAL_JOBS)
     stopped: list[str] = []
 
     async def work() -> None:
         async with backend as made:
             with report:
                 try:
-                    await Run(made, operation, report, records).over(items, ways.jobs)
+                    await Run(made, operation, report, records).over(items, jobs)
                 except StopError as stop:
                     stopped.append(str(stop))
 

@@ -1,13 +1,19 @@
 """Untrusted bytes -> pixels. Every limit is checked before memory is allocated. Runs on a codec thread."""
 
 import io
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
 
-from service.errors import BodyError, BrokenImageError, TooManyFramesError, TooManyPixelsError, UnsupportedImageError
+from service.errors import (
+    BodyError,
+    BrokenImageError,
+    ServiceError,
+    TooManyFramesError,
+    TooManyPixelsError,
+    UnsupportedImageError,
+)
 from service.images import deep, jpeg, metadata, png, png_colour
 from service.images.animation import frames, plays
 from service.images.colour import PROFILE_HEADER, Colours
@@ -26,21 +32,6 @@ from service.images.types import Decoded, DecodeOptions, Header
 from service.images.untrusted import apng, avif, checks, gain_map, gif, tiff, tiff_samples, webp
 from service.images.untrusted import jpeg as jpeg_file
 from service.images.untrusted import png as png_file
-
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-)
-"""What Pillow's decoders raise for damaged files, seen by fuzzing; of memory, for sizes that make no sense."""
 
 _DEPTH_HEADER, _FRAMES_HEADER, _GAIN_MAP_HEADER = "Impasto-Depth", "Impasto-Frames", "Impasto-Gain-Map"
 
@@ -126,7 +117,9 @@ def _opened(data: bytes, max_pixels: int | None = None) -> Iterator[tuple[Image.
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         expected = "a smaller picture" if max_pixels is None else f"at most {max_pixels} pixels"
         raise TooManyPixelsError(f"{error}; expected {expected}", expected=expected) from error
-    except _DAMAGE as error:
+    except ServiceError:
+        raise
+    except Exception as error:  # decoders raise any kind for damaged files, also AttributeError and MemoryError
         if kind == "tiff" and isinstance(error, UnidentifiedImageError) and (what := tiff_samples.describe(data)):
             raise unsupported(what) from error
         why = str(error).partition(" <_io.")[0]  # Pillow names the file that it was given: an address in memory

@@ -1,27 +1,28 @@
-"""Sixteen bits a sample, which Pillow cuts to eight in colour: read and converted by libvips."""
+"""Samples of 16 bits, read and converted by libvips. Pillow reduces RGB samples of 16 bits to 8."""
 
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.images.png import vips
+from service.images.vips import pixels as pixels_of
+from service.images.vips import reason, single_threaded
 
 Deep = NDArray[np.uint16]
 
 
 class DeepError(OSError):
-    """libvips cannot read it, or convert it."""
+    """libvips cannot read or convert an image."""
 
 
 def read(data: bytes) -> Deep:
-    """The pixels of a whole PNG or TIFF (its first page), as stored: uint16 (H, W, channels), 1 to 4 of them.
+    """Decode a PNG or the first page of a TIFF: uint16 (H, W, 1 to 4), not turned by EXIF.
 
-    A picture of eight bits is widened. Raises DeepError for damage, and for channels that are not grey or RGB.
+    Samples of 8 bits are widened. Raises DeepError for damage and for channels that are not grey, RGB or CMYK.
     """
     try:
-        # A tile that libtiff cannot decode is a mere warning to libvips, which makes it black.
-        image = vips(pyvips.Image.new_from_buffer(data, "", fail_on="warning"))
+        # fail_on: without it, libvips only warns of a tile that libtiff cannot decode, and makes it black
+        image = single_threaded(pyvips.Image.new_from_buffer(data, "", fail_on="warning"))
         if image.format not in {"uchar", "ushort"} or image.interpretation not in {
             "grey16",
             "rgb16",
@@ -32,48 +33,39 @@ def read(data: bytes) -> Deep:
             raise DeepError(f"samples of {image.format} in {image.interpretation} are not read")
         if image.format == "uchar":
             image = (image * 257).cast("ushort")
-        return _pixels(image)
+        return pixels_of(image)
     except pyvips.Error as error:
-        raise DeepError(_first_line(error)) from error
+        raise DeepError(reason(error)) from error
 
 
 def convert(pixels: Deep, source: bytes | None, target: bytes | None) -> Deep:
-    """uint16 (H, W, 3), or (H, W, 1) where `source` is grey -> (H, W, 3), relative colorimetric; None is sRGB.
+    """Convert uint16 (H, W, 3), or (H, W, 1) if `source` is a grey profile, to (H, W, 3), relative colorimetric.
 
-    Raises DeepError where a profile does not work in its direction.
+    source, target: ICC profiles; None is sRGB. Raises DeepError if a profile cannot be used in its direction.
     """
     try:
         mode = "rgb16" if pixels.shape[2] == 3 else "grey16"
-        image = vips(pyvips.Image.new_from_array(pixels)).copy(interpretation=mode)
+        image = single_threaded(pyvips.Image.new_from_array(pixels)).copy(interpretation=mode)
         if source is None:
             image = image.icc_import(input_profile="srgb", intent="relative")
         else:
             image.set_type(pyvips.GValue.blob_type, "icc-profile-data", source)
             image = image.icc_import(embedded=True, intent="relative")
         if target is None:
-            return _pixels(image.icc_export(output_profile="srgb", depth=16, intent="relative"))
+            return pixels_of(image.icc_export(output_profile="srgb", depth=16, intent="relative"))
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", target)
-        return _pixels(image.icc_export(depth=16, intent="relative"))
+        return pixels_of(image.icc_export(depth=16, intent="relative"))
     except pyvips.Error as error:
-        raise DeepError(_first_line(error)) from error
+        raise DeepError(reason(error)) from error
 
 
 def tiff_bits(image: Image.Image) -> int:
-    """Bits of a TIFF's samples: the most of any channel."""
+    """Return the bits of a sample of a TIFF; the largest number if the channels differ."""
     return max(getattr(image, "tag_v2", {}).get(258) or (1,))
 
 
 def to_eight(pixels: NDArray[np.unsignedinteger]) -> NDArray[np.uint8]:
-    """uint16 of any shape, rounded to nearest: 65535 becomes 255. uint8 stays what it is."""
+    """Round uint16 of any shape to the nearest uint8: 65535 becomes 255. uint8 is returned unchanged."""
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8, copy=False)
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _pixels(image: pyvips.Image) -> Deep:
-    array: Deep = image.numpy()
-    return array if array.ndim == 3 else array[..., None]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1]

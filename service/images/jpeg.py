@@ -1,4 +1,4 @@
-"""JPEGs, decoded by libvips, which reports what libjpeg could not read. Pillow decodes the same pixels and does not."""
+"""JPEG files, decoded by libvips. It reports the warnings of libjpeg about damage, which Pillow ignores."""
 
 import logging
 import threading
@@ -9,43 +9,49 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from service.images.png import vips
 from service.images.untrusted.jpeg import structure
+from service.images.vips import pixels, reason, single_threaded
 
 _HARMLESS = ("extraneous bytes before marker", "Inconsistent progression sequence", "read gave")
-"""Warnings of libjpeg after which every pixel is there, and the line with which libvips announces any."""
+"""Warnings of libjpeg that concern no pixel, and the line with which libvips introduces every warning."""
 
 _one_at_a_time = threading.Lock()
-"""libvips collects the texts of warnings for the whole process."""
+"""libvips has one buffer of warnings per process."""
 
 
 class JpegError(OSError):
-    """Some of the picture is missing or damaged."""
+    """A part of the image is missing or damaged."""
 
 
 def read(data: bytes) -> NDArray[np.uint8]:
-    """The pixels as stored: uint8 (H, W, 1, 3 or 4), grey, RGB or CMYK, not turned by EXIF.
+    """Decode a JPEG: uint8 (H, W, 1, 3 or 4), grey, RGB or CMYK, not turned by EXIF.
 
-    A missing end marker is no damage where every coefficient is there. Raises JpegError for what is truncated, or
-    damaged so that libjpeg notices.
+    Raises JpegError if the file is truncated or libjpeg reports damage. A missing end marker alone is not an error.
     """
     found = structure(data)
     if not found.has_end and not found.covered:
         raise JpegError("the file is truncated: scans are missing")
     with _one_at_a_time, _warnings() as lines:
         try:
-            pixels: NDArray[np.uint8] = vips(pyvips.Image.new_from_buffer(found.image(), "", fail_on="error")).numpy()
+            stored: NDArray[np.uint8] = pixels(single_threaded(_opened(found.image())))
         except pyvips.Error as error:
-            raise JpegError(str(error).strip().splitlines()[-1]) from error
+            raise JpegError(reason(error)) from error
     damage = [line for line in lines if not any(text in line for text in _HARMLESS)]
     if damage:
         raise JpegError(f"{damage[0]}{'' if found.has_end else '; the file is truncated'}")
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    return stored
+
+
+def _opened(data: bytes) -> object:
+    return pyvips.Image.new_from_buffer(data, "", fail_on="error")
 
 
 @contextmanager
 def _warnings() -> Iterator[list[str]]:
-    """What libvips warns of within, line by line. The image must be released within: most is told then."""
+    """Collect the warnings of libvips in the enclosed block, line by line.
+
+    The block must release the image: libvips reports most warnings then.
+    """
     lines: list[str] = []
     logger, handler = logging.getLogger("pyvips"), _Collector(lines)
     before = logger.level, logger.propagate
