@@ -1,26 +1,18 @@
 """`fit`: turn a painting into a style of a trunk."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
-from nets.trunk import FOLDER
 from trainer.commands.fit_reporter import FitReporter
 from trainer.commands.options import Json, Vgg16, say_json, styles_of
 from trainer.config import FamilyRecipe, FamilyStyle, read_recipe
-from trainer.data import read_painting
 from trainer.errors import TrainerError
-from trainer.evaluation import style_check
-from trainer.evaluation.style_distance import STYLE_PX
-from trainer.loop.runs import git_revision
-from trainer.objective.loss_network import load_loss_network
-from trainer.publish import publish_style
-from trainer.recipes import style_family, style_fit
+from trainer.recipes.style_learning import LearningOrder, StyleLearner
 
-_FAMILY = Path(__file__).parents[1] / "configs" / "family.toml"
+FAMILY = Path(__file__).parents[1] / "configs" / "family.toml"
 
 
 def fit(
@@ -31,7 +23,7 @@ def fit(
         "checkpoints"
     ),
     trunk: Annotated[str, typer.Option("--trunk", help="Trunk of the new style.")] = "atelier",
-    config: Annotated[Path, typer.Option("--config", help="Family recipe with the loss weights.")] = _FAMILY,
+    config: Annotated[Path, typer.Option("--config", help="Family recipe with the loss weights.")] = FAMILY,
     data: Annotated[
         list[Path] | None, typer.Option("--data", help="Folder of photographs, repeatable; default: bundled images.")
     ] = None,
@@ -60,23 +52,10 @@ def fit(
     style = new_style(name, painting, style_px, license_, source)
     if (to / "stylize" / f"{name}.safetensors").exists() and not force:
         raise TrainerError(f"--name {name}: {to / 'stylize'} has a style of that name; choose another, or pass --force")
-    recipe, styles = read_recipe(config, FamilyRecipe), styles_of(to, trunk)
-    image = read_painting(painting, STYLE_PX)
-    style_check.refuse_flat(image)
-    loss_network = load_loss_network(vgg16)
-    settings = style_fit.Fit(recipe.loss, 60 * minutes, data or [], state)
+    order = LearningOrder(style, painting, minutes, data or [], state, check)
+    learner = StyleLearner(to, trunk, read_recipe(config, FamilyRecipe).loss, styles_of(to, trunk), vgg16)
     with FitReporter(name, 60 * minutes, preview, events, quiet=as_json) as reporter:
-        fitted = style_fit.fit(styles, loss_network, style, painting, settings, reporter)
-    measures = style_check.check_style(fitted.net, styles, image, loss_network) if check else None
-    training = {
-        "recipe": {"loss": recipe.loss.model_dump(), "fitted_from": fitted.start, "minutes": minutes},
-        "iterations": fitted.iterations,
-        "photographs": [str(folder.name) for folder in data or []] or "bundled",
-        "git_revision": git_revision(),
-    }
-    metrics = {} if measures is None else asdict(measures)
-    digest = style_family.digest_of_file(painting)
-    path = publish_style(to, to / FOLDER / f"{trunk}.safetensors", fitted.net, style, training, digest, metrics)
+        path, fitted = learner.learn(order, to, reporter)
     result = {"checkpoint": path, **{key: getattr(fitted, key) for key in ("start", "iterations", "first", "last")}}
     if events:
         say_json({"event": "done", **result})

@@ -6,7 +6,7 @@ import sys
 import typer
 
 from nets.checkpoint import CheckpointError
-from trainer.commands import compare, fit, measure, train
+from trainer.commands import compare, fit, learn, measure, train
 from trainer.errors import StoppedError, TrainerError
 
 _HELP = """Train, evaluate and publish networks for Impasto.
@@ -19,6 +19,7 @@ for command in (
     train.style,
     train.family,
     fit.fit,
+    learn.learn,
     train.upscale,
     train.publish,
     measure.evaluate,
