@@ -1,1 +1,1 @@
-"""Bytes to pixels and back: no HTTP, no torch."""
+"""Conversion between encoded images and arrays of pixels. It imports neither HTTP nor torch."""

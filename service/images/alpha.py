@@ -1,4 +1,4 @@
-"""Transparency: what the network sees where nothing is to be seen, and what its own answer may be."""
+"""Transparency: colours of invisible pixels before the network, and bounds of the enlarged alpha after it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,9 @@ Floats = NDArray[np.float32]
 
 
 def filled(pixels: Picture, alpha: Plane) -> Picture:
-    """A picture whose hidden pixels (alpha 0) have their neighbours' colour, weighted by alpha: (H, W, 3) -> the same.
+    """Replace the colours of invisible pixels (alpha 0) by those of their neighbours, weighted by alpha: (H, W, 3).
 
-    What is stored under full transparency is arbitrary, black as a rule. A network that saw it would draw dark fringes.
+    Invisible pixels have arbitrary colours, usually black. A network would draw dark fringes around them.
     """
     hidden = alpha == 0
     if not hidden.any():
@@ -30,9 +30,9 @@ def filled(pixels: Picture, alpha: Plane) -> Picture:
 
 
 def bounded(answer: Plane, alpha: Plane) -> Plane:
-    """The network's enlarged alpha, (H, W), held within what the nine nearest of the original were.
+    """Limit the enlarged alpha, (H, W), to the range of the nine nearest original values.
 
-    So what was opaque stays opaque, what was invisible invisible, and there is no ringing between the two.
+    Opaque areas stay opaque, invisible areas stay invisible, and there is no ringing between them.
     """
     low, high = alpha, alpha
     for axis in (0, 1):
@@ -41,7 +41,7 @@ def bounded(answer: Plane, alpha: Plane) -> Plane:
 
 
 def _halved(pixels: Picture, alpha: Plane) -> Floats:
-    """The sums over blocks of 2 x 2 of colour times alpha, and of alpha: -> (H / 2, W / 2, 4), rounded up."""
+    """Sum colour times alpha, and alpha, over blocks of 2 x 2: -> (H / 2, W / 2, 4), rounded up."""
     height, width = alpha.shape
     sums = np.zeros(((height + 1) // 2, (width + 1) // 2, 4), np.float32)
     for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -53,7 +53,7 @@ def _halved(pixels: Picture, alpha: Plane) -> Floats:
 
 
 def _spread(sums: Floats) -> Floats:
-    """Colours without holes, (H, W, 3): where there is nothing, what the halved picture has, and so on."""
+    """Return colours without holes, (H, W, 3). Holes get the colours of the halved picture, recursively."""
     weight = sums[..., 3]
     seen = weight > 0
     if seen.all():
@@ -72,7 +72,7 @@ def _halved_sums(sums: Floats) -> Floats:
 
 
 def _enlarged(plane: Floats, height: int, width: int) -> Floats:
-    """Twice the size, smoothly: (h, w) -> `height` x `width`."""
+    """Interpolate a plane, (h, w), to `height` x `width`, about twice its size."""
     twice = Image.fromarray(plane).resize((2 * plane.shape[1], 2 * plane.shape[0]), Image.Resampling.BILINEAR)
     return np.asarray(twice)[:height, :width]
 

@@ -1,4 +1,4 @@
-"""Animations: their frames, how long each is shown, and how often all of it runs."""
+"""Animations: their frames, durations and number of repetitions."""
 
 import io
 import struct
@@ -13,17 +13,17 @@ from service.images.untrusted import gif
 _OPAQUE_FROM = 128
 _MOST_PLAYS = 65_535
 _MOST_MILLISECONDS = {"gif": 655_350, "webp": 2**24 - 1, "png": 65_535_000}
-"""The longest that a frame can be shown. Only PNG counts in fractions, and not in all."""
+"""The longest duration of a frame. Only PNG has fractions of a millisecond."""
 
 _GIF_COLOURS = 255
-"""One entry of a palette is kept for what is transparent."""
+"""One entry of the palette is reserved for transparency."""
 
 
 def frames(image: Image.Image, count: int) -> Iterator[tuple[Image.Image, float]]:
-    """Each of the first `count` pictures of an opened animation, whole, and its milliseconds.
+    """Yield each of the first `count` pictures of an opened animation, whole, with its milliseconds.
 
-    A PNG's default image, which only a viewer without animations shows, is not one of them. Raises EOFError where there
-    are fewer than announced, and ValueError where one is larger than the first.
+    The default image of a PNG is skipped: only viewers without animations show it. Raises EOFError if there are fewer
+    frames than announced, and ValueError if one is larger than the first.
     """
     first, size = int(count > 1 and bool(getattr(image, "default_image", False))), image.size
     for index in range(first, first + count):
@@ -36,16 +36,16 @@ def frames(image: Image.Image, count: int) -> Iterator[tuple[Image.Image, float]
 
 
 def plays(image: Image.Image) -> int:
-    """How often a WebP or PNG runs: 0 for ever."""
+    """Return how often a WebP or PNG runs; 0 means forever."""
     return image.info.get("loop") or 0
 
 
 def write(
     images: list[Image.Image], milliseconds: list[float], times: int, kind: Format, options: dict[str, Any]
 ) -> bytes:
-    """Encode frames of one size as a GIF, WebP or PNG that runs so many `times` (0: for ever).
+    """Encode frames of one size as a GIF, WebP or PNG that runs `times` times; 0 means forever.
 
-    Times that the format cannot hold become whole seconds, as many as it can hold.
+    Durations that the format cannot hold are rounded to whole seconds, up to its maximum.
     """
     if len({image.mode for image in images}) > 1:
         images = [image.convert("RGBA") for image in images]
@@ -61,7 +61,7 @@ def write(
     try:
         return _saved(images, durations, kind, options)
     except (ValueError, OSError, ArithmeticError, RuntimeError, struct.error):
-        most = _MOST_MILLISECONDS[kind] // len(images)  # the encoders add up the times of frames that are the same
+        most = _MOST_MILLISECONDS[kind] // len(images)  # the encoders merge equal frames and add their durations
         return _saved(images, [1000 * round(min(each, most) / 1000) for each in milliseconds], kind, options)
 
 
@@ -72,9 +72,9 @@ def _saved(images: list[Image.Image], milliseconds: Sequence[float], kind: Forma
 
 
 def _transparent_gif(images: list[Image.Image], milliseconds: list[float], times: int, comment: bytes) -> bytes:
-    """Each frame whole, with a transparent index, on a canvas that was cleared.
+    """Encode whole frames with a transparent index, each on a cleared canvas.
 
-    Pillow leaves out the index of a frame that does not use it. Then many readers clear to the background colour.
+    Pillow leaves out the index if a frame does not use it. Many viewers then clear to the background colour.
     """
     parts = [b"GIF89a", struct.pack("<HHBBB", *images[0].size, 0x70, 0, 0)]
     if times != 1:
@@ -95,9 +95,9 @@ def _transparent_gif(images: list[Image.Image], milliseconds: list[float], times
 
 
 def _with_palette(image: Image.Image) -> Image.Image:
-    """A palette of its own for each frame, dithered; what is less than half opaque becomes transparent."""
+    """Dither a frame to its own palette. Pixels of less than half opacity become transparent."""
     colours = image.convert("RGB")
-    palette = colours.quantize(_GIF_COLOURS, Image.Quantize.FASTOCTREE)  # median cut takes far longer
+    palette = colours.quantize(_GIF_COLOURS, Image.Quantize.FASTOCTREE)  # median cut takes much longer
     answer = colours.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
     if image.mode in {"RGBA", "LA"}:
         hidden = image.getchannel("A").point([255] * _OPAQUE_FROM + [0] * (256 - _OPAQUE_FROM))

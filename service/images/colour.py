@@ -1,4 +1,4 @@
-"""The way of a file's colours: what the network gets, what its answer becomes, what the client is told."""
+"""Colours of a file: conversion for the network, the profile of the output, and the note for the client."""
 
 import numpy as np
 
@@ -13,10 +13,10 @@ PROFILE_HEADER = "Impasto-Profile"
 
 
 class Colours:
-    """Decided once for a file, by its first picture.
+    """The treatment of a file's colours, decided by its first picture.
 
-    grey: whether the answer is one channel. back: the profile that the answer is converted back to, or None.
-    icc: the profile to embed, or None. effect: what was done with the file's profile, None where it has none.
+    grey: whether the output has one channel. back: the profile that the output is converted back to, or None.
+    icc: the profile to embed, or None. effect: what was done with the file's profile; None if it has none.
     """
 
     def __init__(self, first: Raster, icc: bytes | None, options: DecodeOptions) -> None:
@@ -33,7 +33,7 @@ class Colours:
             self._take(first, icc, options)
 
     def frame(self, raster: Raster, milliseconds: float = 0.0) -> Frame:
-        """A picture for the network: in sRGB, with no holes in it."""
+        """Make a picture for the network: in sRGB, without holes."""
         own = raster.pixels
         if raster.space == "GRAY" and (self._as_rgb or self._forward is None):
             own = np.repeat(own, 3, axis=2)
@@ -53,7 +53,7 @@ class Colours:
             self._tag(options, "ignored")
             return
         keep = options.profile == "keep" and options.output_format in PROFILED
-        if keep and self.grey and profile.space == "GRAY":  # the network works on the numbers as they are
+        if keep and self.grey and profile.space == "GRAY":  # the network works on the values of the profile
             self.icc, self.effect = icc, "kept"
             return
         keep = keep and profile.reversible and not self.grey
@@ -66,7 +66,7 @@ class Colours:
             self._tag(options, "srgb")
 
     def _tag(self, options: DecodeOptions, effect: str | None) -> None:
-        """Of an answer in sRGB. Grey goes without: its convention is the same, and the profile is for RGB."""
+        """Set the profile of an output in sRGB. Grey has none: the tone curve is the same, and the profile is RGB."""
         self.effect = effect
         wanted = effect == "srgb" or options.profile == "srgb"
         if wanted and options.output_format in PROFILED and not self.grey:
@@ -74,7 +74,7 @@ class Colours:
 
 
 def _rgb(own: Picture) -> Picture:
-    """CMYK without a profile: how much each ink takes away, as Pillow and most viewers do it."""
+    """Convert CMYK without a profile: each ink subtracts light, as in Pillow and most viewers."""
     if own.shape[2] != 4:
         return own
     light = 255 - own.astype(np.uint16)

@@ -1,4 +1,4 @@
-"""Untrusted bytes -> pixels. Every limit is checked before memory is allocated. Runs on a codec thread."""
+"""Decoding of untrusted bytes. Every limit is checked before memory is allocated. Runs on a codec thread."""
 
 import io
 from collections.abc import Iterator
@@ -37,9 +37,9 @@ _DEPTH_HEADER, _FRAMES_HEADER, _GAIN_MAP_HEADER = "Impasto-Depth", "Impasto-Fram
 
 
 def measure(data: bytes, max_pixels: int, max_frames: int) -> Header:
-    """What the header says, before any pixel is decoded. Raises what `decode` raises for it.
+    """Read the header of an image. Raises the errors of `decode`, as far as they show before decoding.
 
-    max_pixels: of what a decoder might allocate for it. Raises TooManyFramesError for longer animations.
+    max_pixels: limit on what a decoder may allocate. Raises TooManyFramesError for an animation above `max_frames`.
     """
     _refuse_samples(data)
     with _opened(data, max_pixels) as (image, kind):
@@ -62,10 +62,10 @@ def measure(data: bytes, max_pixels: int, max_frames: int) -> Header:
 
 
 def decode(data: bytes, header: Header, options: DecodeOptions) -> Decoded:
-    """Decode a picture that was measured.
+    """Decode an image that was measured.
 
-    Raises BodyError (empty), UnsupportedImageError (another format, or samples that are not taken), TooManyPixelsError
-    (read from the header, before any pixel is decoded) and BrokenImageError (announced as one of ours, but damaged).
+    Raises BodyError (empty), UnsupportedImageError (another format or sample type), TooManyPixelsError (read from the
+    header, before any pixel is decoded) and BrokenImageError (a supported format, but damaged).
     """
     with _opened(data) as (image, kind):
         icc = _profile(data, image, kind)
@@ -74,7 +74,7 @@ def decode(data: bytes, header: Header, options: DecodeOptions) -> Decoded:
         times = gif.parse(data, 1).plays if kind == "gif" else plays(image)
         colours = Colours(shown[0][0], icc, options)
         done = []
-        while shown:  # as one is done, the other form of it goes
+        while shown:  # frees each raster as soon as it is converted
             done.append(colours.frame(*shown.pop(0)))
     declared = {PROFILE_HEADER: colours.effect} if colours.effect else {}
     if header.bits > 8 and done[0].pixels.dtype.itemsize == 1:
@@ -87,16 +87,16 @@ def decode(data: bytes, header: Header, options: DecodeOptions) -> Decoded:
 
 
 def _refuse_samples(data: bytes) -> None:
-    """Raise UnsupportedImageError for a TIFF whose samples or compression are not read: Pillow calls it damaged."""
+    """Raise UnsupportedImageError for a TIFF with unsupported samples or compression, which Pillow calls damaged."""
     if sniff(data) == "tiff" and (what := tiff_samples.unsupported(data)) is not None:
         raise unsupported(what)
 
 
 @contextmanager
 def _opened(data: bytes, max_pixels: int | None = None) -> Iterator[tuple[Image.Image, Source]]:
-    """The picture with its header read; damage that is found while it is used is refused too.
+    """Open an image and read its header. Errors in the enclosed block become ServiceErrors too.
 
-    max_pixels: refuse, too, what would take its decoder more; None where that was done.
+    max_pixels: limit on what a decoder may allocate; None if it was checked before.
     """
     if not data:
         raise BodyError("the body is empty", expected=f"an image: {', '.join(SOURCE_MEDIA_TYPES.values())}")
@@ -122,14 +122,14 @@ def _opened(data: bytes, max_pixels: int | None = None) -> Iterator[tuple[Image.
     except Exception as error:  # decoders raise any kind for damaged files, also AttributeError and MemoryError
         if kind == "tiff" and isinstance(error, UnidentifiedImageError) and (what := tiff_samples.describe(data)):
             raise unsupported(what) from error
-        why = str(error).partition(" <_io.")[0]  # Pillow names the file that it was given: an address in memory
+        why = str(error).partition(" <_io.")[0]  # Pillow adds the repr of the file object, with a memory address
         raise BrokenImageError(
             f"the {kind.upper()} cannot be decoded: {why}", value=kind, expected="an undamaged image"
         ) from error
 
 
 def _plugin(kind: Source) -> str:
-    """What Pillow calls the format. HEIC comes from a package of its own, which is loaded for the first such file."""
+    """Return Pillow's name of the format. The HEIC plugin is imported for the first such file."""
     if kind != "heic":
         return kind.upper()
     import pi_heif  # noqa: PLC0415  # 20 MB that most processes never need
@@ -139,7 +139,7 @@ def _plugin(kind: Source) -> str:
 
 
 def _for_decoders(data: bytes, kind: Source) -> bytes:
-    """The parts of the file that are the picture: a decoder may refuse a file for what is beside it."""
+    """Return the parts of the file that matter to the pixels: decoders refuse some files for other parts."""
     match kind:
         case "jpeg":
             return jpeg_file.structure(data).image()
@@ -151,7 +151,7 @@ def _for_decoders(data: bytes, kind: Source) -> bytes:
 
 
 def _widen_colour_key(image: Image.Image, data: bytes) -> None:
-    """A transparent grey of 2 or 4 bits, as one of 8: Pillow widens the samples and not the key."""
+    """Scale the transparent grey of a PNG of 2 or 4 bits to 8 bits: Pillow scales the samples only."""
     bits, key = png.bits(data), image.info.get("transparency")
     if image.mode == "L" and bits in {2, 4} and isinstance(key, int):
         most = 2**bits - 1
@@ -159,7 +159,7 @@ def _widen_colour_key(image: Image.Image, data: bytes) -> None:
 
 
 def _profile(data: bytes, image: Image.Image, kind: Source) -> bytes | None:
-    """The file's ICC profile, or one made of what a PNG says in other words."""
+    """Return the ICC profile of the file, or one made from the colour fields of a PNG or HEIC."""
     if kind == "png":
         facts = png_file.facts(data)
         said = png_colour.profile_of(facts, image.mode in GREY_MODES)
@@ -171,7 +171,7 @@ def _profile(data: bytes, image: Image.Image, kind: Source) -> bytes | None:
 
 
 def _rasters(data: bytes, image: Image.Image, header: Header, options: DecodeOptions) -> Iterator[tuple[Raster, float]]:
-    """What is read, and for how many milliseconds each is shown."""
+    """Decode the pictures, with the milliseconds that each is shown."""
     orientation = _orientation(data, image, header)
     if header.format == "tiff" and (why := tiff_samples.damage(data)) is not None:
         raise OSError(why)
@@ -190,7 +190,7 @@ def _rasters(data: bytes, image: Image.Image, header: Header, options: DecodeOpt
         yield from _shown_rasters(list(apng.composed(data, options.frames)), apng.is_grey(data), orientation)
         return
     if header.format == "tiff":
-        orientation = 1  # Pillow puts it upright on its own
+        orientation = 1  # Pillow has applied it
     for each, milliseconds in frames(image, options.frames):
         yield from_image(each, orientation), milliseconds
 
@@ -201,7 +201,7 @@ def _gif_rasters(data: bytes, count: int) -> list[tuple[Raster, float]]:
 
 
 def _shown_rasters(shown: list[tuple[apng.Rgba, float]], grey: bool, orientation: int) -> list[tuple[Raster, float]]:
-    """Frames without the channels that nothing is in: alpha where all of them are opaque."""
+    """Remove unused channels: colour if the file is grey, and alpha if all frames are opaque."""
     channels = [0] if grey else [0, 1, 2]
     if any((pixels[..., 3] < 255).any() for pixels, _ in shown):
         channels.append(3)
@@ -227,12 +227,12 @@ def _bits(data: bytes, image: Image.Image, kind: Source) -> int:
 
 
 def _count(data: bytes, image: Image.Image, kind: Source, max_frames: int) -> int:
-    """Pictures in the file; of a GIF, no more than one too many."""
+    """Count the pictures in the file; of a GIF, at most one more than the limit."""
     match kind:
         case "gif":
             return len(gif.parse(data, max_frames + 1).frames)
         case "tiff":
             return tiff.page_count(data)
-        case "jpeg" | "bmp" | "heic":  # what a JPEG has besides are previews of itself
+        case "jpeg" | "bmp" | "heic":  # further pictures in a JPEG are previews
             return 1
     return getattr(image, "n_frames", 1) - int(getattr(image, "default_image", False))

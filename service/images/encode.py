@@ -1,4 +1,4 @@
-"""Pixels -> bytes in the format that the client wants. Runs on a codec thread."""
+"""Encoding of pixels in the format that the client wants. Runs on a codec thread."""
 
 import io
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ from service.images.formats import ANIMATING, MEDIA_TYPES, Format, Source
 from service.images.metadata import Metadata
 
 _OWN: dict[Source, Format] = {"jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif", "heic": "jpeg"}
-"""What a picture of a format is answered as, where the client does not say. Any other: PNG, which loses nothing."""
+"""The output format for each input format, if the client has no preference. For all others: PNG, which is lossless."""
 
 _AVIF_SPEED = 9
 _WEBP_METHOD = 1
 _LOSSLESS_WEBP_EFFORT = 30
 _ANIMATED_PNG_LEVEL = 1
-"""The encoders' quickest useful settings; docs/decisions/0011-images-in-and-out.md has the figures."""
+"""The fastest useful settings of the encoders; docs/decisions/0011-images-in-and-out.md has the figures."""
 
 _FULL_COLOUR_QUALITY = 90
-"""From here on, colour has the resolution of light: at half of it, small strokes lose their colour."""
+"""From this quality on, colour is not subsampled: at half resolution, small strokes lose their colour."""
 
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """What goes into the file besides the pixels. quality: 1 to 100, of a format that has one.
+    """The content of the file besides the pixels. quality: 1 to 100, for a format that has one.
 
-    lossless: of a WebP. milliseconds: of each frame. plays: how often an animation runs, 0 for ever.
+    lossless: for WebP. milliseconds: of each frame. plays: how often an animation runs; 0 means forever.
     """
 
     quality: int | None
@@ -45,11 +45,10 @@ class EncodeOptions:
 def choose_format(
     asked: Format | None, accept: str | None, source: Source, animated: bool, alpha: bool = False
 ) -> Format:
-    """The `?format=` where there is one, else what `Accept` likes best; among equals the picture's own format.
+    """Choose the output format: `asked`, else what `Accept` prefers, else the format of the input.
 
-    An animation stays one where `Accept` leaves the choice, and only an animation becomes a GIF. Raises
-    NotAcceptableError where the client accepts none of ours or the header cannot be read, ParameterError for a GIF
-    of a picture that does not move.
+    An animation stays one if `Accept` permits it, and only an animation becomes a GIF. Raises NotAcceptableError if the
+    client accepts no supported format or the header is malformed, and ParameterError for a GIF of a still image.
     """
     if asked == "gif" and not animated:
         expected = [kind for kind in MEDIA_TYPES if kind != "gif"]
@@ -62,7 +61,7 @@ def choose_format(
     if asked is not None:
         return asked
     own: Format = "gif" if source == "gif" and animated else _OWN.get(source, "png")
-    if source == "heic" and alpha:  # a JPEG has none
+    if source == "heic" and alpha:  # a JPEG has no alpha
         own = "png"
     if not accept:
         return own
@@ -83,8 +82,8 @@ def choose_format(
 def encode(pictures: list[NDArray[np.unsignedinteger]], kind: Format, options: EncodeOptions) -> bytes:
     """Encode pictures (H, W, C), grey or RGB with or without alpha: one, or the frames of an animation.
 
-    uint8; uint16 for a TIFF, and for a PNG that does not move. JPEG has no transparency: there the picture is laid on
-    white. Raises TooManyPixelsError for a WebP that is too rich in detail for its size.
+    uint8; uint16 for TIFF and still PNG. For JPEG, transparent pixels are blended over white. Raises TooManyPixelsError
+    if a WebP has too much detail for its size.
     """
     kept = options.metadata or Metadata()
     if kind == "png" and len(pictures) == 1:
@@ -102,7 +101,7 @@ def encode(pictures: list[NDArray[np.unsignedinteger]], kind: Format, options: E
             arguments |= {"compress_level": _ANIMATED_PNG_LEVEL}
         case "webp":
             arguments |= {"quality": options.quality, "method": _WEBP_METHOD}
-            if options.lossless:  # here, quality is effort; and colours under full transparency are kept
+            if options.lossless:  # quality is the effort; exact keeps the colours of invisible pixels
                 arguments |= {"lossless": True, "exact": True, "quality": _LOSSLESS_WEBP_EFFORT}
         case "avif":
             arguments |= {"quality": options.quality, "speed": _AVIF_SPEED, "max_threads": 1}
@@ -113,14 +112,12 @@ def encode(pictures: list[NDArray[np.unsignedinteger]], kind: Format, options: E
         buffer = io.BytesIO()
         images[0].save(buffer, kind.upper(), **arguments)
         return buffer.getvalue()
-    except (
-        ValueError,
-        OSError,
-    ) as error:  # what WebP's first partition cannot hold, half a megabyte, is seen here only
+    except (ValueError, OSError) as error:
         if kind != "webp":
             raise
+        # WebP's first partition holds half a megabyte, and only the encoder notices
         raise TooManyPixelsError(
-            f"the answer is too large, and too rich in detail, for a WebP of quality {options.quality} ({error})",
+            f"the output is too large, and too rich in detail, for a WebP of quality {options.quality} ({error})",
             parameter="quality",
             value=options.quality,
             expected="a lower quality, or another format",
@@ -132,8 +129,8 @@ def _subsampling(options: EncodeOptions) -> str:
 
 
 def _accepted(kinds: list[Format], own: Format, accept: str) -> Format | None:
-    """The one of `kinds` that the header likes best, or None."""
-    ordered = sorted(kinds, key=lambda kind: kind == own)  # of equals, the last one wins
+    """Return the format of `kinds` that the header prefers, or None."""
+    ordered = sorted(kinds, key=lambda kind: kind == own)  # among equals, max takes the last one
     by_type = {MEDIA_TYPES[kind]: kind for kind in ordered}
     try:
         return by_type.get(mimeparse.best_match(list(by_type), accept.lower()))

@@ -1,6 +1,6 @@
-"""EXIF, written anew entry by entry: the bytes of every value stay what they are, whatever their encoding.
+"""EXIF for the output, rewritten entry by entry. The bytes of every value stay unchanged.
 
-What does not hold for the output is left out: orientation, sizes, thumbnails, and where pixels lay in a TIFF.
+Entries that do not hold for the output are removed: orientation, sizes, thumbnails, and the layout of a TIFF.
 """
 
 import struct
@@ -14,7 +14,7 @@ X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 
 _PREFIX = b"Exif\x00\x00"
 _OF_A_TIFF = frozenset({0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, EXIF_IFD, GPS_IFD})
-"""Of a TIFF's tags, those about the picture: description, camera, software, date, artist, rights."""
+"""TIFF tags about the picture: description, camera, software, date, artist, rights."""
 
 _OF_PIXELS = frozenset(
     {
@@ -23,21 +23,21 @@ _OF_PIXELS = frozenset(
         *(0x0213, 0x0214, 0x02BC, 0x83BB, 0x8649, 0x8773),
     }
 )
-"""Layout, orientation, thumbnail; and XMP, IPTC and the colour profile, which have places of their own."""
+"""Layout, orientation and thumbnail; and XMP, IPTC and the colour profile, which are stored separately."""
 
 _UNTRUE = frozenset({0xA002, 0xA003, INTEROPERABILITY_IFD})
-"""Width and height, which are the output's now; where another directory was."""
+"""Width and height, which the output changes, and the offset of a removed directory."""
 
 _LONG = 4
 _Value = tuple[int, int, bytes]
 """Type, count and content of an entry."""
 
 _Entries = Mapping[int, _Value]
-"""By tag."""
+"""Entries by tag."""
 
 
 def rewritten(raw: bytes, of_a_tiff: bool) -> bytes:
-    """EXIF for the output, from a file's EXIF, or from a whole TIFF. Empty where there is nothing to keep."""
+    """Return the EXIF of the output, from the EXIF of a file or from a whole TIFF. Empty if nothing is kept."""
     raw = raw.removeprefix(_PREFIX)
     first = tiff.first_page(raw) if tiff.is_modest(raw) else None
     if first is None:
@@ -53,7 +53,7 @@ def rewritten(raw: bytes, of_a_tiff: bool) -> bytes:
 
 
 def parsed(written: bytes) -> tuple[str, dict[int, _Value], dict[int, dict[int, _Value]]]:
-    """Byte order, entries, and the directories below, of what `rewritten` returned; nothing of nothing."""
+    """Parse the result of `rewritten`: byte order, entries, and the directories below. Empty for empty input."""
     raw = written.removeprefix(_PREFIX)
     first = tiff.first_page(raw)
     if first is None:
@@ -64,12 +64,12 @@ def parsed(written: bytes) -> tuple[str, dict[int, _Value], dict[int, dict[int, 
 
 
 def header(order: str, start: int) -> bytes:
-    """The first eight bytes of a TIFF whose directory is at `start`."""
+    """Return the first eight bytes of a TIFF with its directory at `start`."""
     return (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", start)
 
 
 def resolution(raw: bytes) -> tuple[float, float] | None:
-    """Pixels per inch, across and down, where EXIF says it."""
+    """Return pixels per inch, across and down, if EXIF has them."""
     raw = raw.removeprefix(_PREFIX)
     page = tiff.first_page(raw)
     if page is None:
@@ -84,7 +84,7 @@ def resolution(raw: bytes) -> tuple[float, float] | None:
 
 
 def _kept(raw: bytes, directory: Directory, wanted: Callable[[int], bool]) -> dict[int, _Value]:
-    """The entries that are wanted and whole."""
+    """Return the entries that are wanted and complete."""
     found = {}
     for tag, entry in directory.entries.items():
         content = directory.content(raw, tag)
@@ -94,7 +94,7 @@ def _kept(raw: bytes, directory: Directory, wanted: Callable[[int], bool]) -> di
 
 
 def packed(order: str, entries: _Entries, parts: Mapping[int, _Entries], start: int) -> bytes:
-    """A directory that begins at `start`, and those below it."""
+    """Encode a directory that begins at `start`, and those below it."""
     size = _directory_bytes({**entries, **dict.fromkeys(parts, (_LONG, 1, bytes(4)))})
     body, pointers = b"", {}
     for tag, inner in parts.items():
@@ -109,7 +109,7 @@ def _directory_bytes(entries: _Entries) -> int:
 
 
 def _directory(order: str, entries: _Entries, start: int) -> bytes:
-    """A directory that begins at `start`, and the values that it names, behind it."""
+    """Encode a directory that begins at `start`, followed by its values."""
     written, outside, after = struct.pack(order + "H", len(entries)), b"", start + 2 + 12 * len(entries) + 4
     for tag, (kind, count, content) in sorted(entries.items()):
         written += struct.pack(order + "HHI", tag, kind, count)

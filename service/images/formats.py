@@ -1,13 +1,13 @@
-"""The image formats that are taken and given: their names, media types, first bytes and what they can hold."""
+"""Image formats of inputs and outputs: names, media types, first bytes and capabilities."""
 
 from collections.abc import Mapping
 from typing import Literal
 
 Source = Literal["jpeg", "png", "webp", "avif", "gif", "tiff", "bmp", "heic"]
-"""What is taken."""
+"""Input formats."""
 
 Format = Literal["jpeg", "png", "webp", "avif", "gif", "tiff"]
-"""What is answered; GIF only where an animation came."""
+"""Output formats; GIF only for animations."""
 
 SUFFIXES: Mapping[Format, str] = {
     "jpeg": "jpg",
@@ -17,7 +17,7 @@ SUFFIXES: Mapping[Format, str] = {
     "gif": "gif",
     "tiff": "tiff",
 }
-"""What a file of that format is called at its end."""
+"""The file name suffix of each format."""
 
 MEDIA_TYPES: Mapping[Format, str] = {
     "jpeg": "image/jpeg",
@@ -46,19 +46,19 @@ MAX_SIDE_PX: Mapping[Format, int] = {
     "gif": 65_535,
     "tiff": 2**31 - 1,
 }
-"""The longest side that a format, or its encoder, can hold."""
+"""The longest side that a format or its encoder supports."""
 
 ANIMATING: frozenset[str] = frozenset({"gif", "webp", "png"})
-"""Formats whose animations are read and written, every frame."""
+"""Formats whose animations are read and written."""
 
 GREY: frozenset[str] = frozenset({"jpeg", "png", "avif", "tiff"})
-"""Formats that can say that a picture is grey. The others hold three equal channels."""
+"""Formats with a grey mode. The others hold three equal channels."""
 
 PROFILED: frozenset[str] = frozenset({"jpeg", "png", "webp", "avif", "tiff"})
 """Formats that can carry a colour profile."""
 
 DEEP: frozenset[str] = frozenset({"png", "tiff"})
-"""Formats that are written with sixteen bits a sample."""
+"""Formats that are written with 16 bits per sample."""
 
 _FIRST_BYTES: tuple[tuple[bytes, Source], ...] = (
     (b"\xff\xd8\xff", "jpeg"),
@@ -83,7 +83,7 @@ _FILE_TYPE_BOX_BYTES = 64
 
 
 def sniff(data: bytes) -> Source | None:
-    """The format that the first bytes announce, or None: file names and Content-Type are only claims."""
+    """Detect the format from the first bytes, or return None. File names and Content-Type are not trusted."""
     for magic, kind in _FIRST_BYTES:
         if data.startswith(magic):
             return kind
@@ -96,7 +96,7 @@ def sniff(data: bytes) -> Source | None:
 
 
 def guess(data: bytes) -> str:
-    """What else the first bytes look like, for the message that refuses them."""
+    """Name another format that the first bytes suggest, for an error message."""
     for magic, name in _OTHERS:
         if data.startswith(magic):
             return name
@@ -108,7 +108,7 @@ def guess(data: bytes) -> str:
 
 
 def _brands(data: bytes) -> set[bytes]:
-    """The brands of an ISO base media file, the major one and the compatible ones."""
+    """Return the brands of an ISO base media file, the major one and the compatible ones."""
     if data[4:8] != b"ftyp":
         return set()
     end = min(int.from_bytes(data[:4], "big"), _FILE_TYPE_BOX_BYTES, len(data))

@@ -1,4 +1,4 @@
-"""ICC profiles made from a few numbers, for files that state their colours without one. Source: ICC.1:2022."""
+"""ICC profiles made from a few numbers, for files that describe their colours without one. Source: ICC.1:2022."""
 
 import struct
 from collections.abc import Sequence
@@ -36,12 +36,12 @@ DISPLAY_P3 = Primaries(_D65, (0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
 
 
 def grey_profile(curve: Curve) -> bytes:
-    """A profile for one channel."""
+    """Make a profile for one channel."""
     return _profile(b"GRAY", {b"kTRC": _curve(curve)})
 
 
 def rgb_profile(primaries: Primaries, curve: Curve) -> bytes:
-    """A profile for three channels. Raises ValueError for primaries that do not span a plane."""
+    """Make a profile for three channels. Raises ValueError for primaries that do not span a plane."""
     columns = _to_d50(primaries)
     tags = {name: b"XYZ " + bytes(4) + _fixed(column) for name, column in zip(_COLORANTS, columns.T, strict=True)}
     tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _curve(curve))
@@ -52,7 +52,7 @@ _COLORANTS = (b"rXYZ", b"gXYZ", b"bXYZ")
 
 
 def _to_d50(primaries: Primaries) -> NDArray[np.float64]:
-    """The columns X, Y, Z of red, green and blue, adapted to D50 by Bradford's transform."""
+    """Return the columns X, Y, Z of red, green and blue, adapted to D50 by Bradford's transform."""
     try:
         xyz = np.array([_xyz(*each) for each in (primaries.red, primaries.green, primaries.blue)]).T
         white = np.array(_xyz(*primaries.white))

@@ -1,4 +1,4 @@
-"""What a file says besides its pixels: read where the client wants it kept, and written into the output."""
+"""Metadata: read if the client wants to keep it, and written into the output."""
 
 import struct
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ Resolution = tuple[float, float]
 _XMP_KEY = "XML:com.adobe.xmp"
 _IPTC_KEY, _EXIF_KEYS = "Raw profile type iptc", ("Raw profile type exif", "Raw profile type APP1")
 _HANDLED_KEYS = (_XMP_KEY, "Comment", "Raw profile type ", "Thumb::")
-"""Texts of a PNG that have a place of their own, or no longer hold."""
+"""PNG texts that are handled separately or do not hold for the output."""
 
 _XMP_TAG, _IPTC_TAG = 700, 33723
 _PHOTOSHOP, _IPTC_RESOURCE = b"Photoshop 3.0\0", 0x0404
@@ -28,9 +28,9 @@ _INCH_METRES = 0.0254
 
 @dataclass(frozen=True)
 class Metadata:
-    """EXIF (upright, without thumbnail), XMP, IPTC and a comment: bytes, empty where there is none.
+    """EXIF (upright, without thumbnail), XMP, IPTC and a comment; empty bytes for none.
 
-    texts: (keyword, text) of a PNG. resolution: where the file says it.
+    texts: keyword and text of each PNG text. resolution: None if the file has none.
     """
 
     exif: bytes = b""
@@ -41,7 +41,7 @@ class Metadata:
     resolution: Resolution | None = None
 
     def options(self, kind: Format) -> dict[str, Any]:
-        """What Pillow's encoder of `kind` takes to write it, as far as it can."""
+        """Return the arguments of Pillow's encoder of `kind` that write the metadata, as far as it can."""
         match kind:
             case "gif":
                 return {"comment": self.comment} if self.comment else {}
@@ -52,7 +52,7 @@ class Metadata:
         return {key: value for key, value in (("exif", self.exif), ("xmp", self.xmp)) if value}
 
     def png_chunks(self) -> list[tuple[bytes, bytes]]:
-        """The same as the chunks of a PNG: (name, content)."""
+        """Return the metadata as PNG chunks: (name, content)."""
         chunks = [(b"eXIf", self.exif.removeprefix(b"Exif\x00\x00"))] if self.exif else []
         if self.resolution is not None:
             across, down = (round(each / _INCH_METRES) for each in self.resolution)
@@ -88,9 +88,9 @@ class Metadata:
 
 
 def collect(data: bytes, image: Image.Image, kind: Source, everything: bool) -> Metadata | None:
-    """Of an opened picture. What cannot be read is left out: it is no reason to refuse the pixels.
+    """Read the metadata of an opened image. Unreadable parts are left out and do not fail the request.
 
-    everything: False for the resolution alone, which is kept in any case.
+    everything: False reads the resolution only, which is always kept.
     """
     resolution = _resolution(data, image, kind)
     if not everything:
@@ -109,7 +109,7 @@ def collect(data: bytes, image: Image.Image, kind: Source, everything: bool) -> 
 
 
 def _resolution(data: bytes, image: Image.Image, kind: Source) -> Resolution | None:
-    """Only what the file says: Pillow has 72 for a JPEG that says nothing."""
+    """Return the resolution if the file has one. Pillow reports 72 for a JPEG without."""
     found: Any = None
     match kind:
         case "jpeg":
@@ -150,18 +150,18 @@ def _xmp(image: Image.Image, texts: dict[str, str]) -> bytes:
 
 
 def _iptc(image: Image.Image, texts: dict[str, str]) -> bytes:
-    """IPTC's records, from where each format has them."""
+    """Return the IPTC records, from where each format stores them."""
     found: Any = None
     if image.format == "TIFF":
         found = image.tag_v2.get(_IPTC_TAG)  # type: ignore[attr-defined]  # a TIFF has it
-        if isinstance(found, tuple):  # written as numbers of four bytes
+        if isinstance(found, tuple):  # some writers store them as 32-bit numbers
             found = b"".join(struct.pack("<I", each) for each in found if isinstance(each, int) and 0 <= each < 2**32)
     elif image.format in {"JPEG", "MPO"}:
         resources = image.info.get("photoshop", {})
         found = resources.get(_IPTC_RESOURCE) if isinstance(resources, dict) else None
     elif texts:
         found = _raw_profile(texts, (_IPTC_KEY,))
-        if found.startswith(b"8BIM"):  # a whole block of Photoshop's, as ImageMagick writes it
+        if found.startswith(b"8BIM"):  # ImageMagick writes a whole Photoshop block
             start = found.find(b"8BIM\x04\x04")
             (size,) = struct.unpack(">I", found[start + 8 : start + 12].rjust(4, b"\0")) if start >= 0 else (0,)
             found = found[start + 12 : start + 12 + size]
@@ -169,7 +169,7 @@ def _iptc(image: Image.Image, texts: dict[str, str]) -> bytes:
 
 
 def _raw_profile(texts: dict[str, str], keys: Iterable[str]) -> bytes:
-    """The bytes that ImageMagick and others write into a PNG's text as hexadecimal digits, under a name and a size."""
+    """Decode a profile that ImageMagick and others write into a PNG text: a name, a size and hexadecimal digits."""
     for key in keys:
         lines = texts.get(key, "").split("\n", 3)
         if len(lines) == 4:

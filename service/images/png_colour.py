@@ -1,4 +1,4 @@
-"""What a PNG says of its colours without an ICC profile: cICP, sRGB, gAMA and cHRM, in this order.
+"""Colours of a PNG without an ICC profile: cICP, sRGB, gAMA and cHRM, in this order.
 
 Source: PNG specification, third edition, 4.3.
 """
@@ -31,7 +31,7 @@ _CURVES: Mapping[int, Curve] = {
     14: BT709_CURVE,
     15: BT709_CURVE,
 }
-"""Code points of ITU-T H.273. PQ (16) and HLG (18) are for pictures brighter than white, and are not converted."""
+"""Code points of ITU-T H.273. PQ (16) and HLG (18) encode HDR and are not converted."""
 
 _SRGB_GAMMA = 45_455
 _NEAR = 0.05
@@ -39,9 +39,9 @@ _SAME_XY = 0.002
 
 
 def profile_of(chunks: Mapping[bytes, bytes], grey: bool) -> bytes | None:
-    """An ICC profile that says what the chunks say; None for sRGB, and where they say nothing that is understood.
+    """Make an ICC profile from the colour chunks; None for sRGB, and if there is no usable chunk.
 
-    chunks: content by name. grey: whether the picture has one channel.
+    chunks: content by name. grey: whether the image has one channel.
     """
     if len(cicp := chunks.get(b"cICP", b"")) == 4:
         primaries, curve = _PRIMARIES.get(cicp[0]), _CURVES.get(cicp[1])
@@ -54,7 +54,7 @@ def profile_of(chunks: Mapping[bytes, bytes], grey: bool) -> bytes | None:
 
 
 def _gamma(content: bytes) -> Curve | None:
-    """None for about sRGB's, and for nonsense."""
+    """Return the curve; None for one close to sRGB's, and for an invalid value."""
     (gamma,) = struct.unpack(">I", content) if len(content) == 4 else (0,)
     if not 1_000 <= gamma <= 1_000_000 or abs(gamma / _SRGB_GAMMA - 1) < _NEAR:
         return None

@@ -1,4 +1,4 @@
-"""Colour profiles: from a picture's own colours to sRGB, where networks are at home, and back."""
+"""Colour profiles: conversion from the colours of an image to sRGB, which networks expect, and back."""
 
 import io
 from functools import cache
@@ -21,33 +21,33 @@ _DATE = slice(24, 36)
 _GRID = np.stack(np.meshgrid(*[np.linspace(0, 255, 9).round().astype(np.uint8)] * 3, indexing="ij"), axis=-1)
 _GREYS = np.arange(0, 256, 5, dtype=np.uint8).repeat(3).reshape(1, -1, 3)
 _EVEN_LEVELS = 24
-"""A gamma of 1.8 is 19 levels from sRGB's curve, 2.2 is 8, none at all (linear light) is 66."""
+"""A gamma of 1.8 differs from sRGB's curve by 19 levels, 2.2 by 8, and linear light by 66."""
 
 
 @cache
 def srgb_icc() -> bytes:
-    """An sRGB profile, always the same bytes."""
+    """Return an sRGB profile, always the same bytes."""
     icc = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    icc[_DATE] = bytes(12)  # when it was made
+    icc[_DATE] = bytes(12)  # creation time
     return bytes(icc)
 
 
 class Profile:
-    """An ICC profile that LittleCMS understands, for pictures of its colour space.
+    """An ICC profile that LittleCMS can use, for images of its colour space.
 
-    is_srgb: whether sRGB's numbers mean the same in it, to within a level. reversible: whether sRGB can be converted
-    to it. is_even: whether its steps are about as even to the eye as sRGB's, as those of Display P3, Adobe RGB and
-    ProPhoto are, so that a network for sRGB can enlarge the numbers as they are.
+    is_srgb: whether its values mean the same in sRGB, within one level. reversible: whether sRGB can be converted to
+    it. is_even: whether its steps are about as perceptually even as those of sRGB, as in Display P3, Adobe RGB and
+    ProPhoto, so that a network for sRGB can enlarge its values directly.
     """
 
     def __init__(self, icc: bytes, space: Space) -> None:
-        """Raises one of many errors where it is damaged, or for other pictures. Use `parse`."""
+        """Raises one of many errors if the profile is damaged or for another colour space. Use `parse`."""
         self.icc, self.space = icc, space
         self._profile: Any = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         found = self._profile.profile.xcolor_space.strip()
         if found != space:
             raise ValueError(f"a profile for {found}, not {space}")
-        # Black becomes black, though inks do not reach the screen's; and a table for grey is worth doing exactly.
+        # Black point compensation: black ink becomes black. Greys are converted by an exact table.
         flags = ImageCms.Flags.NOOPTIMIZE if space == "GRAY" else ImageCms.Flags.BLACKPOINTCOMPENSATION
         self._forward = ImageCms.ImageCmsTransform(self._profile, _srgb(), _MODES[space], "RGB", _INTENT, flags=flags)
         self.is_srgb = space == "RGB" and self._moves(_GRID.reshape(9, -1, 3)) <= 1
@@ -59,7 +59,7 @@ class Profile:
 
     @classmethod
     def parse(cls, icc: bytes, space: Space) -> "Profile | None":
-        """None where it is damaged, larger than 4 MiB, or made for another colour space."""
+        """Return None if the profile is damaged, larger than 4 MiB, or made for another colour space."""
         if len(icc) > _MOST_BYTES:
             return None
         try:
@@ -68,9 +68,9 @@ class Profile:
             return None
 
     def to_srgb(self, pixels: Picture) -> Picture:
-        """uint8 or uint16 (H, W, channels of the space) -> (H, W, 3) of the same depth. CMYK is uint8 alone.
+        """Convert uint8 or uint16 (H, W, channels) to (H, W, 3) of the same depth. CMYK has 8 bits only.
 
-        What is outside sRGB is clipped.
+        Colours outside sRGB are clipped.
         """
         if pixels.dtype == np.uint16:
             return deep.convert(pixels.astype(np.uint16, copy=False), self.icc, None)
@@ -81,15 +81,15 @@ class Profile:
         return _applied(self._forward, pixels, _MODES[self.space])
 
     def from_srgb(self, pixels: Picture) -> Picture:
-        """The way back: uint8 or uint16 (H, W, 3) -> the same, for a `reversible` profile."""
+        """Convert uint8 or uint16 (H, W, 3) back. The profile must be `reversible`."""
         if pixels.dtype == np.uint16:
             return deep.convert(pixels.astype(np.uint16, copy=False), None, self.icc)
         return _applied(self._backward(), pixels, "RGB")
 
     def lost(self, pixels: Picture, srgb: Picture) -> NDArray[np.signedinteger] | None:
-        """What of `pixels` does not come back from `srgb`: the difference, (H, W, 3); None where there is none.
+        """Return the difference, (H, W, 3), between `pixels` and the round trip from `srgb`; None if there is none.
 
-        One level of eight bits is what rounding does, and is left.
+        A difference of one 8-bit level is rounding and is ignored.
         """
         kind, level = (np.int16, 1) if pixels.dtype == np.uint8 else (np.int32, 0)
         difference = np.subtract(pixels, self.from_srgb(srgb), dtype=kind)
@@ -107,7 +107,7 @@ class Profile:
         return True
 
     def _moves(self, colours: NDArray[np.uint8]) -> int:
-        """The furthest that sRGB's numbers for some colours, (H, W, 3), are from its own."""
+        """Return the largest difference between these values, (H, W, 3), and their sRGB values."""
         return int(np.abs(self.to_srgb(colours).astype(int) - colours).max())
 
 

@@ -1,4 +1,4 @@
-"""A picture in its own colours, upright: what Pillow and libvips decode, in one form."""
+"""An image in its own colours, upright: the common result of Pillow and libvips."""
 
 from dataclasses import dataclass
 
@@ -15,36 +15,39 @@ Channels = NDArray[np.unsignedinteger]
 """uint8 or uint16 (H, W, C)."""
 
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16"})
-"""Modes of Pillow with one channel of colour."""
+"""Pillow's modes with one colour channel."""
 
 _WITH_ALPHA = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 _AS_RGB = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr"})
 _QUARTERS = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}
-"""Quarter turns, against the clock, that put a picture of that EXIF orientation upright (after mirroring)."""
+"""Counterclockwise quarter turns for each EXIF orientation, before mirroring."""
 _MIRRORED = frozenset({2, 4, 5, 7})
 
 
 @dataclass(frozen=True)
 class Raster:
-    """pixels: uint8 or uint16 (H, W, C): grey, RGB or CMYK. alpha: (H, W) of the same depth, or None."""
+    """An upright image.
+
+    pixels: uint8 or uint16 (H, W, C): grey, RGB or CMYK. alpha: (H, W) of the same depth, or None.
+    """
 
     pixels: Channels
     alpha: Plane | None
     space: Space
 
     def in_eight_bits(self) -> "Raster":
-        """Rounded to nearest."""
+        """Round to 8 bits."""
         alpha = None if self.alpha is None else deep.to_eight(self.alpha)
         return Raster(deep.to_eight(self.pixels), alpha, self.space)
 
 
 def has_alpha(image: Image.Image) -> bool:
-    """Whether an opened picture may be transparent somewhere."""
+    """Return whether an opened image may have transparent pixels."""
     return image.mode in _WITH_ALPHA or "transparency" in image.info
 
 
 def from_image(image: Image.Image, orientation: int) -> Raster:
-    """Of a decoded picture of eight bits; `orientation` is the EXIF value, 1 to 8.
+    """Convert a decoded 8-bit image. orientation: the EXIF value, 1 to 8.
 
     Raises UnsupportedImageError for samples that are not 8-bit grey, RGB or CMYK.
     """
@@ -60,19 +63,19 @@ def from_image(image: Image.Image, orientation: int) -> Raster:
 
 
 def from_array(values: Channels, orientation: int) -> Raster:
-    """Of decoded samples without alpha: grey, RGB or CMYK by the number of channels."""
+    """Make a raster of decoded samples without alpha: grey, RGB or CMYK by the number of channels."""
     spaces: dict[int, Space] = {1: "GRAY", 3: "RGB", 4: "CMYK"}
     return Raster(_upright(values, orientation), None, spaces[values.shape[2]])
 
 
 def from_samples(values: Channels, orientation: int = 1) -> Raster:
-    """Make a raster of samples that are grey or RGB, with alpha where the number of channels is even."""
+    """Make a raster of grey or RGB samples, with alpha if the number of channels is even."""
     space: Space = "GRAY" if values.shape[2] < 3 else "RGB"
     return _raster(np.ascontiguousarray(values), values.shape[2] % 2 == 0, space, orientation)
 
 
 def from_deep(data: bytes, mode: str, orientation: int) -> Raster:
-    """Of a file of sixteen bits a sample, whose mode Pillow calls `mode`. Raises DeepError for damage."""
+    """Decode a file with 16-bit samples. mode: Pillow's name of the mode. Raises DeepError for damage."""
     values = deep.read(data)
     if mode == "CMYK":
         return Raster(_upright(deep.to_eight(values), orientation), None, "CMYK")
@@ -86,9 +89,9 @@ def from_deep(data: bytes, mode: str, orientation: int) -> Raster:
 
 
 def unsupported(what: str) -> UnsupportedImageError:
-    """The refusal of a picture whose samples mean something else."""
+    """Make the error for an image with unsupported samples."""
     expected = "grey, RGB or CMYK of 8 or 16 bits"
-    return UnsupportedImageError(f"{what} is not taken; expected {expected}", value=what, expected=expected)
+    return UnsupportedImageError(f"{what} is not supported; expected {expected}", value=what, expected=expected)
 
 
 def _raster(values: Channels, alpha: bool, space: Space, orientation: int) -> Raster:

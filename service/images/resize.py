@@ -1,4 +1,4 @@
-"""Resizing of arrays of any depth: what goes around the network's answer must get its size."""
+"""Resizing of integer arrays of any depth."""
 
 from typing import TypeVar
 
@@ -12,9 +12,9 @@ Number = TypeVar("Number", bound=np.integer)
 def resized(
     values: NDArray[Number], height: int, width: int, kind: Image.Resampling = Image.Resampling.BICUBIC
 ) -> NDArray[Number]:
-    """Antialiased, bicubic by default, rounded, and clipped to the type's range.
+    """Resize with antialiasing, bicubic by default. Values are rounded and clipped to the range of the type.
 
-    (H, W) or (H, W, C), any integers -> the same of `height` x `width`.
+    (H, W) or (H, W, C), any integers -> the same with `height` x `width`.
     """
     if values.shape[:2] == (height, width):
         return values
@@ -22,7 +22,7 @@ def resized(
         return np.asarray(Image.fromarray(values).resize((width, height), kind))
     answer = np.empty((height, width, *values.shape[2:]), values.dtype)
     limits = np.iinfo(values.dtype)
-    for channel in np.ndindex(*values.shape[2:]):  # one at a time: as floats, all would be large
+    for channel in np.ndindex(*values.shape[2:]):  # one channel at a time: as floats, all would take much memory
         plane = Image.fromarray(values[..., *channel].astype(np.float32))
         floats = np.asarray(plane.resize((width, height), kind))
         answer[..., *channel] = np.rint(floats).clip(limits.min, limits.max)
@@ -30,7 +30,7 @@ def resized(
 
 
 def repeated(values: NDArray[Number], height: int, width: int) -> NDArray[Number]:
-    """The nearest value: (H, W) -> `height` x `width`."""
+    """Resize by the nearest value: (H, W) -> `height` x `width`."""
     rows = np.arange(height) * values.shape[0] // height
     columns = np.arange(width) * values.shape[1] // width
     answer: NDArray[Number] = values[rows[:, None], columns]

@@ -1,4 +1,4 @@
-"""The network's answers -> the client's pictures: colours, grey, transparency put back. Runs on a codec thread."""
+"""From outputs of the networks to images for the client: colours, grey and transparency. Runs on a codec thread."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ Restored = NDArray[np.unsignedinteger]
 """uint8 or uint16 (H, W, C): grey or RGB, with or without alpha as the last channel."""
 
 _FAR_LEVELS = 32
-"""A colour that the network has moved by so many levels (of 255) is the network's: nothing is put back to it."""
+"""If the network has changed a colour by this many levels (of 255), nothing of the original is added to it."""
 
 
 def restore(decoded: Decoded, answers: list[Picture]) -> list[Restored]:
-    """One picture per frame. answers: for each of `decoded.pictures`, in their order, (H, W, 3) of any size."""
+    """Make one picture per frame. answers: for each of `decoded.pictures`, in their order, (H, W, 3) of any size."""
     colours, planes = answers[: len(decoded.frames)], answers[len(decoded.frames) :]
     restored = []
     for frame, answer in zip(decoded.frames, colours, strict=True):
@@ -38,7 +38,7 @@ def restore(decoded: Decoded, answers: list[Picture]) -> list[Restored]:
 
 
 def _in_own_colours(decoded: Decoded, profile: Profile, frame: Frame, answer: Picture) -> Picture:
-    """Converted back; and what sRGB could not hold returns to where the network has not moved the colour."""
+    """Convert back to the profile, and add what sRGB could not hold where the network has not changed the colour."""
     picture = profile.from_srgb(answer)
     if frame.lost is None:
         return picture
@@ -58,7 +58,7 @@ def _added(picture: Picture, values: NDArray[Any]) -> Picture:
 
 
 def _nearness(pixels: Picture, answer: Picture) -> NDArray[np.float32]:
-    """1 where the network has left a colour as it was, down to 0 where it has moved it far: (N, 3) -> (N,)."""
+    """Return 1 for a colour that the network has not changed, falling to 0 for a large change: (N, 3) -> (N,)."""
     far = _FAR_LEVELS * np.iinfo(pixels.dtype).max / 255
     distance = np.maximum(pixels, answer) - np.minimum(pixels, answer)  # unsigned all along
     nearness: NDArray[np.float32] = np.clip(1.0 - distance.max(axis=1) / np.float32(far), 0.0, 1.0)
@@ -66,7 +66,7 @@ def _nearness(pixels: Picture, answer: Picture) -> NDArray[np.float32]:
 
 
 def _mean(picture: Picture) -> Plane:
-    """(H, W, 3) -> (H, W), rounded to nearest."""
+    """Average the channels: (H, W, 3) -> (H, W), rounded."""
     total = picture.sum(axis=2, dtype=np.uint32)
     mean: Plane = ((total + 1) // 3).astype(picture.dtype)
     return mean

@@ -1,4 +1,4 @@
-"""TIFFs, written with deflate, in eight bits and sixteen, with metadata. Pillow writes colour in eight bits alone."""
+"""TIFF files of 8 and 16 bits, written with deflate and metadata. Pillow writes RGB with 8 bits only."""
 
 import struct
 import zlib
@@ -26,7 +26,7 @@ def write(
 ) -> bytes:
     """Encode uint8 or uint16 (H, W, 1 to 4), grey or RGB with or without alpha.
 
-    metadata: EXIF as `exif.rewritten` gives it, whose byte order the file gets. resolution: pixels per inch.
+    metadata: EXIF from `exif.rewritten`; the file gets its byte order. resolution: pixels per inch.
     """
     order, entries, parts = exif.parsed(metadata)
     height, width, channels = pixels.shape
@@ -64,7 +64,7 @@ def write(
 
 
 def _packed(rows: NDArray[np.unsignedinteger], order: str) -> bytes:
-    """One strip: of each row, the first pixel and the differences to the pixel before."""
+    """Compress one strip. Each row holds its first pixel, then the differences between neighbours."""
     differences = rows.copy()
     differences[:, 1:] -= rows[:, :-1]
     return zlib.compress(differences.astype(f"{order}u{rows.itemsize}").tobytes(), _LEVEL)

@@ -1,4 +1,4 @@
-"""What decoding gives: pictures for the network, and what must be put back around its answers."""
+"""Results of decoding: pictures for the network, and what is put back into the output."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,19 +16,19 @@ ProfilePolicy = Literal["keep", "srgb"]
 MetadataPolicy = Literal["strip", "keep"]
 
 Plane = NDArray[np.unsignedinteger]
-"""One channel, uint8 or uint16 (H, W), of its picture's depth."""
+"""One channel, uint8 or uint16 (H, W), with the depth of its picture."""
 
 
 Difference = NDArray[np.signedinteger]
-"""Between two pictures of eight bits, or of sixteen."""
+"""The difference of two pictures of 8 or of 16 bits."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture says of itself before any pixel is decoded.
+    """The header of an image, read before any pixel is decoded.
 
-    frames: pictures in the file: of an animation, or pages. alpha: whether it may be transparent somewhere.
-    bits: of one sample. lossless: whether a WebP is.
+    frames: number of frames or pages. alpha: whether it may have transparent pixels. bits: per sample.
+    lossless: for WebP.
     """
 
     format: Source
@@ -43,10 +43,10 @@ class Header:
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How a picture is decoded. output_format: the format of the output.
+    """The way an image is decoded. output_format: the format of the output.
 
-    frames: how many of its pictures are read. enlarging: whether grey stays grey, sixteen bits stay sixteen (where the
-    output format can hold them), and transparency is the network's work too.
+    frames: how many to read. enlarging: whether grey and 16 bits are kept, if the output format has them, and
+    transparency goes through the network.
     """
 
     output_format: Format
@@ -58,11 +58,10 @@ class DecodeOptions:
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture as the network gets it, RGB in sRGB, upright, and what goes around it.
+    """A picture for the network, upright RGB in sRGB, and what is put back around the output.
 
-    lost: what sRGB could not hold: int16 or int32 (H, W, 3), in the numbers of the picture's own profile; None for
-    nothing.
-    milliseconds: how long an animation shows it.
+    lost: what sRGB could not hold: int16 or int32 (H, W, 3), in the values of the picture's own profile, or None.
+    milliseconds: duration in an animation.
     """
 
     pixels: Picture
@@ -72,7 +71,7 @@ class Frame:
 
     @property
     def alpha_varies(self) -> bool:
-        """Whether its transparency is a picture of its own."""
+        """Whether alpha has more than one value."""
         return self.alpha is not None and bool(self.alpha.min() != self.alpha.max())
 
 
@@ -80,9 +79,9 @@ class Frame:
 class Decoded:
     """The frames, one or more, and what holds for all of them.
 
-    grey: whether the answer is to be one channel. profile: what the answer's colours are converted back to, or None:
-    they stay in sRGB. icc: the profile to embed. plays: how often an animation runs, 0 for ever.
-    declared: headers that tell the client what was not, or could not be, kept.
+    grey: whether the output has one channel. profile: the profile that the output is converted back to; None for sRGB.
+    icc: the profile to embed. plays: how often an animation runs; 0 means forever.
+    declared: response headers that say what was not kept.
     """
 
     frames: list[Frame]
@@ -96,7 +95,7 @@ class Decoded:
 
     @property
     def pictures(self) -> list[Picture]:
-        """What the network has to do: the frames, then (enlarging) the transparency of each that has any, as grey."""
+        """Pictures for the network: the frames and, if enlarging, the varying alpha of each frame as grey."""
         planes = [frame.alpha for frame in self.frames if self.enlarging and frame.alpha_varies]
         as_grey = [np.repeat(plane[..., None], 3, axis=2) for plane in planes if plane is not None]
         return [frame.pixels for frame in self.frames] + as_grey

@@ -1,4 +1,4 @@
-"""XMP for the output: what no longer holds is corrected or removed."""
+"""XMP for the output. Entries that do not hold are corrected or removed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ _OF_OTHER_PARTS = (
     *(_NAMES[prefix] for prefix in ("HDRGainMap", "apdi")),
     "http://ns.google.com/photos/dd/",
 )
-"""Namespaces about what was in the file besides the picture: gain maps, videos, depth maps, more XMP."""
+"""Namespaces about other parts of the file: gain maps, videos, depth maps, further XMP."""
 
 _OF_SIZES = frozenset(
     {
@@ -43,7 +43,7 @@ _ORIENTATION = (_NAMES["tiff"], "Orientation")
 
 
 def rewritten(packet: bytes) -> bytes:
-    """The packet for the output, or nothing where it cannot be parsed or is larger than 1 MiB."""
+    """Return the packet for the output; empty if it cannot be parsed or is larger than 1 MiB."""
     packet = packet.strip(b"\0 \r\n\t")
     if not packet or len(packet) > _MOST_BYTES or b"<!DOCTYPE" in packet or b"<!ENTITY" in packet:
         return b""

@@ -1,4 +1,4 @@
-"""A process that only decodes: what a stranger's file does to it, it does to nothing else. Started by `pool`."""
+"""A decoder process: a file that crashes a decoder ends this process only. `pool` starts it."""
 
 import faulthandler
 import os
@@ -23,15 +23,15 @@ _WORK: dict[str, Callable[..., Header | Decoded]] = {"measure": measure, "decode
 
 
 def main(descriptor: int, memory_bytes: int, most_bytes: int) -> None:
-    """Answer one message after the other until the other side is gone.
+    """Handle one message after another until the service closes the socket.
 
-    memory_bytes: of address space, of which the process gets no more. most_bytes: of a message.
+    descriptor: the socket. memory_bytes: limit of the address space. most_bytes: limit of a message.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which finishes what it has begun
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which finishes accepted requests
     faulthandler.enable(_quiet())
     with suppress(ValueError, OSError):  # macOS has no such limit
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would be a stranger's picture on the disk
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would store a client's image on disk
     warnings.simplefilter("ignore")
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     with socket.socket(fileno=descriptor) as other:
@@ -47,7 +47,7 @@ def main(descriptor: int, memory_bytes: int, most_bytes: int) -> None:
 
 
 def _quiet() -> int:
-    """What libraries say of a stranger's file goes nowhere, not into the log. Returns where a crash is told."""
+    """Discard standard error, where libraries report on files. Return a descriptor of the log, for crash reports."""
     log = os.dup(sys.stderr.fileno())
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stderr.fileno())
@@ -56,7 +56,7 @@ def _quiet() -> int:
 
 
 def _answer(other: socket.socket, work: str, arguments: tuple[object, ...], data: bytes) -> int:
-    """Send (True, what it gives) or (False, what to raise); the bytes that the picture took, about."""
+    """Send (True, result) or (False, error). Return the approximate number of bytes that were used."""
     try:
         value = _WORK[work](data, *arguments)
     except ServiceError as error:

@@ -1,7 +1,7 @@
-"""Between the service and its decoder processes: one message after the other over a socket.
+"""Messages between the service and its decoder processes, over a socket.
 
-A message is a pickle and the large arrays and bytes that it refers to, which are copied once. What comes back may be
-from a process that a picture has taken over, so only the kinds of things that decoding gives are unpickled.
+A message is a pickle with its large arrays and bytes as separate buffers, which are copied once. A file may have taken
+over a decoder, so the unpickler accepts the types of decoder results only.
 """
 
 import io
@@ -35,11 +35,11 @@ _TAKEN = {
 
 
 class MessageError(Exception):
-    """The other side is gone, or says what is not taken."""
+    """The connection is closed, or a message is malformed or contains a forbidden type."""
 
 
 def send(to: socket.socket, message: object, data: bytes = b"", seconds: float | None = None) -> None:
-    """Send a message and some bytes. Raises OSError (TimeoutError after so many seconds)."""
+    """Send a message and some bytes. Raises OSError, and TimeoutError after `seconds`."""
     buffers: list[pickle.PickleBuffer] = []
     packed = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
     parts = [memoryview(data), *(buffer.raw() for buffer in buffers)]
@@ -51,7 +51,7 @@ def send(to: socket.socket, message: object, data: bytes = b"", seconds: float |
 
 
 def receive(source: socket.socket, most_bytes: int, seconds: float | None = None) -> tuple[Any, bytearray]:
-    """The next message, and the bytes beside it. Raises MessageError, and TimeoutError after so many seconds."""
+    """Receive a message and the bytes beside it. Raises MessageError, and TimeoutError after `seconds`."""
     until = None if seconds is None else time.monotonic() + seconds
     packed_bytes, count = _HEAD.unpack(_read(source, _HEAD.size, until))
     if not 1 <= count <= _MOST_BUFFERS:
@@ -63,7 +63,7 @@ def receive(source: socket.socket, most_bytes: int, seconds: float | None = None
     data, *buffers = [_read(source, length, until) for length in lengths]
     try:
         return _Unpickler(io.BytesIO(packed), buffers).load(), data
-    except Exception as error:  # whatever it was made to be
+    except Exception as error:  # a forged pickle can raise anything
         raise MessageError(f"not a message: {error}") from error
 
 
@@ -73,7 +73,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _TAKEN:
-            raise MessageError(f"{module}.{name} is not taken")
+            raise MessageError(f"{module}.{name} is not permitted")
         return super().find_class(module, name)
 
 
@@ -85,6 +85,6 @@ def _read(source: socket.socket, count: int, until: float | None) -> bytearray:
             source.settimeout(max(0.001, until - time.monotonic()))
         got = source.recv_into(view)
         if not got:
-            raise MessageError("the other side is gone")
+            raise MessageError("the connection is closed")
         view = view[got:]
     return data

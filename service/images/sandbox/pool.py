@@ -1,7 +1,6 @@
-"""Where pictures are decoded: in processes of their own, so that a file that crashes a decoder crashes nothing else.
+"""The pool of decoder processes, so that a file that crashes a decoder affects its own request only.
 
-A process has one picture at a time. One that ends, or takes too long, costs that picture's request, and another takes
-its place.
+A process decodes one image at a time. A process that ends or exceeds the time limit fails that request and is replaced.
 """
 
 import logging
@@ -26,7 +25,7 @@ from service.settings import Settings
 log = logging.getLogger(__name__)
 
 _MOST_USES = 2_000
-"""Then another takes its place: what a library leaks is bounded."""
+"""A process is replaced after this many images, which bounds leaks of libraries."""
 
 _BASE_BYTES = 3 * 2**29
 _BYTES_PER_PIXEL = 200
@@ -40,42 +39,42 @@ main(*map(int, numbers))
 """
 _STARTS = 4
 _START_SECONDS = 60.0
-"""Most of it is imports: half a second, or many where the machine is busy. No picture's fault."""
+"""Limit of the start: imports take half a second, and many seconds on a busy machine."""
 
 _FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM}
 
 
 class Decoder(Protocol):
-    """As the functions of `service.images.decode`; called on codec threads."""
+    """The functions of `service.images.decode`, called on codec threads."""
 
     def measure(self, data: bytes, max_pixels: int, max_frames: int) -> Header:
-        """What the header says."""
+        """Read the header."""
 
     def decode(self, data: bytes, header: Header, options: DecodeOptions) -> Decoded:
-        """The picture."""
+        """Decode the image."""
 
     def start(self) -> None:
-        """Before the first picture."""
+        """Prepare for the first image."""
 
     def close(self) -> None:
-        """After the last one."""
+        """End after the last image."""
 
 
 class ThreadDecoder:
-    """Decodes where it is called: a crash is the service's."""
+    """Decodes on the calling thread. A crash ends the service."""
 
     measure = staticmethod(decode.measure)
     decode = staticmethod(decode.decode)
 
     def start(self) -> None:
-        """Nothing to start."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
 
 class ProcessDecoder:
-    """Decodes in processes, which wait for pictures. Called from any thread; each call has a process to itself."""
+    """Decodes in processes that wait for images. Thread-safe; each call has a process to itself."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._memory = settings.decoder_memory_bytes or _BASE_BYTES + _BYTES_PER_PIXEL * settings.max_pixels
@@ -84,17 +83,17 @@ class ProcessDecoder:
         self._lock, self._closed = threading.Lock(), False
 
     def start(self) -> None:
-        """Begin the processes; they are ready in less than a second, and wanted later."""
+        """Start the processes. They are ready after less than a second."""
         with self._lock:
             self._idle = [_Process(self._memory) for _ in range(self._count)]
 
     def measure(self, data: bytes, max_pixels: int, max_frames: int) -> Header:
-        """As `decode.measure`. Raises BrokenImageError, too, where the process ends over it."""
+        """Read the header as `decode.measure` does. Raises BrokenImageError also if the process ends."""
         header: Header = self._ask("measure", data, max_pixels, max_frames)
         return header
 
     def decode(self, data: bytes, header: Header, options: DecodeOptions) -> Decoded:
-        """As `decode.decode`. Raises BrokenImageError, too, where the process ends over it."""
+        """Decode as `decode.decode` does. Raises BrokenImageError also if the process ends."""
         decoded: Decoded = self._ask("decode", data, header, options)
         return decoded
 
@@ -109,7 +108,7 @@ class ProcessDecoder:
     def _ask(self, work: str, data: bytes, *arguments: object) -> Any:
         try:
             return self._ask_one(work, data, arguments)
-        except UnavailableError:  # killed from outside: not likely to happen again
+        except UnavailableError:  # killed from outside, which is unlikely to happen twice
             return self._ask_one(work, data, arguments)
 
     def _ask_one(self, work: str, data: bytes, arguments: tuple[object, ...]) -> Any:
@@ -124,14 +123,14 @@ class ProcessDecoder:
         raise _raised(*value)
 
     def _take(self) -> "_Process":
-        """One that waits, or another where all are at work: large pictures have a thread of their own."""
+        """Return an idle process, or start another if all are busy: large images have their own codec thread."""
         for _ in range(_STARTS):
             with self._lock:
                 process = self._idle.pop() if self._idle else None
             process = process or _Process(self._memory)
             if process.wait_until_ready():
                 return process
-            self._tell("idle", process.end(), None)  # while it waited, or began: no picture's fault
+            self._tell("idle", process.end(), None)  # it died while idle or starting, which no image caused
         raise UnavailableError("no decoder process starts; try again", {"Retry-After": "5"})
 
     def _give(self, process: "_Process") -> None:
@@ -145,7 +144,7 @@ class ProcessDecoder:
         process.end()
 
     def _lost(self, process: "_Process", work: str, error: Exception) -> ServiceError:
-        """It has ended over a picture, or is ended. What to tell that picture's client."""
+        """End a process that failed, and return the error for the client."""
         late = isinstance(error, TimeoutError)
         code = process.end(wait_seconds=0 if late else 1)
         outside = not late and -code in _FROM_OUTSIDE
@@ -162,7 +161,7 @@ class ProcessDecoder:
 
 
 class _Process:
-    """A decoder process and our end of the socket to it."""
+    """A decoder process and the service's end of the socket to it."""
 
     def __init__(self, memory_bytes: int) -> None:
         self._memory, self.uses, self._ready = memory_bytes, 0, False
@@ -181,7 +180,7 @@ class _Process:
             )
 
     def wait_until_ready(self) -> bool:
-        """Whether it waits for pictures; one that has just begun is waited for."""
+        """Return whether the process is alive, after waiting for its start."""
         if not self._ready and self._process.poll() is None:
             try:
                 ipc.receive(self._socket, self._memory, _START_SECONDS)
@@ -191,14 +190,14 @@ class _Process:
         return self._process.poll() is None
 
     def ask(self, work: str, arguments: tuple[object, ...], data: bytes, seconds: float) -> tuple[bool, Any]:
-        """What it answers. Raises MessageError or OSError where it does not, TimeoutError after so many seconds."""
+        """Send work and return the result. Raises MessageError or OSError, and TimeoutError after `seconds`."""
         self.uses += 1
         ipc.send(self._socket, (work, arguments), data, seconds)
         (fine, value), _ = ipc.receive(self._socket, self._memory, seconds)
         return bool(fine), value
 
     def end(self, wait_seconds: float = 0) -> int:
-        """End it; its exit code, or minus the signal that ended it. wait_seconds: for one that ends by itself."""
+        """End the process and return its exit code, or minus the signal. wait_seconds: time to end by itself."""
         self._socket.close()
         try:
             return self._process.wait(wait_seconds)
@@ -208,7 +207,7 @@ class _Process:
 
 
 def decoder_of(settings: Settings, metrics: Metrics) -> Decoder:
-    """The one that the settings ask for; on Windows, which cannot hand on sockets like that, always a thread."""
+    """Return the decoder that the settings select. On Windows, which cannot pass sockets on, it is always a thread."""
     apart = settings.decoder == "process" and os.name == "posix"
     return ProcessDecoder(settings, metrics) if apart else ThreadDecoder()
 

@@ -1,1 +1,1 @@
-"""Checks of a file's structure, before any library opens it."""
+"""Structural checks of files before any library opens them."""

@@ -1,7 +1,7 @@
 """Animated PNG: the frames as a viewer shows them.
 
-Each frame is decoded as a PNG of its own and drawn here. Pillow draws a frame that is blended over the canvas into the
-copy that it restores afterwards.
+Each frame is decoded as a separate PNG and drawn here. Pillow draws blended frames into the copy of the canvas that it
+later restores.
 """
 
 import io
@@ -60,7 +60,7 @@ def composed(data: bytes, count: int) -> Iterator[tuple[Rgba, float]]:
         area = np.s_[control.top : control.top + control.height, control.left : control.left + control.width]
         if canvas[area].shape[:2] != (control.height, control.width):
             raise ValueError(f"frame {found} reaches beyond the picture of {width} x {height}")
-        # After the first frame there is nothing to restore: the specification says to clear instead.
+        # Nothing can be restored after the first frame: the specification says to clear instead.
         clears = control.disposal == _CLEAR or (control.disposal == _RESTORE and found == 0)
         before = canvas[area].copy() if control.disposal == _RESTORE else None
         canvas[area] = _drawn(_decoded(file), canvas[area], control.blend)
@@ -88,7 +88,7 @@ def _files(data: bytes) -> Iterator[tuple[_Control, bytes]]:
             if control is not None:
                 yield control, _file(header, control, shared, pixels)
             control, pixels = _Control.parse(content) if name == b"fcTL" else None, []
-        elif name == b"IDAT" and control is not None:  # else the default image, which is no frame
+        elif name == b"IDAT" and control is not None:  # otherwise it is the default image, which is no frame
             pixels.append(content)
         elif name == b"fdAT":
             pixels.append(content[4:])
@@ -108,13 +108,13 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 def _decoded(file: bytes) -> Rgba:
     with Image.open(io.BytesIO(file), formats=["PNG"]) as image:
-        if image.mode == "I;16":  # sixteen bits of grey: the upper eight
+        if image.mode == "I;16":  # 16-bit grey: keep the upper 8 bits
             return np.asarray(Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGBA"))
         return np.asarray(image.convert("RGBA"))
 
 
 def _drawn(frame: Rgba, canvas: Rgba, blend: int) -> Rgba:
-    """Draw a frame on a part of the canvas of its size: in its place, or blended over it."""
+    """Draw a frame on a part of the canvas of its size: replace the pixels, or blend over them."""
     if blend == _REPLACE:
         return frame
     return np.asarray(Image.alpha_composite(Image.fromarray(canvas), Image.fromarray(frame)))

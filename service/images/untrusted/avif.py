@@ -1,7 +1,7 @@
-"""AVIF's boxes, as far as they tell how large the pictures in it are.
+"""The boxes of an AVIF file, as far as they tell the size of its pictures.
 
-The container says a size, and every picture in it says its own; libavif decodes the picture, however large, and scales
-it to what the container said. So the sequence headers of AV1 are read here (its specification, 5.5.1).
+The container states a size, and so does every coded picture. libavif decodes a picture of any size and scales it to
+the size of the container. This module therefore reads the sequence headers of AV1 (its specification, 5.5.1).
 """
 
 import struct
@@ -13,7 +13,7 @@ _SEQUENCE_HEADER = 1
 
 
 def bits(data: bytes) -> int:
-    """Bits of a sample, by the first codec configuration of its header."""
+    """Return the bits of a sample, from the first codec configuration."""
     at = data.find(b"av1C", 0, 2**16)
     if at < 0 or at + 7 > len(data):
         return 8
@@ -22,18 +22,18 @@ def bits(data: bytes) -> int:
 
 
 def coded_pixels(data: bytes) -> int:
-    """Pixels of the largest picture that is coded in it; 0 where none is found, which no decoder will find either.
+    """Return the pixels of the largest coded picture; 0 if there is none, which decoders refuse.
 
-    Raises ValueError where its items name far more bytes than it has.
+    Raises ValueError if the items name far more bytes than the file has.
     """
     try:
         return max((size for coded in _coded(data) for size in _sizes(coded)), default=0)
-    except (struct.error, IndexError):  # its boxes or headers end early
+    except (struct.error, IndexError):  # boxes or headers end early
         return 0
 
 
 def _coded(data: bytes) -> Iterator[memoryview]:
-    """The data of every item, and of every chunk of a track to the end of the file."""
+    """Yield the data of every item, and of every chunk of a track up to the end of the file."""
     for name, start, end in _boxes(data, 0, len(data)):
         if name == b"meta":
             inner = {kind: (a, b) for kind, a, b in _boxes(data, start + 4, end)}
@@ -47,7 +47,7 @@ def _coded(data: bytes) -> Iterator[memoryview]:
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """(name, start, end) of the content of each box, and of those in the containers of tracks."""
+    """Yield (name, start, end) of the content of each box, also inside the containers of tracks."""
     while start + 8 <= end:
         size, name = struct.unpack_from(">I4s", data, start)
         head = 8
@@ -63,7 +63,7 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
 
 
 def _items(data: bytes, at: int, inner_data: int) -> Iterator[memoryview]:
-    """The data of each item that a location box tells of."""
+    """Yield the data of each item of a location box."""
     version, sizes = data[at], data[at + 4] << 8 | data[at + 5]
     offset_size, length_size, base_size, index_size = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
     wide = 4 if version == 2 else 2
@@ -85,7 +85,7 @@ def _items(data: bytes, at: int, inner_data: int) -> Iterator[memoryview]:
 
 
 def _sizes(coded: memoryview) -> Iterator[int]:
-    """Pixels by each sequence header among the units of a stream."""
+    """Yield the pixels by each sequence header of a stream."""
     at = 0
     for _ in range(_MOST_UNITS):
         if at >= len(coded) or coded[at] & 0x80:
@@ -116,7 +116,7 @@ def _frame_pixels(header: "_Bits") -> int:
 
 
 def _skip_timing(header: "_Bits") -> None:
-    """Timing, decoder model and operating points."""
+    """Skip timing, decoder model and operating points."""
     delay_bits = 0
     if header.take(1):
         header.take(64)
@@ -140,7 +140,7 @@ def _skip_timing(header: "_Bits") -> None:
 
 
 class _Bytes:
-    """Numbers of so many bytes, one after the other."""
+    """A reader of numbers of a given number of bytes."""
 
     def __init__(self, data: bytes, at: int) -> None:
         self._data, self._at = data, at
@@ -153,7 +153,7 @@ class _Bytes:
 
 
 class _Bits:
-    """Numbers of so many bits, one after the other."""
+    """A reader of numbers of a given number of bits."""
 
     def __init__(self, data: bytes) -> None:
         self._bits, self._left = int.from_bytes(data[:256], "big"), 8 * len(data[:256])

@@ -1,4 +1,4 @@
-"""Whether a file has a gain map: what makes a picture brighter than white on HDR displays. It is never decoded."""
+"""Detection of gain maps, which make parts of an image brighter than white on HDR displays. They are not decoded."""
 
 from service.images.formats import Source
 from service.images.untrusted.jpeg import structure
@@ -15,7 +15,7 @@ _BOXES_BYTES = 2**16
 
 
 def is_in(data: bytes, kind: Source) -> bool:
-    """Of a JPEG, its own segments say so; of a HEIC or AVIF, an item of that type."""
+    """Return whether a file has a gain map: in the segments of a JPEG, or as an item of a HEIC or AVIF."""
     if kind == "jpeg":
         return any(mark in content for _, content in structure(data).segments for mark in _MARKS)
     if kind in {"heic", "avif"}:

@@ -1,7 +1,7 @@
-"""The blocks of a GIF, read without decoding its pixels, and its frames, put together as browsers do.
+"""The blocks of a GIF, read without decoding, and its frames, composed as browsers do.
 
-The background is transparent, whatever the header names; a frame that reaches over the canvas is cut. Pillow decodes
-the pixels of single frames; it composes them by other rules, and loses palettes. Source: GIF89a specification.
+The background is transparent, whatever the header says, and frames are cut at the canvas. Pillow decodes the pixels of
+single frames only: its own composition differs and loses palettes. Source: GIF89a specification.
 """
 
 import io
@@ -21,18 +21,18 @@ _IMAGE, _EXTENSION, _CONTROL, _APPLICATION = 0x2C, 0x21, 0xF9, 0xFF
 _LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 _INTERLACED, _HAS_PALETTE = 0x40, 0x80
 _INDICES = bytes(value for index in range(256) for value in (index, 255 - index, 0))
-"""A palette that is not grey, with which Pillow gives the indices as they are."""
+"""A palette that is not grey, so that Pillow returns the indices unchanged."""
 
 
 class GifError(OSError):
-    """It has no frame, or one that cannot be decoded."""
+    """The file has no frame, or a frame that cannot be decoded."""
 
 
 @dataclass(frozen=True)
 class GifFrame:
-    """One frame: where it lies, how it is shown, and where its compressed indices are in the file.
+    """One frame: its position, its display, and the position of its compressed indices in the file.
 
-    palette: bytes, three a colour. transparent: an index, or None. disposal: what is done after it was shown.
+    palette: three bytes per colour. transparent: an index, or None. disposal: what happens after it was shown.
     """
 
     left: int
@@ -48,13 +48,13 @@ class GifFrame:
     end: int
 
     def covers(self, width: int, height: int) -> bool:
-        """Whether it reaches over a whole canvas."""
+        """Return whether it covers a whole canvas."""
         return self.left == self.top == 0 and self.width >= width and self.height >= height
 
 
 @dataclass(frozen=True)
 class Gif:
-    """The canvas, how often the animation runs (0: for ever), and its frames."""
+    """The canvas, the number of repetitions (0: forever), and the frames."""
 
     width: int
     height: int
@@ -63,7 +63,7 @@ class Gif:
 
     @property
     def may_be_transparent(self) -> bool:
-        """Whether any pixel of any frame may be."""
+        """Whether any pixel of any frame may be transparent."""
         first, *others = self.frames
         shown_on = self.frames[:-1]
         return (
@@ -75,12 +75,12 @@ class Gif:
 
     @property
     def is_grey(self) -> bool:
-        """Whether all colours of all palettes are."""
+        """Whether all colours of all palettes are grey."""
         return all(frame.palette[0::3] == frame.palette[1::3] == frame.palette[2::3] for frame in self.frames)
 
 
 def parse(data: bytes, most: int) -> Gif:
-    """Walk over the blocks, up to `most` frames. Raises GifError where there is no frame."""
+    """Read the blocks, up to `most` frames. Raises GifError if there is no frame."""
     width, height, flags = struct.unpack_from("<HHB", data.ljust(13, b"\0"), 6)
     common, at = _palette(data, 13, flags)
     plays, frames = 1, list[GifFrame]()
@@ -112,7 +112,7 @@ def parse(data: bytes, most: int) -> Gif:
 
 
 def composed(data: bytes, gif: Gif) -> Iterator[tuple[Rgba, float]]:
-    """Each frame as it is shown, whole, and its milliseconds. Raises what Pillow raises for damage."""
+    """Yield each frame as shown, whole, with its milliseconds. Raises Pillow's errors for damage."""
     canvas = np.zeros((gif.height, gif.width, 4), np.uint8)
     for frame in gif.frames:
         area = np.s_[frame.top : frame.top + frame.height, frame.left : frame.left + frame.width]
@@ -133,7 +133,7 @@ def composed(data: bytes, gif: Gif) -> Iterator[tuple[Rgba, float]]:
 
 
 def _decoded(data: bytes, frame: GifFrame) -> NDArray[np.uint8]:
-    """The indices of one frame, (H, W)."""
+    """Decode the indices of one frame, (H, W)."""
     size = struct.pack("<HH", frame.width, frame.height)
     head = b"GIF89a" + size + b"\xf7\0\0" + _INDICES
     place = b"\x2c\0\0\0\0" + size + bytes([_INTERLACED * frame.interlaced])
@@ -142,19 +142,19 @@ def _decoded(data: bytes, frame: GifFrame) -> NDArray[np.uint8]:
 
 
 def _control(content: bytes) -> tuple[int, float, int | None]:
-    """Disposal, milliseconds, and the transparent index, of a graphic control extension."""
+    """Return disposal, milliseconds and transparent index of a graphic control extension."""
     flags, delay, transparent = content[1], content[2] | content[3] << 8, content[4]
     return flags >> 2 & 7, 10.0 * delay, transparent if flags & 1 else None
 
 
 def _palette(data: bytes, at: int, flags: int) -> tuple[bytes, int]:
-    """The palette that the flags announce, and what comes after it."""
+    """Return the palette that the flags announce, and the offset after it."""
     size = 3 << (flags & 7) + 1 if flags & _HAS_PALETTE else 0
     return data[at : at + size][: len(data[at : at + size]) // 3 * 3], at + size
 
 
 def _after_blocks(data: bytes, at: int) -> int:
-    """What comes after a sequence of sub-blocks."""
+    """Return the offset after a sequence of sub-blocks."""
     while at < len(data) and data[at]:
         at += 1 + data[at]
     return at + 1

@@ -1,7 +1,7 @@
-"""The structure of a JPEG file: its segments and scans, up to the end of the image, without decoding.
+"""The structure of a JPEG file: segments and scans up to the end of the image, without decoding.
 
-What follows the end of the image (the video of a motion photo, a second picture) is not part of it. The content of a
-segment is not searched: a depth map or a maker's data may contain any bytes. Source: ITU-T T.81, annex B.
+Data after the end of the image, such as the video of a motion photo, is not part of it. The content of segments is not
+searched for markers, because a depth map may contain any bytes. Source: ITU-T T.81, annex B.
 """
 
 import re
@@ -9,25 +9,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 MOST_SCANS = 100
-"""A progressive JPEG has about ten. Each is a pass over all of the picture, and may be a few bytes long."""
+"""A progressive JPEG has about ten scans. Each is a pass over the whole image, and may be a few bytes long."""
 
 _END, _SCAN = 0xD9, 0xDA
 _WITHOUT_CONTENT = frozenset({0x01, *range(0xD0, 0xD9)})
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _NEXT_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
-"""In entropy-coded data: a marker that is neither a stuffed byte (ff 00) nor a restart marker."""
+"""A marker in entropy-coded data that is neither a stuffed byte (ff 00) nor a restart marker."""
 
 _JUNK_THEN_MARKER = re.compile(rb"\xff+[^\x00\xff]")
 
 
 @dataclass
 class Structure:
-    """What one walk over a JPEG finds.
+    """The structure of a JPEG.
 
     parts: the bytes of each marker, segment and scan, without junk between them; joined, they are the image.
-    segments: (marker, content) of each application segment. scans: how many there are. has_end: whether the end
-    marker is there. covered: whether the scans contain every coefficient of every component at full precision.
+    segments: (marker, content) of each application segment. scans: their number. has_end: whether the end marker is
+    there. covered: whether the scans contain every coefficient of every component at full precision.
     """
 
     parts: list[memoryview] = field(default_factory=list)
@@ -37,12 +37,12 @@ class Structure:
     covered: bool = True
 
     def image(self) -> bytes:
-        """The image alone, with an end marker."""
+        """Return the image alone, with an end marker."""
         return b"".join([*self.parts, b"" if self.has_end else b"\xff\xd9"])
 
 
 def structure(data: bytes) -> Structure:
-    """Walk over the image that begins at the first byte. Stops after one scan more than `MOST_SCANS`."""
+    """Read the structure of the image at the start of the data. Stops after one scan more than `MOST_SCANS`."""
     view, found, coefficients = memoryview(data), Structure(), _Coefficients()
     found.parts.append(view[:2])
     at = 2
@@ -74,19 +74,19 @@ def structure(data: bytes) -> Structure:
 
 
 class _Coefficients:
-    """Which coefficients of which component the scans contain, and to which bit."""
+    """The coefficients of each component that the scans contain, and to which bit."""
 
     def __init__(self) -> None:
         self._progressive = False
         self._missing: dict[int, list[int]] = {}
 
     def frame(self, marker: int, content: bytes) -> None:
-        """The header of the picture: its components."""
+        """Read the header of the image: its components."""
         self._progressive = marker in _PROGRESSIVE
         self._missing = {content[at]: [1] * 64 for at in range(6, len(content) - 2, 3)}
 
     def scan(self, content: bytes) -> None:
-        """The header of a scan: its components, the first and last coefficient, and the bit that it reaches."""
+        """Read the header of a scan: components, first and last coefficient, and lowest bit."""
         count = content[0] if content else 0
         tail: Sequence[int] = content[1 + 2 * count : 4 + 2 * count]
         if len(tail) < 3:
@@ -97,5 +97,5 @@ class _Coefficients:
                 self._missing[component][first : last + 1] = [low_bit] * (last + 1 - first)
 
     def covered(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether no coefficient is missing."""
         return not any(any(each) for each in self._missing.values())

@@ -1,7 +1,7 @@
-"""The chunks of a PNG, read without decoding: what decoders get, and what else the file contains.
+"""The chunks of a PNG, read without decoding.
 
-An ancillary chunk (whose name begins with a small letter) that is damaged is left out, as browsers do. Damage in a
-critical one is damage of the picture. Decoders never see texts: Pillow refuses long ones.
+A damaged ancillary chunk (its name starts with a small letter) is left out, as in browsers. A damaged critical chunk
+makes the image broken. Texts are removed before decoding, because Pillow refuses long ones.
 """
 
 import struct
@@ -12,7 +12,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MOST_TEXT_BYTES = 2**20
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _OF_FRAMES = frozenset({b"acTL", b"fcTL", b"fdAT"})
-"""Ancillary by name, and critical to an animation."""
+"""Chunks that are ancillary by name and critical to an animation."""
 
 _COLOURS = frozenset({b"cICP", b"sRGB", b"gAMA", b"cHRM", b"pHYs"})
 _FOR_DECODERS = _OF_FRAMES | frozenset(
@@ -27,9 +27,9 @@ class PngError(OSError):
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(name, content) of every whole chunk up to IEND. Raises PngError for a wrong checksum of a critical one.
+    """Yield (name, content) of the chunks up to IEND. Raises PngError for a wrong checksum of a critical chunk.
 
-    A chunk that the end of the file cuts is given as far as it is there: a decoder says what is missing.
+    A chunk that is cut by the end of the file is yielded as far as it goes; the decoder then reports what is missing.
     """
     at = len(SIGNATURE)
     while at + 8 <= len(data):
@@ -49,7 +49,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def for_decoders(data: bytes) -> bytes:
-    """The file with the chunks that matter to its pixels alone, each with the right checksum."""
+    """Return the file with only the chunks that matter to the pixels, with correct checksums."""
     packed, name = [SIGNATURE], b""
     first_frame = True
     for name, content in chunks(data):
@@ -58,22 +58,22 @@ def for_decoders(data: bytes) -> bytes:
             first_frame &= name != b"fcTL"
             packed += [struct.pack(">I", len(written)), name, written]
             packed.append(struct.pack(">I", zlib.crc32(written, zlib.crc32(name))))
-    end = b"" if name == b"IEND" else b"\0\0\0\0IEND\xae\x42\x60\x82"  # no pixel is in it
+    end = b"" if name == b"IEND" else b"\0\0\0\0IEND\xae\x42\x60\x82"  # it contains no pixel
     return b"".join([*packed, end])
 
 
 def _cleared_first(control: bytes) -> bytes:
-    """The control of the first frame, after which nothing can be restored: the specification says to clear instead."""
+    """Return the control of the first frame, with 'restore' replaced by 'clear', as the specification says."""
     return control[:24] + b"\1" + control[25:] if control[24:25] == b"\2" else control
 
 
 def facts(data: bytes) -> dict[bytes, bytes]:
-    """What the file says of its colours and its resolution: the content of those chunks, by name."""
+    """Return the chunks about colours and resolution: content by name."""
     return {name: content for name, content in chunks(data) if name in _COLOURS}
 
 
 def texts(data: bytes) -> Iterator[tuple[str, str]]:
-    """(keyword, text) of each text that can be read and is at most 1 MiB."""
+    """Yield (keyword, text) of each readable text of at most 1 MiB."""
     for name, content in chunks(data):
         if name in _TEXTS and b"\0" in content[:80]:
             keyword, rest = content.split(b"\0", 1)

@@ -1,7 +1,7 @@
-"""The directories of TIFF files, and of EXIF, which is one: read without trust, and without any of the pixels.
+"""The directories of TIFF files and of EXIF, which has the same structure, read without decoding pixels.
 
-Pillow reads every entry that a directory names into memory. Entries may overlap, so that a few kilobytes name
-gigabytes: call `is_modest` before opening a file with it.
+Pillow reads every entry of a directory into memory. Entries may overlap, so that a few kilobytes name gigabytes: call
+`is_modest` before Pillow opens a file.
 """
 
 import struct
@@ -20,7 +20,7 @@ _MOST_PARTS = 8
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a directory. type: TIFF's number of it. count: of values. start: of the content in the file."""
+    """One entry of a directory. type: TIFF's number. count: number of values. start: offset of the content."""
 
     type: int
     count: int
@@ -28,13 +28,13 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Bytes of its content; 0 for an unknown type."""
+        """Bytes of the content; 0 for an unknown type."""
         return self.count * _TYPE_BYTES.get(self.type, 0)
 
 
 @dataclass(frozen=True)
 class Directory:
-    """One directory: its entries by tag, its single unsigned numbers by tag, and the bytes that its entries name.
+    """One directory: entries by tag, single unsigned numbers by tag, and the bytes that its entries name.
 
     order: "<" or ">", for `struct`.
     """
@@ -45,14 +45,14 @@ class Directory:
     named_bytes: int
 
     def content(self, data: bytes, tag: int) -> bytes:
-        """The bytes of an entry's values; empty where there is none, or where it lies outside the file."""
+        """Return the bytes of an entry's values; empty if it is missing or outside the file."""
         entry = self.entries.get(tag)
         if entry is None or entry.start + entry.size > len(data):
             return b""
         return data[entry.start : entry.start + entry.size]
 
     def integers(self, data: bytes, tag: int) -> tuple[int, ...]:
-        """The values of an entry of unsigned integers; empty where there is none."""
+        """Return the values of an entry of unsigned integers; empty if it is missing."""
         content = self.content(data, tag)
         if not content or self.entries[tag].type not in _UNSIGNED:
             return ()
@@ -60,20 +60,20 @@ class Directory:
 
 
 def first_page(data: bytes) -> Directory | None:
-    """The directory of a TIFF's first page, or of EXIF; None where it is damaged."""
+    """Return the directory of the first page of a TIFF, or of EXIF; None if it is damaged."""
     data = data.removeprefix(b"Exif\x00\x00")
     layout = _Layout.of(data)
     return None if layout is None else layout.directory(data, layout.first)
 
 
 def directory_at(data: bytes, offset: int) -> Directory | None:
-    """The directory at an offset of a TIFF, or of EXIF without its prefix; None where there is none."""
+    """Return the directory at an offset of a TIFF, or of EXIF without its prefix; None if there is none."""
     layout = _Layout.of(data)
     return layout.directory(data, offset) if layout is not None and offset else None
 
 
 def page_count(data: bytes) -> int:
-    """A TIFF's pages, up to the first that is damaged; at most 1000."""
+    """Count the pages of a TIFF up to the first damaged one; at most 1000."""
     layout = _Layout.of(data)
     seen: set[int] = set()
     offset = 0 if layout is None else layout.first
@@ -87,14 +87,14 @@ def page_count(data: bytes) -> int:
 
 
 def orientation(exif: bytes) -> int:
-    """What EXIF (or a TIFF) says of how the picture lies, 1 to 8; 1 where it says nothing sensible."""
+    """Return the orientation, 1 to 8, of EXIF or a TIFF; 1 if it is missing or invalid."""
     directory = first_page(exif)
     value = directory.numbers.get(ORIENTATION, 1) if directory else 1
     return value if value in range(1, 9) else 1
 
 
 def is_modest(data: bytes) -> bool:
-    """Whether the first directory, and those for EXIF and GPS in it, name about as many bytes as there are."""
+    """Return whether the first directory, and its EXIF and GPS directories, name about as many bytes as exist."""
     data = data.removeprefix(b"Exif\x00\x00")
     return sum(directory.named_bytes for directory in _with_parts(data)) <= 2 * len(data) + 1024
 
@@ -131,7 +131,7 @@ class _Layout:
         return cls(order, False, struct.unpack_from(order + "I", data, 4)[0]) if version == 42 else None
 
     def directory(self, data: bytes, offset: int) -> Directory | None:
-        """None where it is not within the data."""
+        """Read a directory; None if it is outside the data."""
         extent = self.extent(data, offset)
         if extent is None:
             return None
@@ -151,7 +151,7 @@ class _Layout:
         return Directory(self.order, entries, numbers, named)
 
     def extent(self, data: bytes, offset: int) -> tuple[int, int] | None:
-        """Where the entries of a directory start and end; None where that is not within the data."""
+        """Return the start and end of a directory's entries; None if they are outside the data."""
         count_format, entry_bytes = ("Q", 20) if self.big else ("H", 12)
         start = offset + struct.calcsize(self.order + count_format)
         if start > len(data):
@@ -160,6 +160,6 @@ class _Layout:
         return (start, end) if end <= len(data) else None
 
     def following(self, data: bytes, end: int) -> int:
-        """The offset of the next directory after one whose entries end there; 0 for none."""
+        """Return the offset of the next directory, given the end of the entries; 0 for none."""
         form = self.order + ("Q" if self.big else "I")
         return int(struct.unpack_from(form, data, end)[0]) if end + struct.calcsize(form) <= len(data) else 0

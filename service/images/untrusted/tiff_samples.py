@@ -1,7 +1,7 @@
-"""What the samples of a TIFF are, and whether all of them are in the file: read without decoding the picture.
+"""The sample types of a TIFF, and whether all samples are in the file, read without decoding.
 
-libtiff fills what it cannot read with black, and does not check what follows a tile that is complete. So the bounds of
-every strip and tile, and the checksums of deflate, are checked here.
+libtiff fills unreadable parts with black and ignores data after a complete tile. This module therefore checks the
+bounds of every strip and tile, and the checksums of deflate.
 """
 
 import zlib
@@ -18,7 +18,7 @@ _SUBSAMPLING, _YCBCR = 530, 6
 _NONE, _LZW, _OLD_JPEG, _JPEG, _DEFLATE, _PACKBITS, _OLD_DEFLATE = 1, 5, 6, 7, 8, 32773, 32946
 _READ = frozenset({_NONE, 2, 3, 4, _LZW, _OLD_JPEG, _JPEG, _DEFLATE, _PACKBITS, _OLD_DEFLATE})
 _READ_IN_EIGHT_BITS = frozenset({34925, 50000, 50001})
-"""Pillow's libtiff has their decoders; libvips', which reads sixteen bits, does not."""
+"""Compressions that Pillow's libtiff decodes. The libtiff of libvips, which reads 16 bits, does not."""
 
 _COMPRESSIONS: Mapping[int, str] = {
     9: "JBIG (T.85)",
@@ -54,7 +54,7 @@ _KINDS = {2: "signed integers", 3: "floating-point numbers", 5: "complex integer
 
 
 def unsupported(data: bytes) -> str | None:
-    """What of the first page is not read, in words; None where all is."""
+    """Name what is unsupported in the first page; None if everything is supported."""
     page = tiff.first_page(data)
     if page is None:
         return None
@@ -71,7 +71,7 @@ def unsupported(data: bytes) -> str | None:
 
 
 def describe(data: bytes) -> str | None:
-    """The samples of the first page in words, for one that no decoder knows; None where it is damaged or empty."""
+    """Describe the samples of the first page; None if it is damaged or empty."""
     page = tiff.first_page(data)
     if page is None or not {_WIDTH, _HEIGHT, _BITS} <= page.entries.keys():
         return None
@@ -87,7 +87,7 @@ def describe(data: bytes) -> str | None:
 
 
 def damage(data: bytes) -> str | None:
-    """What of the first page's samples is missing or damaged, in words; None where nothing is seen."""
+    """Name what is missing or damaged in the samples of the first page; None if nothing is."""
     page = tiff.first_page(data)
     if page is None:
         return None
@@ -112,7 +112,7 @@ def damage(data: bytes) -> str | None:
 
 
 def _sizes(data: bytes, page: Directory, tiled: bool) -> list[tuple[int, int]]:
-    """Of each tile or strip, its bytes when unpacked: the least that the picture needs, and the most."""
+    """Return the unpacked bytes of each tile or strip: the least that the image needs, and the most."""
     width, height = page.numbers.get(_WIDTH, 0), page.numbers.get(_HEIGHT, 0)
     planes = page.numbers.get(_SAMPLES, 1) if page.numbers.get(_PLANAR, 1) == 2 else 1
     pixel_bits = _bits_per_pixel(data, page, planes)
@@ -129,7 +129,7 @@ def _sizes(data: bytes, page: Directory, tiled: bool) -> list[tuple[int, int]]:
 
 
 def _bits_per_pixel(data: bytes, page: Directory, planes: int) -> int:
-    """Bits of a pixel in one plane; of YCbCr, the least that they can be."""
+    """Return the bits of a pixel in one plane; for YCbCr, the least possible."""
     bits, samples = page.integers(data, _BITS) or (1,), page.numbers.get(_SAMPLES, 1)
     if planes > 1:
         return bits[0]

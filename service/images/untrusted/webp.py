@@ -8,7 +8,7 @@ _FRAME_HEAD_BYTES = 16
 
 
 def chunks(data: bytes, start: int = 12, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
-    """(name, start, end) of the content of each chunk."""
+    """Yield (name, start, end) of the content of each chunk."""
     end = len(data) if end is None else min(end, len(data))
     while start + 8 <= end:
         size = int.from_bytes(data[start + 4 : start + 8], "little")
@@ -17,20 +17,20 @@ def chunks(data: bytes, start: int = 12, end: int | None = None) -> Iterator[tup
 
 
 def with_true_alpha(data: bytes) -> bytes:
-    """The file with the flag for transparency set where a frame is transparent: Pillow and libwebp rely on it."""
+    """Set the flag for transparency if a frame is transparent: Pillow and libwebp rely on it."""
     if data[12:16] != b"VP8X" or len(data) <= _FLAGS_AT or data[_FLAGS_AT] & _ALPHA_FLAG or not _is_transparent(data):
         return data
     return data[:_FLAGS_AT] + bytes([data[_FLAGS_AT] | _ALPHA_FLAG]) + data[_FLAGS_AT + 1 :]
 
 
 def is_lossless(data: bytes) -> bool:
-    """Whether every picture in it is."""
+    """Return whether every picture in the file is lossless."""
     kinds = [name for name, _, _ in _pictures(data)]
     return bool(kinds) and all(name == b"VP8L" for name in kinds)
 
 
 def _is_transparent(data: bytes) -> bool:
-    """Whether a picture has alpha, or part of the canvas is shown without any picture over it."""
+    """Return whether a picture has alpha, or a part of the canvas is not covered by a picture."""
     if any(name == b"VP8L" and end - start >= 5 and data[start + 4] & 0x10 for name, start, end in _pictures(data)):
         return True
     names, frames = [], []
@@ -42,7 +42,7 @@ def _is_transparent(data: bytes) -> bool:
         return True
     if not frames:
         return False
-    canvas = data[24:30]  # width and height, each less one, in three bytes
+    canvas = data[24:30]  # width and height minus one, three bytes each
     uncovered = frames[0][:6] != bytes(6) or frames[0][6:12] != canvas
     return uncovered or any(frame[15] & 1 for frame in frames[:-1])
 
@@ -54,7 +54,7 @@ def _frames(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _pictures(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """The chunks with pixels: of a still picture, and of each frame."""
+    """Yield the chunks with pixels: of a still picture, or of each frame."""
     for name, start, end in chunks(data):
         if name in {b"VP8 ", b"VP8L"}:
             yield name, start, end

@@ -238,7 +238,7 @@ def test_messages_of_a_decoder_are_restricted_to_a_list_of_types(evil):
     here, there = socket.socketpair()
     with here, there:
         ipc.send(there, (True, Evil()))
-        with pytest.raises(ipc.MessageError, match="is not taken"):
+        with pytest.raises(ipc.MessageError, match="is not permitted"):
             ipc.receive(here, 10**6, 5)
 
 
