@@ -22,11 +22,12 @@ from service.http.middleware import RequestContext
 from service.http.open_inference import routes as open_inference
 from service.http.openapi import complete_document
 from service.http.problems import install_handlers
-from service.http.routes import jobs, operations, page, transform
+from service.http.routes import jobs, operations, page, styles, transform
 from service.http.state import State
 from service.http.static import EXAMPLE, read_pages
 from service.http.target import RequestTarget
 from service.images.sandbox.pool import decoder_of
+from service.learning.learner import Learner
 from service.memory import give_back
 from service.models.registry import Registry
 from service.observability.logs import lines_lost
@@ -65,7 +66,8 @@ def create_app(
         redoc_url=None,
     )
     app.state = state  # type: ignore[assignment]  # typed, in place of Starlette's namespace
-    public = [transform.router, jobs.router, page.router, operations.probes, operations.router, open_inference.router]
+    pictures = [transform.router, jobs.router, styles.router, open_inference.router]
+    public = [*pictures, page.router, operations.probes, operations.router]
     internal = [operations.admin, operations.internal] if settings.probe_port is None else []
     for router in (*public, *internal):
         app.include_router(router)
@@ -115,6 +117,9 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
     pages = read_pages()
     jobs_store = JobStore(settings, engine.scheduler.tasks_before, metrics)
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
+    learner = None
+    if settings.learned is not None:
+        learner = Learner(settings, settings.learned, registry, lambda: not engine.scheduler.idle, metrics)
     state = State(
         settings,
         registry,
@@ -129,6 +134,7 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
         jobs_store,
         thumbnails,
         pages,
+        learner,
         tracer,
     )
     metrics.log_lines_lost.set_function(lines_lost)
@@ -149,6 +155,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await state.registry.start(partial(state.renderer.warm, pictures=warm_up_pictures()), state.metrics)
     give_back()  # memory of the warm-up
     watching = asyncio.create_task(state.registry.watch(settings.watch_seconds)) if settings.watch_seconds else None
+    learning = asyncio.create_task(state.learner.run()) if state.learner is not None else None
     admission.open()
     try:
         yield
@@ -156,6 +163,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         admission.close()
         if watching is not None:
             watching.cancel()
+        if learning is not None and state.learner is not None:
+            learning.cancel()
+            await state.learner.stop()
         await state.jobs.stop()
         state.thumbnails.close()
         await state.engine.stop()

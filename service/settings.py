@@ -29,6 +29,19 @@ class Settings(BaseSettings):
         description="Folder with stylize/*.safetensors and upscale/*.safetensors. Default: ./checkpoints if it has "
         "checkpoints, otherwise the bundled ones.",
     )
+    learned: Path | None = Field(
+        None,
+        description="Folder for styles learned from paintings (POST /styles), and their queue. Without it, none can be "
+        "learned.",
+    )
+    trainer: Literal["process", "external"] = Field(
+        "process",
+        description="process: the service starts a trainer of low priority when a painting waits. external: a trainer "
+        "elsewhere works on the same folder.",
+    )
+    trainer_options: str = Field("", description="Further options of the trainer process, as for impasto-train learn.")
+    max_learned: int = Field(50, ge=1, description="Maximum learned styles, waiting paintings included.")
+    learn_minutes: float = Field(5.0, gt=0, le=120, description="Default training time of a learned style, in minutes.")
     checkpoint_digests: Literal["off", "require"] = Field(
         "off", description="require: serve only files whose SHA-256 is listed in SHA256SUMS in that folder."
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Scope = Literal["transform", "admin"]
+Scope = Literal["transform", "styles", "admin"]
 Unit = Literal["requests", "pixels"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 UNITS: tuple[Unit, ...] = get_args(Unit)

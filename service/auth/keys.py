@@ -17,7 +17,10 @@ _Signature = tuple[int, int, int, int]
 
 
 class KeyRing:
-    """The keys of one service. Use it on the event loop only. Without a key file every caller may transform."""
+    """The keys of one service. Use it on the event loop only.
+
+    Without a key file every caller may transform, and learn styles.
+    """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         """Read the key file. Raises StartupError if it is broken, or if other users may read it."""
@@ -26,7 +29,7 @@ class KeyRing:
         self._anonymous_allowed = settings.allow_anonymous or not self.required
         self.anonymous = Caller(
             ANONYMOUS,
-            frozenset({"transform"}) if self._anonymous_allowed else frozenset(),
+            _anonymous_scopes(self._anonymous_allowed, self.required),
             settings.anonymous_requests_per_minute or None,
             settings.anonymous_pixels_per_minute or None,
         )
@@ -87,10 +90,17 @@ class KeyRing:
         self._metrics.keys.set(len(keys))
 
 
+def _anonymous_scopes(allowed: bool, keys_required: bool) -> frozenset[Scope]:
+    """Where there are keys, clients without one may transform at most: a learned style stays."""
+    if not allowed:
+        return frozenset()
+    return frozenset({"transform"}) if keys_required else frozenset({"transform", "styles"})
+
+
 def _admin_key(key: str | None, transforms: bool) -> Key | None:
     if key is None:
         return None
-    scopes: frozenset[Scope] = frozenset({"admin", "transform"}) if transforms else frozenset({"admin"})
+    scopes: frozenset[Scope] = frozenset({"admin", "styles", "transform"}) if transforms else frozenset({"admin"})
     return Key(Caller(ADMIN, scopes), digest_of(key))
 
 

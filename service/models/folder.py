@@ -12,11 +12,14 @@ from service.models.model import TASKS, CheckpointFile, Model, ModelEntry
 
 
 class CheckpointFolder:
-    """The files `path`/{stylize,upscale}/*.safetensors. Its methods block on the disk, except `manifest_changed`."""
+    """The files `path`/{stylize,upscale}/*.safetensors, and the learned styles in another folder.
 
-    def __init__(self, path: Path, manifest: Manifest | None) -> None:
-        """manifest: lists the files that may be served; None allows all files."""
-        self.path, self._manifest = path, manifest
+    Its methods block on the disk, except `manifest_changed` and `is_learned`.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest | None, learned: Path | None = None) -> None:
+        """manifest: lists the files of `path` that may be served; None allows all. learned: `learned`/stylize."""
+        self.path, self._manifest, self._learned = path, manifest, learned
         self._manifest_stamp = manifest.stamp if manifest is not None else ()
 
     def files(self) -> list[CheckpointFile]:
@@ -36,6 +39,20 @@ class CheckpointFolder:
                     shared = trunks if task == "stylize" else 0
                     stamp = (status.st_mtime_ns, status.st_size, status.st_ino, shared)
                     files.append(CheckpointFile(task, path, stamp))
+        names = {file.name for file in files}
+        return [*files, *(file for file in self._learned_files() if file.name not in names)]
+
+    def is_learned(self, file: CheckpointFile) -> bool:
+        """Return whether a file is in the folder of learned styles."""
+        return self._learned is not None and file.path.is_relative_to(self._learned)
+
+    def _learned_files(self) -> list[CheckpointFile]:
+        files = []
+        for path in sorted((self._learned / "stylize").glob("[!.]*.safetensors")) if self._learned else []:
+            with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
+                status = path.stat()
+                stamp = (status.st_mtime_ns, status.st_size, status.st_ino, 0)
+                files.append(CheckpointFile("stylize", path, stamp))
         return files
 
     def read_entry(self, file: CheckpointFile) -> ModelEntry:
@@ -77,7 +94,9 @@ class CheckpointFolder:
 
         Raises CheckpointError, before any byte of the file is parsed, if the file does not match.
         """
-        return None if self._manifest is None else self._manifest.verify(file.path, file.name)
+        if self._manifest is None or self.is_learned(file):
+            return None
+        return self._manifest.verify(file.path, file.name)
 
 
 def _check_card(file: CheckpointFile, card: Card) -> Facts:

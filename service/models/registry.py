@@ -31,16 +31,21 @@ class Registry:
     """
 
     def __init__(
-        self, folder: Path, loading: Loading = "eager", max_bytes: int = 0, manifest: Manifest | None = None
+        self,
+        folder: Path,
+        loading: Loading = "eager",
+        max_bytes: int = 0,
+        manifest: Manifest | None = None,
+        learned: Path | None = None,
     ) -> None:
         """loading: load weights at the start, or at the first request. max_bytes: of all weights; 0 for no limit.
 
-        manifest: lists the files that may be served; None allows all files.
+        manifest: lists the files that may be served; None allows all files. learned: folder of learned styles.
         """
         self.entries: dict[str, ModelEntry] = {}
         self.refused: dict[str, str] = {}
         self.loaded = WeightsCache(max_bytes, pinned=lambda key: f"{key}.safetensors" in self.refused)
-        self._folder, self._loading = CheckpointFolder(folder, manifest), loading
+        self._folder, self._loading = CheckpointFolder(folder, manifest, learned), loading
         self._stamps: dict[str, FileStamp] = {}
         self._loads: dict[str, asyncio.Task[Model]] = {}
         self._reloading = asyncio.Lock()
@@ -166,6 +171,10 @@ class Registry:
         """Return the values that `?factor=` accepts: "2", "4"."""
         return [name.removeprefix("x") for name in self.names("upscale") if name.removeprefix("x").isdigit()]
 
+    def is_learned(self, key: str) -> bool:
+        """Return whether a model that is served was learned from a painting that a client sent."""
+        return self._folder.is_learned(self.entries[key].file)
+
     def summary(self) -> dict[str, Any]:
         """Return the body of GET /models."""
         models = [
@@ -176,6 +185,7 @@ class Registry:
                 "version": entry.version,
                 "scale": entry.facts.scale,
                 "loaded": entry.key in self.loaded,
+                "learned": self.is_learned(entry.key),
             }
             for _, entry in sorted(self.entries.items())
         ]
@@ -265,10 +275,14 @@ class Registry:
 
 
 def load_registry(
-    folder: Path, loading: Loading = "eager", max_bytes: int = 0, manifest: Manifest | None = None
+    folder: Path,
+    loading: Loading = "eager",
+    max_bytes: int = 0,
+    manifest: Manifest | None = None,
+    learned: Path | None = None,
 ) -> Registry:
     """Make a registry and read `folder`/{stylize,upscale}/*.safetensors. Raises StartupError if no file can be used."""
-    registry = Registry(folder, loading, max_bytes, manifest)
+    registry = Registry(folder, loading, max_bytes, manifest, learned)
     registry.read()
     return registry
 
@@ -276,7 +290,11 @@ def load_registry(
 def registry_from_settings(settings: Settings) -> Registry:
     """Make the registry that the settings describe. Raises StartupError."""
     return load_registry(
-        settings.checkpoints, settings.loading, settings.max_model_bytes, manifest_from_settings(settings)
+        settings.checkpoints,
+        settings.loading,
+        settings.max_model_bytes,
+        manifest_from_settings(settings),
+        settings.learned,
     )
 
 

@@ -102,6 +102,9 @@ class Metrics:
         self.not_modified = Counter(
             "impasto_not_modified", "Answers that the client had already: 304.", registry=registry
         )
+        self.styles_waiting = Gauge(
+            "impasto_styles_waiting", "Paintings that wait for a trainer, or are learned now.", registry=registry
+        )
         self.async_jobs = Gauge(
             "impasto_async_jobs", "Jobs of clients that fetch their answers later.", ["state"], registry=registry
         )

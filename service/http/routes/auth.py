@@ -32,6 +32,11 @@ async def require_transform(request: Request, key: GivenKey) -> Caller:
     return _authorize(request, key, "transform")
 
 
+async def require_styles(request: Request, key: GivenKey) -> Caller:
+    """Return the caller. Raises UnauthorizedError or ForbiddenError if it may not learn styles."""
+    return _authorize(request, key, "styles")
+
+
 async def require_admin(request: Request, key: GivenKey) -> Caller:
     """Return the caller, which has the scope admin. Raises 404 if no key can have that scope."""
     if not state_of(request).keys.has_admin:
@@ -42,8 +47,13 @@ async def require_admin(request: Request, key: GivenKey) -> Caller:
 
 async def count_request(request: Request, caller: Annotated[Caller, Depends(require_transform)]) -> Caller:
     """Return the caller as `require_transform` does, and count a request. Raises QuotaError."""
-    await _take(request, caller, "requests", 1)
+    await count(request, caller)
     return caller
+
+
+async def count(request: Request, caller: Caller) -> None:
+    """Count a request against the caller's quota. Raises QuotaError."""
+    await _take(request, caller, "requests", 1)
 
 
 def charge_of(request: Request) -> Charge:

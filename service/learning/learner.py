@@ -1,0 +1,234 @@
+"""Learns styles from paintings: takes the requests, has a trainer work on them, and serves what comes of it."""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from nets.spool import Painting, Spool, StyleRequest
+from service.errors import (
+    ForbiddenError,
+    NoTrainerError,
+    StyleExistsError,
+    TooManyStylesError,
+    UnknownModelError,
+    UnsuitablePaintingError,
+)
+from service.learning.trainer_process import TrainerProcess
+from service.models.registry import Registry
+from service.observability.metrics import Metrics
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+State = Literal["queued", "learning", "ready", "failed"]
+
+LEAST_SIDE_PX = 64
+LONGEST_SIDES = 4
+_POLL_SECONDS = 0.25
+_RESTART_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class LearnedStyle:
+    """A style that is learned or was. The fields after `state` are of one that is being learned.
+
+    share: of the training time, in [0, 1]. position: in the queue; 1 is next. previews: made so far. reason: why it
+    failed.
+    """
+
+    name: str
+    owner: str
+    state: State
+    share: float = 0.0
+    seconds_left: float | None = None
+    position: int | None = None
+    previews: int = 0
+    reason: str | None = None
+
+
+class Learner:
+    """The styles learned in one folder, which replicas may share. Use it on the event loop only."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        registry: Registry,
+        busy: Callable[[], bool],
+        metrics: Metrics,
+    ) -> None:
+        """busy: whether requests are computed now, so that a trainer in this container has to wait."""
+        self._settings, self._registry, self._busy, self._metrics = settings, registry, busy, metrics
+        self._spool = Spool(folder)
+        self._trainer: TrainerProcess | None = None
+        if settings.trainer == "process":
+            self._trainer = TrainerProcess(folder, settings.checkpoints, settings.trainer_options.split())
+        self._present: set[str] = set()
+
+    async def submit(self, request: StyleRequest, painting: bytes) -> LearnedStyle:
+        """Queue a painting, PNG. The same name, owner and painting give the style that is there.
+
+        Raises StyleExistsError, TooManyStylesError, NoTrainerError and UnsuitablePaintingError.
+        """
+        known = await asyncio.to_thread(self._spool.find, request.name)
+        if self._is_repeated(request, known):
+            return await self.find(request.name)
+        if known is not None and known.request.owner == request.owner and known.status.state == "failed":
+            await asyncio.to_thread(self._spool.remove, known)
+        elif known is not None or f"stylize/{request.name}" in self._registry.entries:
+            raise _name_taken(request.name)
+        _refuse_unsuitable(painting)
+        self._refuse_too_many(request.owner)
+        self._require_trainer()
+        try:
+            await asyncio.to_thread(self._spool.submit, request, painting)
+        except FileExistsError as error:  # another request was quicker
+            raise _name_taken(request.name) from error
+        return await self.find(request.name)
+
+    async def find(self, name: str) -> LearnedStyle:
+        """Return a style that is learned or was. Raises UnknownModelError for any other."""
+        painting = await asyncio.to_thread(self._spool.find, name)
+        if painting is not None:
+            return await asyncio.to_thread(self._describe, painting)
+        await self._reload_if_changed()  # it may have left the queue because it is ready
+        entry = self._registry.entries.get(f"stylize/{name}")
+        if entry is None or not self._registry.is_learned(entry.key):
+            raise UnknownModelError(
+                f"no style named {name} was learned here", parameter="name", value=name, expected=self.names()
+            )
+        return LearnedStyle(name, entry.card.training.get("owner", ""), "ready", 1.0)
+
+    def names(self) -> list[str]:
+        """Return the names of the learned styles that are served."""
+        return [e.card.name for e in self._registry.entries.values() if self._registry.is_learned(e.key)]
+
+    async def preview(self, name: str) -> bytes | None:
+        """Return the preview of a style that is being learned: JPEG, or None before the first."""
+        painting = await asyncio.to_thread(self._spool.find, name)
+        if painting is None:
+            return None
+        try:
+            return await asyncio.to_thread(painting.preview.read_bytes)
+        except FileNotFoundError:
+            return None
+
+    async def delete(self, name: str, owner: str) -> None:
+        """Stop learning a style, or remove a learned one. Raises ForbiddenError for a style of another owner."""
+        style = await self.find(name)
+        if style.owner != owner:
+            raise ForbiddenError(f"the style {name} belongs to another key", parameter="name", value=name)
+        painting = await asyncio.to_thread(self._spool.find, name)
+        if painting is not None:
+            await asyncio.to_thread(self._spool.remove, painting)
+        path = self._spool.folder / "stylize" / f"{name}.safetensors"
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+        await self._registry.reload()
+
+    async def run(self) -> None:
+        """Keep a trainer at work while paintings wait, and serve the styles that are done. Runs until cancelled."""
+        next_start = 0.0
+        while True:
+            try:
+                waiting = await asyncio.to_thread(self._spool.waiting)
+                self._metrics.styles_waiting.set(len(waiting))
+                await self._reload_if_changed()
+                if self._trainer is not None:
+                    if waiting and not self._trainer.running and time.monotonic() >= next_start:
+                        next_start = time.monotonic() + _RESTART_SECONDS
+                        await self._trainer.start()
+                    self._trainer.pause(self._busy())
+            except OSError:
+                log.exception("the folder of learned styles cannot be used")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def stop(self) -> None:
+        """End the trainer."""
+        if self._trainer is not None:
+            await self._trainer.stop()
+
+    def _describe(self, painting: Painting) -> LearnedStyle:
+        status, request = painting.status, painting.request
+        position = None
+        if status.state == "queued":
+            waiting = [other.request.name for other in self._spool.waiting()]
+            position = 1 + waiting.index(request.name) if request.name in waiting else None
+        left = 60 * request.minutes if status.seconds_left is None else status.seconds_left
+        return LearnedStyle(
+            request.name,
+            request.owner,
+            status.state,
+            status.share,
+            None if status.state == "failed" else left,
+            position,
+            status.previews,
+            status.reason,
+        )
+
+    async def _reload_if_changed(self) -> None:
+        present = await asyncio.to_thread(self._list_files)
+        if present != self._present:
+            self._present = present
+            await self._registry.reload()
+
+    def _list_files(self) -> set[str]:
+        return {path.name for path in (self._spool.folder / "stylize").glob("*.safetensors")}
+
+    def _require_trainer(self) -> None:
+        if self._trainer is not None and (missing := self._trainer.missing()):
+            raise NoTrainerError(
+                f"no trainer is installed here ({', '.join(missing)}); run: pip install 'impasto[train]', "
+                "or set IMPASTO_TRAINER=external and run a trainer on the folder of IMPASTO_LEARNED"
+            )
+
+    def _refuse_too_many(self, owner: str) -> None:
+        learned = [e for e in self._registry.entries.values() if self._registry.is_learned(e.key)]
+        count = len(learned) + len(list(self._spool))
+        if count < self._settings.max_learned:
+            return
+        own = sorted((e for e in learned if e.card.training.get("owner", "") == owner), key=lambda e: e.file.stamp[0])
+        advice = f", for example {own[0].card.name}, your oldest" if own else ""
+        raise TooManyStylesError(
+            f"{count} styles are kept, the limit is {self._settings.max_learned}; delete one first{advice}",
+            expected=f"at most {self._settings.max_learned} learned styles",
+        )
+
+    def _is_repeated(self, request: StyleRequest, known: Painting | None) -> bool:
+        """Return whether the same owner has sent the same painting by this name before, and it has not failed."""
+        wanted = request.owner, request.painting_sha256
+        if known is not None:
+            return wanted == (known.request.owner, known.request.painting_sha256) and known.status.state != "failed"
+        entry = self._registry.entries.get(f"stylize/{request.name}")
+        if entry is None or not self._registry.is_learned(entry.key):
+            return False
+        training = entry.card.training
+        return wanted == (training.get("owner"), training.get("style_image_sha256"))
+
+
+def style_request(name: str, owner: str, minutes: float, license_: str, source: str, painting: bytes) -> StyleRequest:
+    """Make the request for a style of a painting."""
+    digest = hashlib.sha256(painting).hexdigest()
+    return StyleRequest(name, owner, minutes, license_, source, digest, time.time())
+
+
+def _name_taken(name: str) -> StyleExistsError:
+    detail = f"there is a style named {name}; choose another name"
+    return StyleExistsError(detail, parameter="name", value=name, expected="a name that no style has")
+
+
+def _refuse_unsuitable(painting: bytes) -> None:
+    """Raise UnsuitablePaintingError for a PNG that is too small or too long."""
+    width, height = (int.from_bytes(painting[at : at + 4]) for at in (16, 20))
+    short, long = sorted((width, height))
+    if short < LEAST_SIDE_PX or long > LONGEST_SIDES * short:
+        expected = f"at least {LEAST_SIDE_PX} pixels on each side, and a longer side of at most {LONGEST_SIDES} times"
+        raise UnsuitablePaintingError(
+            f"the painting has {width} x {height} pixels; expected {expected} the shorter",
+            value=f"{width}x{height}",
+            expected=f"{expected} the shorter",
+        )
