@@ -1,6 +1,7 @@
-"""Every metric of the service, on a given registry. No label value comes from a client."""
+"""The metrics of the service. No label value comes from a client."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
@@ -13,131 +14,99 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._of_requests(registry)
-        self._of_the_queue(registry)
-        self._of_the_models(registry)
-        self._of_answers(registry)
-        self._of_the_edges(registry)
+        self._counter, self._gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        self._histogram, self._info = partial(Histogram, registry=registry), partial(Info, registry=registry)
+        self._of_requests()
+        self._of_the_queue()
+        self._of_the_models()
+        self._of_outputs()
+        self._of_access()
         ProcessCollector(namespace="impasto", registry=registry)  # memory, CPU seconds, start time
-        self.build_info = Info("impasto_build", "Version, device and precision of this process.", registry=registry)
+        self.build_info = self._info("impasto_build", "Version, device and precision of this process.")
         self._versions: dict[str, str] = {}
 
-    def _of_requests(self, registry: CollectorRegistry) -> None:
-        self.http_requests = Counter(
-            "impasto_http_requests", "Answered requests.", ["route", "method", "code"], registry=registry
-        )
-        self.http_request_duration = Histogram(
+    def _of_requests(self) -> None:
+        self.http_requests = self._counter("impasto_http_requests", "Completed requests.", ["route", "method", "code"])
+        self.http_request_duration = self._histogram(
             "impasto_http_request_duration_seconds",
-            "From the first byte of a request to the last of its answer.",
+            "Time from the first byte of a request to the last byte of its response.",
             ["route"],
             buckets=_STAGE_BUCKETS,
-            registry=registry,
         )
-        self.stage_duration = Histogram(
+        self.stage_duration = self._histogram(
             "impasto_stage_duration_seconds",
             "Time in one stage of the request path: decode, queue, forward, compose, encode.",
             ["stage"],
             buckets=_STAGE_BUCKETS,
-            registry=registry,
         )
 
-    def _of_the_queue(self, registry: CollectorRegistry) -> None:
-        self.ready = Gauge("impasto_ready", "1 while /readyz answers 200, else 0.", registry=registry)
-        self.requests_in_flight = Gauge("impasto_requests_in_flight", "Requests that hold a permit.", registry=registry)
-        self.queue_jobs = Gauge("impasto_queue_jobs", "Jobs that wait for the device.", ["model"], registry=registry)
-        self.queue_pixels = Gauge(
-            "impasto_queue_pixels", "Input pixels that wait for the device.", ["model"], registry=registry
+    def _of_the_queue(self) -> None:
+        self.ready = self._gauge("impasto_ready", "1 while /readyz answers 200, else 0.")
+        self.requests_in_flight = self._gauge("impasto_requests_in_flight", "Admitted requests.")
+        self.queue_jobs = self._gauge("impasto_queue_jobs", "Tasks that wait for a device.", ["model"])
+        self.queue_pixels = self._gauge("impasto_queue_pixels", "Input pixels that wait for a device.", ["model"])
+        self.batch_items = self._histogram(
+            "impasto_batch_items", "Images in a forward pass.", buckets=(1, 2, 4, 8, 16, 32)
         )
-        self.batch_items = Histogram(
-            "impasto_batch_items", "Pictures in a forward pass.", buckets=(1, 2, 4, 8, 16, 32), registry=registry
+        self.batch_pixels = self._histogram(
+            "impasto_batch_pixels", "Input pixels in a forward pass.", buckets=_BATCH_PIXEL_BUCKETS
         )
-        self.batch_pixels = Histogram(
-            "impasto_batch_pixels", "Input pixels in a forward pass.", buckets=_BATCH_PIXEL_BUCKETS, registry=registry
+        self.rejected = self._counter("impasto_rejected", "Refused requests, by error code.", ["reason"])
+        self.cancelled = self._counter("impasto_cancelled", "Tasks that were cancelled or expired.", ["reason"])
+        self.forward_passes = self._counter("impasto_forward_passes", "Forward passes.")
+        self.passes_beside = self._counter("impasto_passes_beside", "Forward passes of side workers.")
+        self.out_of_memory = self._counter(
+            "impasto_out_of_memory", "Forward passes that did not fit into memory and were halved."
         )
-        self.rejected = Counter("impasto_rejected", "Requests refused, by error code.", ["reason"], registry=registry)
-        self.cancelled = Counter(
-            "impasto_cancelled", "Jobs that left the queue without an answer.", ["reason"], registry=registry
-        )
-        self.forward_passes = Counter("impasto_forward_passes", "Passes through a network.", registry=registry)
-        self.passes_beside = Counter(
-            "impasto_passes_beside", "Passes on one thread, beside another's.", registry=registry
-        )
-        self.out_of_memory = Counter(
-            "impasto_out_of_memory", "Passes that did not fit and were halved.", registry=registry
-        )
-        self.queue_seconds = Gauge(
-            "impasto_queue_predicted_seconds", "What the devices have to do, as predicted.", registry=registry
-        )
-        self.pixels = Counter(
-            "impasto_pixels", "Pixels of answered requests.", ["model", "direction"], registry=registry
-        )
+        self.queue_seconds = self._gauge("impasto_queue_predicted_seconds", "Predicted seconds of waiting work.")
+        self.pixels = self._counter("impasto_pixels", "Pixels of completed requests.", ["model", "direction"])
 
-    def _of_the_models(self, registry: CollectorRegistry) -> None:
-        self.model_info = Info("impasto_model", "The served checkpoints.", ["model"], registry=registry)
-        self.model_load_duration = Gauge(
-            "impasto_model_load_duration_seconds", "Time to read and verify.", ["model"], registry=registry
+    def _of_the_models(self) -> None:
+        self.model_info = self._info("impasto_model", "The served checkpoints.", ["model"])
+        self.model_load_duration = self._gauge(
+            "impasto_model_load_duration_seconds", "Time to load and verify a model.", ["model"]
         )
-        self.models_loaded = Gauge("impasto_models_loaded", "Models whose weights are in memory.", registry=registry)
-        self.blends_loaded = Gauge(
-            "impasto_blends_loaded", "Networks in memory that were blended from others.", registry=registry
+        self.models_loaded = self._gauge("impasto_models_loaded", "Models whose weights are in memory.")
+        self.blends_loaded = self._gauge("impasto_blends_loaded", "Mixed networks in memory.")
+        self.model_weights_bytes = self._gauge("impasto_model_weights_bytes", "Size of the loaded weights.")
+        self.model_evictions = self._counter("impasto_model_evictions", "Models unloaded to save memory.")
+        self.model_changes = self._counter(
+            "impasto_model_changes", "Models added, removed or replaced since the start."
         )
-        self.model_weights_bytes = Gauge(
-            "impasto_model_weights_bytes", "Bytes of the loaded models' weights.", registry=registry
-        )
-        self.model_evictions = Counter(
-            "impasto_model_evictions", "Models unloaded for want of memory.", registry=registry
-        )
-        self.model_changes = Counter(
-            "impasto_model_changes", "Models that came, went or were swapped while serving.", registry=registry
-        )
-        self.models_refused = Gauge(
-            "impasto_models_refused", "Checkpoint files that could not be used.", registry=registry
-        )
+        self.models_refused = self._gauge("impasto_models_refused", "Unusable checkpoint files.")
 
-    def _of_answers(self, registry: CollectorRegistry) -> None:
-        self.cache_requests = Counter(
-            "impasto_cache_requests", "Pictures looked for in the cache of answers.", ["outcome"], registry=registry
+    def _of_outputs(self) -> None:
+        self.cache_requests = self._counter("impasto_cache_requests", "Lookups in the cache of outputs.", ["outcome"])
+        self.cache_bytes = self._gauge("impasto_cache_bytes", "Size of the cached outputs.")
+        self.not_modified = self._counter("impasto_not_modified", "304 responses.")
+        self.styles_waiting = self._gauge(
+            "impasto_styles_waiting", "Paintings that wait for the trainer or are being learned."
         )
-        self.cache_bytes = Gauge("impasto_cache_bytes", "Bytes of the answers that are kept.", registry=registry)
-        self.not_modified = Counter(
-            "impasto_not_modified", "Answers that the client had already: 304.", registry=registry
+        self.async_jobs = self._gauge("impasto_async_jobs", "Asynchronous jobs.", ["state"])
+        self.async_jobs_finished = self._counter(
+            "impasto_async_jobs_finished", "Asynchronous jobs that ended.", ["outcome"]
         )
-        self.styles_waiting = Gauge(
-            "impasto_styles_waiting", "Paintings that wait for a trainer, or are learned now.", registry=registry
+        self.async_job_bytes = self._gauge(
+            "impasto_async_job_bytes", "Size of the bodies and results of asynchronous jobs."
         )
-        self.async_jobs = Gauge(
-            "impasto_async_jobs", "Jobs of clients that fetch their answers later.", ["state"], registry=registry
-        )
-        self.async_jobs_finished = Counter(
-            "impasto_async_jobs_finished", "Such jobs that are over.", ["outcome"], registry=registry
-        )
-        self.async_job_bytes = Gauge("impasto_async_job_bytes", "Bytes of their bodies and answers.", registry=registry)
-        self.decoder_restarts = Counter(
-            "impasto_decoder_restarts", "Decoder processes that were replaced.", ["reason"], registry=registry
-        )
+        self.decoder_restarts = self._counter("impasto_decoder_restarts", "Replaced decoder processes.", ["reason"])
         for reason in ("crash", "timeout", "killed", "idle"):
-            self.decoder_restarts.labels(reason)  # at 0 from the start: an increase from nothing sets off no alert
-        self.log_lines_lost = Gauge(
-            "impasto_log_lines_lost", "Log lines since the start that could not be written.", registry=registry
+            self.decoder_restarts.labels(reason)  # creates it at 0, so that an alert sees the first increase
+        self.log_lines_lost = self._gauge(
+            "impasto_log_lines_lost", "Log lines that could not be written since the start."
         )
 
-    def _of_the_edges(self, registry: CollectorRegistry) -> None:
-        self.keys = Gauge("impasto_keys", "API keys in force, expired ones included.", registry=registry)
-        self.key_reloads = Counter(
-            "impasto_key_reloads", "Changed key files that were read.", ["outcome"], registry=registry
-        )
+    def _of_access(self) -> None:
+        self.keys = self._gauge("impasto_keys", "API keys in the key file, including expired ones.")
+        self.key_reloads = self._counter("impasto_key_reloads", "Changes of the key file.", ["outcome"])
         for outcome in ("taken", "refused"):
             self.key_reloads.labels(outcome)
-        self.quota_store_errors = Counter(
-            "impasto_quota_store_errors", "Questions that the store of quotas did not answer.", registry=registry
+        self.quota_store_errors = self._counter("impasto_quota_store_errors", "Failed calls to the quota store.")
+        self.connections = self._gauge("impasto_connections", "Open connections.")
+        self.connections_refused = self._counter(
+            "impasto_connections_refused", "Connections closed by limits.", ["reason"]
         )
-        self.connections = Gauge("impasto_connections", "Open connections.", registry=registry)
-        self.connections_refused = Counter(
-            "impasto_connections_refused", "Connections closed by the limits.", ["reason"], registry=registry
-        )
-        self.device_memory = Gauge(
-            "impasto_device_memory_bytes", "Memory that a GPU's tensors take.", ["device"], registry=registry
-        )
+        self.device_memory = self._gauge("impasto_device_memory_bytes", "GPU memory that torch holds.", ["device"])
 
     def describe_models(
         self,
@@ -147,7 +116,7 @@ class Metrics:
         weights_bytes: int,
         refused: int,
     ) -> None:
-        """What is on offer (version by key), which of it is loaded (seconds it took, by key), and what is refused."""
+        """Set the metrics of models: versions and load times by key, and the numbers of mixed and refused ones."""
         for key in self._versions.keys() - versions.keys():
             self.model_info.remove(key)
         for key, version in versions.items():
