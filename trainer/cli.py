@@ -1,13 +1,13 @@
 """The command line: `python -m trainer COMMAND`, also installed as `impasto-train`.
 
-It works with what the extra `train` installs, and says so where that is missing.
+It needs the packages of the extra `train`, and names those that are missing.
 """
 
 import importlib.util
 import sys
 
 _NEEDED = ("jinja2", "lpips", "matplotlib", "skimage", "torchvision", "tqdm")
-"""What the extra `train` installs."""
+"""Packages of the extra `train`."""
 
 
 def main() -> None:
@@ -15,6 +15,6 @@ def main() -> None:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         sys.exit(f"impasto-train: {', '.join(missing)} not installed; run: pip install 'impasto[train]'")
-    from trainer.commands.main import run  # noqa: PLC0415  # it imports what was looked for
+    from trainer.commands.main import run  # noqa: PLC0415  # it imports the packages that were looked for
 
     run()

@@ -1,4 +1,4 @@
-"""A recipe's settings, read from TOML: frozen, complete, and strict (an unknown key is an error)."""
+"""Recipes, read from TOML: frozen, complete and strict (an unknown key is an error)."""
 
 import re
 import tomllib
@@ -21,7 +21,7 @@ class _Section(BaseModel):
 
 
 class StyleNetwork(_Section):
-    """See nets.style_transfer.StyleTransferConfig."""
+    """The fields of nets.style_transfer.StyleTransferConfig."""
 
     width: int = Field(32, ge=1, le=256)
     residual_blocks: int = Field(5, ge=1, le=64)
@@ -33,7 +33,7 @@ class StyleNetwork(_Section):
 
 
 class UpscaleNetwork(_Section):
-    """See nets.super_resolution.SuperResolutionConfig."""
+    """The fields of nets.super_resolution.SuperResolutionConfig."""
 
     factor: Literal[2, 4, 8] = 4
     width: int = Field(64, ge=1, le=256)
@@ -42,7 +42,7 @@ class UpscaleNetwork(_Section):
 
 
 class TrunkNetwork(_Section):
-    """See nets.style_trunk.StyleTrunkConfig."""
+    """The fields of nets.style_trunk.StyleTrunkConfig."""
 
     width: int = Field(32, ge=1, le=256)
     residual_blocks: int = Field(5, ge=1, le=64)
@@ -78,15 +78,14 @@ class StyleLoss(_Section):
     gram_scale: "relative" divides each layer's style term by the style's own energy, so that one weight serves every
         style; "absolute" is the paper's.
     content_scale: "relative" divides the content term by the variance of the content image's features.
-    style_grid: Gram matrices are compared in style_grid^2 patches of each crop, so that one unpainted patch cannot hide
-        among painted ones; 1 is the paper's.
+    style_grid: Gram matrices are compared in style_grid^2 patches of each crop, so that an unpainted patch has its full
+        cost; 1 is the paper's.
     half_layers: style layers that are compared once more on the picture and the painting reduced by two, which makes
         larger strokes; none is the paper's.
     half_content_layer: the content layer of the reduced picture.
     full_scale_share: the share of iterations that compare at full scale; the others compare the reduced pictures, for
         a quarter of the work. 1 compares at both scales in every iteration.
-    light_weight: weight of keeping light parts of the photograph light and dark parts dark, in whatever palette
-        (losses.light).
+    light_weight: weight of preserving light and dark parts of the photograph (losses.light).
     grid_weight: weight of spreading sharpness evenly over cells of pixels (losses.grid).
     spike_weight: see trainer.objective.activation_penalty.
     """
@@ -157,8 +156,8 @@ class _Recipe(_Section):
 class StyleRecipe(_Recipe):
     """Trains one style. `style_image` is a path, or a file name in the config's folder or in IMPASTO_STYLES.
 
-    neutral_iterations: the first ones teach the network to give the photograph back, without the loss network: a
-    style is then painted over a picture that is there, and the content is not lost (docs/training.md).
+    neutral_iterations: iterations at the start in which the network learns to return the photograph, without the loss
+    network, so that the content is not lost later.
     """
 
     style_image: str = ""
@@ -169,7 +168,7 @@ class StyleRecipe(_Recipe):
 
     @property
     def paints(self) -> bool:
-        """Whether there is a style at all: a recipe that is neutral to its end needs no style image."""
+        """Whether the recipe has a style: one that is neutral to its end needs no style image."""
         return self.neutral_iterations < self.iterations
 
     @model_validator(mode="after")
@@ -182,7 +181,7 @@ class StyleRecipe(_Recipe):
 class FamilyStyle(_Section):
     """One style of a family.
 
-    style_image: the painting; none for a neutral style, which learns to give the photograph back.
+    style_image: the painting; None for a neutral style, which learns to return the photograph.
     style_weight, content_weight: factors of the family's own weights.
     """
 
@@ -230,7 +229,7 @@ class FamilyRecipe(_Recipe):
 
 
 class UpscaleRecipe(_Recipe):
-    """Trains one factor."""
+    """Trains the upscaler of one factor."""
 
     network: UpscaleNetwork = UpscaleNetwork()
     data: UpscaleData = UpscaleData()
@@ -263,7 +262,7 @@ def read_recipe(path: Path, kind: type[Recipe]) -> Recipe:
 
 
 def _explanation(message: str) -> str:
-    """Return a message of pydantic in our words: "Input should be a valid integer" -> "expected a valid integer"."""
+    """Reword a message of pydantic: "Input should be a valid integer" -> "expected a valid integer"."""
     if message == "Extra inputs are not permitted":
         return "there is no such setting"
     own = message.removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""Content images for a training without a folder of photographs: the licence-free pictures that scikit-image ships."""
+"""Content images for a training without photographs: the free pictures that scikit-image installs."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def bundled_pictures() -> list[Path]:
 
 
 class VariedCrops(Dataset[Tensor]):
-    """uint8 (3, crop, crop): a square of a random picture, strongly varied, so that a dozen pictures go a long way.
+    """uint8 (3, crop, crop): a square of a random picture, strongly varied, because there are only a dozen pictures.
 
     The square covers 30 to 100 % of the short side. It may be mirrored, its channels may change places, and their
     brightness and gamma vary. The example with index i depends on the seed and on i alone.

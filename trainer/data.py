@@ -1,7 +1,7 @@
-"""Photographs from a folder, as training crops and as pairs of low and high resolution.
+"""Photographs from folders, as training crops and as pairs of low and high resolution.
 
-The example with index i depends on the seed and on i alone. So a run that resumes at iteration k sees what it would
-have seen, and any number of workers or processes draws the same examples.
+The example with index i depends only on the seed and i. A run that resumes at iteration k therefore sees the same
+examples as without the interruption, with any number of workers or processes.
 """
 
 import hashlib
@@ -44,13 +44,13 @@ Example = TypeVar("Example")
 
 
 def list_photographs(folders: Sequence[Path]) -> list[Path]:
-    """Every image file below each folder, sorted. Raises TrainerError for a folder that has none."""
+    """List the image files below each folder, sorted. Raises TrainerError for a folder without any."""
     photographs: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
             raise TrainerError(f"--data {folder}: not a folder")
         named = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        found = sorted(path for path in named if path.is_file())  # a link may lead nowhere
+        found = sorted(path for path in named if path.is_file())  # a link may be broken
         if not found:
             raise TrainerError(f"--data {folder}: no image below it ({', '.join(sorted(SUFFIXES))})")
         photographs += found
@@ -58,13 +58,13 @@ def list_photographs(folders: Sequence[Path]) -> list[Path]:
 
 
 def digest_of(photographs: Sequence[Path]) -> str:
-    """What a training set is known by: SHA-256 of its photographs' names and sizes in bytes, in hexadecimal."""
+    """Return the SHA-256 of the names and sizes of photographs, in hexadecimal. It identifies a training set."""
     listing = "".join(f"{path.name} {path.stat().st_size}\n" for path in photographs)
     return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def read_style_image(path: Path, short_side_px: int) -> Tensor:
-    """A style image with its short side reduced to `short_side_px`: float32 (1, 3, H, W) in [0, 1]."""
+    """Read a style image, its short side reduced to `short_side_px`: float32 (1, 3, H, W) in [0, 1]."""
     return _with_short_side(read_rgb(path), short_side_px)
 
 
@@ -90,9 +90,9 @@ def _with_short_side(image: Image.Image, short_side_px: int) -> Tensor:
 
 
 class Photographs:
-    """Photographs by number; one that cannot be read gives way to the next. The first gigabyte stays decoded.
+    """Photographs by index. An unreadable one is replaced by the next. The first gigabyte stays decoded.
 
-    What was skipped is appended to the file `skipped`, a line each, whichever process finds it (`count_skipped`).
+    Each process appends the photographs that it skips to the file `skipped`, one per line (`count_skipped`).
     """
 
     def __init__(self, paths: Sequence[Path], skipped: Path | None = None) -> None:
@@ -103,7 +103,7 @@ class Photographs:
         self._bytes = 0
 
     def read(self, number: int) -> Image.Image:
-        """Photograph `number` as 8-bit RGB. Raises TrainerError where none of them all can be read."""
+        """Read photograph `number` as 8-bit RGB. Raises TrainerError if no photograph can be read."""
         if number not in self._decoded:
             image = self._read(number)
             self._bytes += 3 * image.width * image.height
@@ -131,7 +131,7 @@ class Photographs:
 
 
 def count_skipped(skipped: Path) -> int:
-    """How many photographs the file that `Photographs` writes tells of; several processes may tell of the same one."""
+    """Count the photographs in the file that `Photographs` writes. Several processes may list the same one."""
     return len(set(skipped.read_text(encoding="utf-8").splitlines())) if skipped.exists() else 0
 
 
@@ -181,7 +181,7 @@ class ResolutionPairs(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         random = np.random.default_rng((self.seed, index))
         image = self.photographs.read(int(random.integers(len(self.photographs.paths))))
-        # A reduction near an edge sees less than one in the middle: reduce with a border, then cut the border off.
+        # Reduce with a border and cut it off, because the filter sees less near an edge.
         border, f = _BORDER_LOW_RES_PX, self.factor
         low_side = self.low_res_px + 2 * border
         if min(image.size) < low_side * f:
@@ -207,7 +207,7 @@ def reduce(image: Image.Image, factor: int, blur_sigma: float = 0.0) -> Image.Im
 def batches(
     dataset: Dataset[Example], order: Sequence[int], batch: int, workers: int, device: torch.device
 ) -> DataLoader[Example]:
-    """The examples of these numbers, in this order, in batches of `batch`, decoded ahead by `workers` processes."""
+    """Load the examples of these indices, in this order, in batches, decoded in advance by `workers` processes."""
     return DataLoader(
         dataset,
         batch_size=batch,
@@ -220,18 +220,18 @@ def batches(
 
 
 def _ignore_interrupt(_: int) -> None:
-    """Leave Ctrl-C, which a terminal sends to workers too, to the process that trains: it still needs them to save."""
+    """Ignore Ctrl-C in a worker, because the training process still needs it in order to save."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def to_floats(pictures: Tensor, device: torch.device) -> Tensor:
-    """uint8 (N, 3, H, W) -> float32 (N, 3, H, W) in [0, 1], channels_last, on `device`."""
+    """Convert uint8 (N, 3, H, W) to float32 (N, 3, H, W) in [0, 1], channels_last, on `device`."""
     moved = pictures.to(device, non_blocking=True)
     return moved.float().div_(255.0).contiguous(memory_format=torch.channels_last)
 
 
 def _turn(image: Image.Image, which: int) -> Image.Image:
-    """One of the eight rotations and reflections of a square."""
+    """Return one of the eight rotations and reflections of a square."""
     if which & 1:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if which & 2:

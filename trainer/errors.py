@@ -1,8 +1,8 @@
-"""What can stop a trainer that is not a bug: the command line prints the message and exits with 1."""
+"""Errors that end the trainer. The command line prints the message and exits with 1."""
 
 
 class TrainerError(Exception):
-    """The message names what was given, what was expected and, where there is one, what to do."""
+    """The message names the value, what was expected and, if possible, the fix."""
 
 
 class StoppedError(TrainerError):

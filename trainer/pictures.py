@@ -1,7 +1,7 @@
-"""Pictures as networks see them, read by the rules of the service (docs/training.md, section Pictures).
+"""Reading of pictures by the rules of the service (docs/training.md, section Pictures).
 
-Upright by EXIF; colours converted to sRGB by the ICC profile; sixteen bits rounded to eight; the colours under full
-transparency replaced by those of their neighbours; samples that are no 8-bit or 16-bit integers refused.
+The result is upright 8-bit sRGB. Colours under full transparency come from their neighbours. Samples that are not
+8-bit or 16-bit integers are refused.
 """
 
 import io
@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 
 
 def read_rgb(path: Path) -> Image.Image:
-    """A picture as 8-bit sRGB, upright. Raises TrainerError where it cannot be read."""
+    """Read a picture as upright 8-bit sRGB. Raises TrainerError if it cannot be read."""
     try:
         data = path.read_bytes()
         with warnings.catch_warnings():
@@ -33,13 +33,15 @@ def read_rgb(path: Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise TrainerError(f"{path}: too large; expected at most {_MOST_PIXELS:,} pixels") from error
     except Exception as error:  # decoders raise any kind for damaged files, also AttributeError and MemoryError
-        why = str(error).partition(" <_io.")[0]  # an address in memory
+        why = str(error).partition(" <_io.")[0]  # Pillow adds the repr of the file object
         raise TrainerError(f"{path}: not a picture that can be read: {why}") from error
 
 
 def _as_rgb(data: bytes, image: Image.Image) -> Image.Image:
     bits = _bits(data, image)
-    orientation = image.getexif().get(0x0112, 1)  # of a TIFF, Pillow forgets it as soon as it has turned the picture
+    orientation = image.getexif().get(
+        0x0112, 1
+    )  # read before loading: Pillow removes it from a TIFF that it has turned
     icc = image.info.get("icc_profile")
     if image.mode in {"I", "F"} and not (image.format == "PNG" and bits == 16):
         raise ValueError(f"samples of mode {image.mode} are not read; expected 8 or 16 bits")
@@ -56,7 +58,7 @@ def _as_rgb(data: bytes, image: Image.Image) -> Image.Image:
 
 
 def _bits(data: bytes, image: Image.Image) -> int:
-    """Bits of a sample; 8 where the format has no others."""
+    """Return the bits of a sample; 8 if the format has no other depths."""
     if image.format == "PNG":
         return data[24]
     if image.format == "TIFF":
@@ -71,7 +73,7 @@ def _bits(data: bytes, image: Image.Image) -> int:
 
 
 def _sixteen_bits(data: bytes) -> Image.Image:
-    """A PNG or TIFF of sixteen bits, rounded to eight: Pillow cuts colours off, and makes greys white."""
+    """Decode a 16-bit PNG or TIFF and round it to 8 bits. Pillow truncates colours, and makes greys white."""
     image = pyvips.Image.new_from_buffer(data, "", fail_on="warning")
     values = np.asarray(image.numpy()).astype(np.uint32)
     values = values if image.format == "uchar" else (values + 128) // 257
@@ -86,7 +88,7 @@ def _turned(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _in_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """RGB in sRGB. A profile that is damaged, or for other pictures, is ignored."""
+    """Convert to RGB in sRGB. A profile that is damaged or for another colour space is ignored."""
     mode = "CMYK" if image.mode == "CMYK" else "L" if image.mode in {"1", "L", "LA"} else "RGB"
     own = image.convert(mode)
     if icc:
@@ -103,7 +105,7 @@ def _in_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
 
 
 def _without_hidden_colours(image: Image.Image, alpha: Image.Image) -> Image.Image:
-    """What is stored under full transparency is arbitrary: it takes its neighbours' colours, weighted by alpha."""
+    """Replace the colours under full transparency by those of their neighbours, weighted by alpha."""
     weight = np.asarray(alpha, np.float32)
     hidden = weight == 0
     if not hidden.any():
@@ -117,7 +119,7 @@ def _without_hidden_colours(image: Image.Image, alpha: Image.Image) -> Image.Ima
 
 
 def _spread(sums: Floats) -> Floats:
-    """Colours without holes, (H, W, 3), from sums of colour times alpha and of alpha: holes show the halved picture."""
+    """Return colours without holes, (H, W, 3), from sums of colour times alpha and of alpha, by halving recursively."""
     weight = sums[..., 3:]
     seen = weight[..., 0] > 0
     colours = (sums[..., :3] / np.maximum(weight, 1e-6)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""From a trained network to a checkpoint that the service serves."""
+"""Publishing: from a trained network to a checkpoint for the service."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from trainer.errors import TrainerError
 from trainer.loop.runs import Run, replace_file
 
 _ORIGIN = {"style_image_sha256": "another style image", "photographs_sha256": "other photographs"}
-"""What tells where a checkpoint is from: facts of its card, and what it means that they differ."""
+"""Fields of the card that identify the origin of a checkpoint, and what a difference means."""
 
 
 def training_facts(
@@ -25,7 +25,7 @@ def training_facts(
     precision: str,
     revision: str,
 ) -> dict[str, Any]:
-    """What a card says of its training, whatever the task; `settings` are those that the run was begun with."""
+    """Return the training section of a card. settings: those that the run began with."""
     beside = {"photographs", "loss_network"}
     return {
         "recipe": {key: value for key, value in settings.items() if key not in beside},
@@ -43,7 +43,7 @@ def training_facts(
 def publish_run(
     run: Run, net: nn.Module, recipe: StyleRecipe | UpscaleRecipe, parent: str | None, training: dict[str, Any]
 ) -> Path:
-    """Write RUN/checkpoints/TASK/NAME.safetensors with a complete card; returns its path."""
+    """Write RUN/checkpoints/TASK/NAME.safetensors with a complete card, and return its path."""
     card = checkpoint.make_card(
         net.cpu().float(),
         recipe.name,
@@ -92,7 +92,7 @@ def publish_style(
     """Write REPOSITORY/stylize/NAME.safetensors, a style of the trunk in `trunk_file`; return its path."""
     shared = trunk.read_trunk(trunk_file)
     net = net.cpu().float()
-    net.load_state_dict({**net.state_dict(), **shared.weights})  # as they were rounded in the file
+    net.load_state_dict({**net.state_dict(), **shared.weights})  # rounded as in the file
     facts = {key: value for key, value in training.items() if key != "recipe"}
     facts["recipe"] = _without_styles(training["recipe"]) | {"style": style.model_dump()}
     if style_image_sha256 is not None:
@@ -113,20 +113,20 @@ def publish_style(
 
 
 def _without_styles(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A family's recipe without its list of styles: each style's card records its own entry."""
+    """Return a family's recipe without its styles: the card of each style has its own entry."""
     return {key: value for key, value in recipe.items() if key not in {"styles", "style_images"}}
 
 
 def publish(run: Run, repository: Path, force: bool = False) -> list[Path]:
     """Copy every checkpoint of a run into a model repository, verified.
 
-    force: replace checkpoints of another origin too. Raises TrainerError where the run has no checkpoint, and, before
-    anything is copied, where one of the same name has another origin.
+    force: replace checkpoints of another origin too. Raises TrainerError if the run has no checkpoint, or, before
+    anything is copied, if a checkpoint of the same name has another origin.
     """
     made = sorted(run.checkpoints.glob("*/*.safetensors"))
     if not made:
         raise TrainerError(f"{run.directory} has no checkpoint yet: let its training finish first")
-    made.sort(key=lambda path: path.parent.name != trunk.FOLDER)  # a style is of use once its trunk is there
+    made.sort(key=lambda path: path.parent.name != trunk.FOLDER)  # trunks first, because styles need them
     if not force:
         for path in made:
             _refuse_another_origin(path, repository / path.relative_to(run.checkpoints))
@@ -144,7 +144,7 @@ def publish(run: Run, repository: Path, force: bool = False) -> list[Path]:
 
 
 def _refuse_another_origin(made: Path, target: Path) -> None:
-    """Raise TrainerError where `target` is there and was trained on other pictures than `made`."""
+    """Raise TrainerError if `target` exists and was trained on other images than `made`."""
     if not target.exists() or target.read_bytes() == made.read_bytes():
         return
     if made.parent.name == trunk.FOLDER:

@@ -69,7 +69,7 @@ def fit(
 
 
 def new_style(name: str, painting: Path, style_px: int, license_: str, source: str) -> FamilyStyle:
-    """The entry of a style to be fitted. Raises TrainerError for a name that no style may have."""
+    """Make the entry of a new style. Raises TrainerError for an invalid name."""
     try:
         return FamilyStyle(name=name, style_image=painting.name, style_px=style_px, license=license_, source=source)
     except ValidationError as error:

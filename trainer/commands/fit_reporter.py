@@ -1,4 +1,4 @@
-"""Shows how far a fit is: as a progress bar or as JSON lines, and as a preview picture."""
+"""Progress of a fit: a bar or JSON lines, and a preview picture."""
 
 import time
 from pathlib import Path
@@ -34,7 +34,7 @@ class FitReporter:
         self._bar.close()
 
     def __call__(self, progress: FitProgress) -> None:
-        """Show the progress, and a new preview where one is due."""
+        """Show the progress, and write a preview if one is due."""
         self._bar.update(int(100 * progress.share) - self._bar.n)
         self._bar.set_postfix(objective=f"{progress.objective:.3f}")
         if self._preview is not None:

@@ -26,7 +26,7 @@ Data = Annotated[list[Path], typer.Option("--data", help="Folder of photographs;
 Vgg16 = Annotated[
     Path | None, typer.Option("--vgg16", help="File with VGG16 weights; default: IMPASTO_VGG16, then torchvision.")
 ]
-# torchrun interprets --run as its own option, so there is a second name.
+# torchrun has its own option --run, so there is a second name.
 RunFolder = Annotated[
     Path | None,
     typer.Option("--run", "--run-dir", help="Run directory; default: runs/NAME. An existing run is resumed."),

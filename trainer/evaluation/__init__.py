@@ -1,1 +1,1 @@
-"""How good the networks are: metrics, baselines, comparisons, reports."""
+"""Evaluation of networks: metrics, baselines, comparisons, reports."""

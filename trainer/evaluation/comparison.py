@@ -1,4 +1,4 @@
-"""The paper's claims, repeated: styles against Gatys, seconds of both, factors against bicubic and SRCNN.
+"""The comparisons of the paper: styles against Gatys et al., their speed, and upscalers against bicubic and SRCNN.
 
 Each function measures one part of trainer.evaluation.results.
 """
@@ -31,7 +31,7 @@ from trainer.objective.style_objective import StyleObjective
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """A model repository's checkpoints by name."""
+    """The checkpoints of a model repository by name."""
 
     stylize: dict[str, Checkpoint]
     upscale: dict[str, Checkpoint]
@@ -49,7 +49,7 @@ class Checkpoints:
 def measure_upscaling(
     checkpoints: dict[str, Checkpoint], benchmarks: list[Path], distance: PerceptualDistance, say: Callable[[str], None]
 ) -> Upscaling:
-    """Every upscaler, and bicubic at every factor, on every benchmark."""
+    """Measure every upscaler, and bicubic at every factor, on every benchmark."""
     rows = []
     factors = sorted(
         {config.factor for c in checkpoints.values() if isinstance(config := c.config, SuperResolutionConfig)}
@@ -79,7 +79,7 @@ def measure_upscaling(
 
 @dataclass(frozen=True)
 class DuelPlan:
-    """What `measure_styles` does: every style on `photographs` for `iterations`; the `longest` style for more."""
+    """The plan of `measure_styles`: photographs, iterations, and the style `longest` that gets more iterations."""
 
     photographs: list[Path]
     side_px: int
@@ -97,11 +97,10 @@ def measure_styles(
     pictures: Path,
     say: Callable[[str], None],
 ) -> Styles:
-    """Every style against Gatys on held-out photographs, with both pictures written into the folder `pictures`.
+    """Compare every style with Gatys et al. on held-out photographs. Both pictures are written into `pictures`.
 
-    What Gatys came to is kept beside that folder, so that a comparison begun again goes on.
-
-    Both meet the same objective, that of the style's own recipe; the loss network computes as it does in training.
+    The results of Gatys et al. are kept beside that folder, so that an interrupted comparison continues. Both minimise
+    the objective of the style's own recipe, and the loss network computes as it does in training.
     """
     pictures.mkdir(parents=True, exist_ok=True)
     objectives = {name: objective_of(c, loss_network, style_image(c)) for name, c in checkpoints.items()}
@@ -143,7 +142,7 @@ def measure_styles(
 def measure_speed(
     name: str, checkpoint: Checkpoint, objective: StyleObjective, photograph: Path, sides_px: list[int], iterations: int
 ) -> Speed:
-    """Seconds of one pass (median of five) and of one iteration of Gatys (mean of `iterations`), side by side."""
+    """Time one pass (median of five) and one iteration of Gatys et al. (mean of `iterations`)."""
     precision = choose_precision("auto", torch.device("cpu"))
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     objective.loss_network.features.to(dtype)
@@ -168,7 +167,7 @@ def measure_speed(
 
 
 def square(image: Image.Image, side_px: int) -> Image.Image:
-    """The middle square of a picture, reduced or enlarged to `side_px`."""
+    """Return the central square of a picture, resized to `side_px`."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     box = (left, top, left + side, top + side)

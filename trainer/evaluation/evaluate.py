@@ -1,4 +1,4 @@
-"""Measure a checkpoint: an upscaler against the truth, a style by the terms of the objective it was trained for."""
+"""Evaluation of a checkpoint: an upscaler against the original, a style by distances and its objective."""
 
 import hashlib
 from dataclasses import dataclass, fields
@@ -26,7 +26,7 @@ from trainer.objective.style_objective import StyleObjective
 
 @dataclass(frozen=True)
 class UpscalingScore:
-    """One image, or a folder's mean: PSNR in dB and SSIM on Y; LPIPS and the relu2_2 loss, None where not asked."""
+    """The scores of an image, or a mean: PSNR in dB and SSIM on Y; LPIPS and the relu2_2 loss, or None."""
 
     image: str
     psnr: float
@@ -36,7 +36,7 @@ class UpscalingScore:
 
 
 def enlarger(checkpoint: Checkpoint) -> Enlarge:
-    """An upscaling checkpoint as a function of pictures, on the CPU. Raises TrainerError for a style."""
+    """Return an upscaling checkpoint as a function of pictures, on the CPU. Raises TrainerError for a style."""
     if not isinstance(checkpoint.config, SuperResolutionConfig):
         raise TrainerError(f"{checkpoint.card.name} is a {checkpoint.card.task} checkpoint: it enlarges nothing")
     return partial(apply, checkpoint.net, device=torch.device("cpu"))
@@ -61,7 +61,7 @@ def score_upscaling(
 
 
 def objective_of(checkpoint: Checkpoint, loss_network: LossNetwork, style_image: Path) -> StyleObjective:
-    """The objective that a style was trained for. Raises TrainerError where the style image is another one."""
+    """Return the objective of a style's training. Raises TrainerError for another style image."""
     training = checkpoint.card.training
     if "style_image_sha256" not in training:
         raise TrainerError(f"{checkpoint.card.name}: its card does not tell of a style image")
@@ -91,7 +91,7 @@ def score_style(
 
 @torch.inference_mode()
 def style_terms(checkpoint: Checkpoint, objective: StyleObjective, image: Image.Image) -> dict[str, float]:
-    """The objective's terms for a network's answer to one image, in float32, colours cut off at [0, 1] as served."""
+    """Compute the terms of the objective for the output of one image, in float32, clipped to [0, 1] as served."""
     content = to_network([np.array(image)], torch.device("cpu"))
     terms = objective.terms(checkpoint.net.eval()(content).clamp(0.0, 1.0), objective.content(content))
     return {name: term.item() for name, term in terms.items()}

@@ -1,4 +1,4 @@
-"""Gatys, Ecker and Bethge 2016: no network is trained; L-BFGS moves the pixels of one picture down the objective."""
+"""The method of Gatys, Ecker and Bethge (2016): L-BFGS on the pixels of one picture, without a network."""
 
 import hashlib
 import time
@@ -17,7 +17,7 @@ Start = Literal["noise", "content"]
 
 @dataclass(frozen=True)
 class Optimised:
-    """What the optimisation came to.
+    """The result of an optimisation.
 
     picture: float (1, 3, H, W) in [0, 1]. objective: the least total so far after each iteration; one iteration is one
     value and gradient of the objective, line search included. seconds: time since the start, after each iteration.
@@ -29,13 +29,13 @@ class Optimised:
 
 
 class _EnoughError(Exception):
-    """The iterations asked for are done."""
+    """Ends the optimisation after the requested iterations."""
 
 
 def optimise(
     objective: StyleObjective, content_image: Tensor, iterations: int, start: Start = "noise", seed: int = 0
 ) -> Optimised:
-    """Paint one content image, float (1, 3, H, W) in [0, 1], from white noise (as Gatys et al.) or from itself."""
+    """Stylize a content image, float (1, 3, H, W) in [0, 1], starting from white noise (as Gatys et al.) or from it."""
     content = objective.content(content_image)
     if start == "noise":
         noise = torch.rand(content_image.shape, generator=torch.Generator().manual_seed(seed))
@@ -81,7 +81,7 @@ def optimise(
 def optimise_once(
     folder: Path, objective: StyleObjective, content_image: Tensor, iterations: int, start: Start
 ) -> Optimised:
-    """What `optimise` gives, kept in `folder`: minutes of work that a comparison begun again need not do again."""
+    """Return the result of `optimise`, kept in `folder`, so that a repeated comparison does not compute it again."""
     asked = f"{objective.identity} {iterations} {start} {tuple(content_image.shape)}".encode()
     digest = hashlib.sha256(asked + content_image.contiguous().numpy().tobytes()).hexdigest()
     path = folder / f"{digest[:16]}.safetensors"

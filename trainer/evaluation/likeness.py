@@ -1,4 +1,4 @@
-"""How like the painting, and how like the photograph, the pictures of styles and of rivals are."""
+"""Distances of outputs to the painting and to the photograph, for styles and for rivals."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ OURS = "network"
 
 @dataclass(frozen=True)
 class LikenessPlan:
-    """The photographs to paint: folders, and the longer side that they are reduced to, in pixels."""
+    """The photographs to stylize: folders, and the longer side that they are reduced to, in pixels."""
 
     photographs: list[Path]
     longest_px: int

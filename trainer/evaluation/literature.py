@@ -1,13 +1,13 @@
-"""What others published, to stand beside our figures.
+"""Published figures, for comparison with ours.
 
-`verified`: read in a public source. What is not is recalled from the publication and was not compared with it.
+`verified`: read in a public source. Other figures are quoted from memory and were not compared with the publication.
 """
 
 from typing import NamedTuple
 
 
 class PublishedScore(NamedTuple):
-    """PSNR in dB on Y of one method."""
+    """The PSNR of one method in dB on Y."""
 
     benchmark: str
     factor: int
@@ -19,7 +19,7 @@ class PublishedScore(NamedTuple):
 class PublishedSeconds(NamedTuple):
     """Seconds on a Titan X at one size: one pass, and Gatys after 100, 300 and 500 iterations; the ratios as printed.
 
-    The printed ratios come from seconds before rounding, so they are kept and not divided anew.
+    The printed ratios come from unrounded seconds, so they are quoted and not computed.
     """
 
     side_px: int
@@ -30,7 +30,7 @@ class PublishedSeconds(NamedTuple):
 
 
 class PublishedEquality(NamedTuple):
-    """Between how many iterations of Gatys the network's objective lies."""
+    """The range of iterations in which Gatys et al. reach the objective of the network."""
 
     least: int
     most: int

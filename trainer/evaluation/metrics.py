@@ -1,7 +1,7 @@
-"""How far an enlarged picture is from the truth, as the super-resolution literature measures it.
+"""Metrics of enlarged pictures, as in the super-resolution literature.
 
-Protocol: the truth is cropped to a multiple of the factor, reduced by antialiased bicubic; PSNR and SSIM on the Y of
-BT.601 (16 to 235), with `factor` pixels cut off at each border (Johnson et al. 2016, section 4.2).
+Protocol: the original is cropped to a multiple of the factor and reduced by antialiased bicubic; PSNR and SSIM on the Y
+of BT.601 (16 to 235), with `factor` pixels cut off at each border (Johnson et al. 2016, section 4.2).
 """
 
 from collections.abc import Callable
@@ -20,20 +20,20 @@ Enlarge = Callable[[Picture], Picture]
 
 
 def luma(picture: Picture) -> NDArray[np.float64]:
-    """Y of BT.601 in 16..235, unrounded: uint8 (H, W, 3) -> float64 (H, W)."""
+    """Compute Y of BT.601 in 16..235, unrounded: uint8 (H, W, 3) -> float64 (H, W)."""
     weights = np.array([65.481, 128.553, 24.966]) / 255.0
     y: NDArray[np.float64] = 16.0 + picture.astype(np.float64) @ weights
     return y
 
 
 def psnr(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Peak signal to noise ratio in dB of two images with a peak of 255; infinite where they are equal."""
+    """Compute the peak signal to noise ratio in dB for a peak of 255; infinite for equal images."""
     error = float(np.mean((a - b) ** 2))
     return float("inf") if error == 0 else 10 * float(np.log10(255.0**2 / error))
 
 
 def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Structural similarity (Wang et al. 2004): Gaussian window, sigma 1.5, population statistics."""
+    """Compute the structural similarity (Wang et al. 2004): Gaussian window, sigma 1.5, population statistics."""
     return float(
         structural_similarity(  # type: ignore[no-untyped-call]
             a, b, data_range=255.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
@@ -42,7 +42,7 @@ def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def bicubic(factor: int) -> Enlarge:
-    """Pillow's bicubic enlargement, as everybody's baseline."""
+    """Return Pillow's bicubic enlargement, the usual baseline."""
 
     def enlarge(low: Picture) -> Picture:
         height, width = low.shape[:2]
@@ -52,7 +52,7 @@ def bicubic(factor: int) -> Enlarge:
 
 
 def benchmark_pairs(folder: Path, factor: int) -> list[tuple[str, Picture, Picture]]:
-    """(name, low resolution, truth) of each image of a folder. Raises TrainerError where one is broken, or none is."""
+    """Return (name, low resolution, original) of each image. Raises TrainerError if there is none, or a broken one."""
     pairs = []
     for path in list_photographs([folder]):
         image = read_rgb(path)
@@ -62,12 +62,12 @@ def benchmark_pairs(folder: Path, factor: int) -> list[tuple[str, Picture, Pictu
 
 
 def compared_luma(a: Picture, b: Picture, factor: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The Y of two pictures without the border that the protocol leaves out."""
+    """Return the Y of two pictures without the border that the protocol leaves out."""
     cut = np.s_[factor:-factor, factor:-factor]
     return luma(a)[cut], luma(b)[cut]
 
 
 def mean_psnr(enlarge: Enlarge, folder: Path, factor: int) -> float:
-    """PSNR in dB on Y, averaged over the images of a folder."""
+    """Average the PSNR in dB on Y over the images of a folder."""
     scores = [psnr(*compared_luma(enlarge(low), truth, factor)) for _, low, truth in benchmark_pairs(folder, factor)]
     return float(np.mean(scores))

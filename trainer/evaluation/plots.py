@@ -1,6 +1,6 @@
-"""The plots of the report, as SVG text to stand in a page.
+"""The plots of the report, as SVG markup.
 
-matplotlib is imported where it draws: importing it writes a cache into the home directory.
+matplotlib is imported on use, because importing it writes a cache into the home directory.
 """
 
 import io
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 from trainer.evaluation.results import Duel, SpeedRow, UpscalingRow
 
-_INK, _ACCENT = "#666666", "#c2410c"  # stand for the page's own colours, which follow its light or dark
+_INK, _ACCENT = "#666666", "#c2410c"  # placeholders for the colours of the page in light and dark mode
 
 
 def objectives(duels: list[Duel]) -> str:
-    """Gatys' objective by iteration and the network's as a line, both averaged over the photographs of one style."""
+    """Plot Gatys' objective by iteration and the network's as a line, both averaged over the photographs."""
     figure, axes = bare_axes("iterations of Gatys et al. (L-BFGS)", "objective")
     shortest = min(len(duel.gatys) for duel in duels)
     curve = [mean(duel.gatys[i] for duel in duels) for i in range(shortest)]
@@ -38,7 +38,7 @@ def objectives(duels: list[Duel]) -> str:
 
 
 def seconds(rows: list[SpeedRow]) -> str:
-    """Seconds of one pass and of 500 iterations, by size."""
+    """Plot the seconds of one pass and of 500 iterations, by size."""
     figure, axes = bare_axes("side of the picture, px", "seconds")
     sides = [str(row.side_px) for row in rows]
     gatys = [500 * row.gatys_seconds_per_iteration for row in rows]
@@ -51,7 +51,7 @@ def seconds(rows: list[SpeedRow]) -> str:
 
 
 def distortion_and_perception(rows: list[UpscalingRow]) -> str:
-    """PSNR against LPIPS: to the right is more faithful, down is more alike to the eye. "" where no row has LPIPS."""
+    """Plot PSNR (higher is more faithful) against LPIPS (lower is more alike); "" if no row has LPIPS."""
     points = [(row.method, row.psnr, row.lpips) for row in rows if row.lpips is not None]
     if not points:
         return ""
@@ -65,7 +65,7 @@ def distortion_and_perception(rows: list[UpscalingRow]) -> str:
 
 
 def bare_axes(x: str, y: str, ink: str = _INK, size_inches: tuple[float, float] = (7, 3.6)) -> tuple["Figure", "Axes"]:
-    """Two axes with their labels in `ink`, and nothing behind them."""
+    """Return axes with labels in `ink` and a transparent background."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=size_inches, layout="constrained")
@@ -81,11 +81,11 @@ def bare_axes(x: str, y: str, ink: str = _INK, size_inches: tuple[float, float] 
 
 
 def _svg(figure: "Figure", name: str, alternative: str) -> str:
-    """SVG without what a page does not want: declarations, the drawer's links, ids that other plots have too."""
+    """Return SVG without declarations, links and ids that other plots have too."""
     import matplotlib as mpl  # noqa: PLC0415
 
     buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name}):  # the same figures give the same file
+    with mpl.rc_context({"svg.hashsalt": name}):  # equal figures give equal files
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{escape(alternative)}" ', 1)

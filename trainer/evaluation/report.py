@@ -1,4 +1,4 @@
-"""What `compare` found, as one self-contained page and as Markdown, both from the same numbers."""
+"""The report of a comparison, as one self-contained page and as Markdown, from the same numbers."""
 
 import base64
 from collections import defaultdict
@@ -35,7 +35,7 @@ _PLACES = {"psnr": 2, "ssim": 4, "lpips": 4, "relu2_2": 4}
 
 @dataclass(frozen=True)
 class StyleLine:
-    """One style, averaged over its photographs. gatys: after 100 iterations, or the last one of a shorter run."""
+    """One style, averaged over its photographs. gatys: after 100 iterations, or after the last of a shorter run."""
 
     style: str
     network: float
@@ -113,7 +113,7 @@ def _machines(parts: Mapping[str, AnyPart | None]) -> dict[Machine, list[str]]:
 
 
 def style_lines(duels: list[Duel]) -> list[StyleLine]:
-    """One line per style, in the order of the duels."""
+    """Average the duels of each style, in their order."""
     by_style: dict[str, list[Duel]] = defaultdict(list)
     for duel in duels:
         by_style[duel.style].append(duel)
@@ -126,13 +126,13 @@ def style_lines(duels: list[Duel]) -> list[StyleLine]:
 
 
 def _equal_at(duels: list[Duel]) -> str:
-    """The mean; a lower bound of it where Gatys stayed above the network, since such a duel tells its length only."""
+    """Return the mean, as a lower bound if Gatys stayed above the network on some photograph."""
     iterations = mean(duel.equal_at or len(duel.gatys) for duel in duels)
     return f"> {int(iterations)}" if any(duel.equal_at is None for duel in duels) else f"{iterations:.0f}"
 
 
 def tables(rows: list[UpscalingRow]) -> list[Table]:
-    """One table per benchmark and factor, in the order of the rows."""
+    """Make one table per benchmark and factor, in the order of the rows."""
     groups: dict[tuple[str, int], list[UpscalingRow]] = defaultdict(list)
     for row in rows:
         groups[row.benchmark, row.factor].append(row)
@@ -148,7 +148,7 @@ def tables(rows: list[UpscalingRow]) -> list[Table]:
 
 
 def _figures(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
-    """The plots, as markup, and a function that turns a picture of the folder into a data URI."""
+    """Return the plots as markup, and a function that turns a picture of the folder into a data URI."""
     drawn = {"objectives": "", "seconds": "", "scatter": ""}
     plotted_style = ""
     if lines := values["style_lines"]:

@@ -1,6 +1,6 @@
-"""What a comparison found: four tables, each kept as one JSON file.
+"""The results of a comparison: four tables, each stored as a JSON file.
 
-So a part can be measured again by itself (timings want a quiet machine), and a report is written from what is there.
+Each part can be measured again separately, and a report is written from the stored parts.
 """
 
 import os
@@ -20,7 +20,7 @@ class _Part(BaseModel):
 
 
 class Machine(_Part):
-    """Where a part was measured."""
+    """The machine that measured a part."""
 
     processor: str
     threads: int
@@ -49,9 +49,9 @@ class Upscaling(_Part):
 
 
 class Duel(_Part):
-    """One style on one photograph: the network's objective, and Gatys' after each iteration.
+    """One style on one photograph: the objective of the network, and of Gatys after each iteration.
 
-    equal_at: iterations after which Gatys is at or below the network; None where that does not happen.
+    equal_at: iterations after which Gatys is at or below the network; None if it never is.
     """
 
     style: str
@@ -82,7 +82,7 @@ class SpeedRow(_Part):
     timed_iterations: int
 
     def ratio(self, iterations: int) -> float:
-        """How many times faster the network is than so many iterations."""
+        """Return how many times faster the network is than this many iterations."""
         return iterations * self.gatys_seconds_per_iteration / self.network_seconds
 
 
@@ -123,7 +123,7 @@ Part = TypeVar("Part", Upscaling, Styles, Speed, Likeness)
 
 
 def write_part(folder: Path, part: AnyPart) -> Path:
-    """Write FOLDER/upscaling.json, styles.json, speed.json or likeness.json; returns its path."""
+    """Write FOLDER/upscaling.json, styles.json, speed.json or likeness.json, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{type(part).__name__.lower()}.json"
     path.write_text(part.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -131,7 +131,7 @@ def write_part(folder: Path, part: AnyPart) -> Path:
 
 
 def read_part(folder: Path, kind: type[Part]) -> Part | None:
-    """A part as `write_part` wrote it; None where it was not measured. Raises TrainerError where it cannot be read."""
+    """Read a part; None if it was not measured. Raises TrainerError if it cannot be read."""
     path = folder / f"{kind.__name__.lower()}.json"
     if not path.exists():
         return None
@@ -144,7 +144,7 @@ def read_part(folder: Path, kind: type[Part]) -> Part | None:
 
 
 def this_machine() -> Machine:
-    """The processor, threads and library of this process."""
+    """Describe processor, threads and library of this process."""
     names = [line.split(":", 1)[1].strip() for line in _processor_lines() if line.startswith("model name")]
     return Machine(
         processor=names[0] if names else platform.processor() or platform.machine(),

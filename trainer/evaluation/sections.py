@@ -1,4 +1,4 @@
-"""Documents of which each command writes its own part, and leaves the others' alone."""
+"""Documents with sections that different commands write."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from trainer.loop.runs import replace_file
 
 
 def write_section(path: Path, name: str, text: str) -> None:
-    """Put `text` where `path` has the section `name`, between two comments; at its end where it has none yet."""
+    """Replace the section `name` of `path`, which stands between two comments, or append it."""
     begin, end = f"<!-- begin {name}: written by a command, not by hand -->\n", f"<!-- end {name} -->\n"
     section = f"{begin}{text.strip()}\n{end}"
     before = path.read_text() if path.exists() else ""

@@ -1,4 +1,4 @@
-"""Checks a fitted style before it is published: whether its pictures are pictures, and like the painting."""
+"""Checks of a fitted style before it is published."""
 
 from collections.abc import Mapping
 from statistics import mean
@@ -25,7 +25,7 @@ _MOST_GRID = 1.35
 
 
 def refuse_flat(painting: Tensor) -> None:
-    """Raise TrainerError for a painting, float (1, 3, H, W), that is nearly one colour: it has no style to learn."""
+    """Raise TrainerError for a painting, float (1, 3, H, W), of nearly one colour: it has no style to learn."""
     if painting.std(dim=(2, 3)).max() < _LEAST_DEVIATION:
         raise TrainerError("the painting is nearly one colour: there is no style to learn from it")
 
@@ -35,8 +35,8 @@ def check_style(
 ) -> StyleDistance:
     """Measure a fitted style on bundled photographs, and return the mean.
 
-    styles: those that the trunk had before. Raises TrainerError where the pictures are no nearer to the painting than
-    those of the average style, have lost the light of the photographs, or show a grid.
+    styles: the earlier styles of the trunk. Raises TrainerError if the outputs are no nearer to the painting than those
+    of the average style, have lost the light of the photographs, or show a grid.
     """
     photographs = _photographs()
     meter = StyleMeter(loss_network, painting)
@@ -47,7 +47,7 @@ def check_style(
 
 
 def refuse_faults(found: StyleDistance, start: StyleDistance, contrast: float) -> None:
-    """Raise TrainerError where a style with the measures `found` must not be published.
+    """Raise TrainerError if a style with the measures `found` must not be published.
 
     start: the measures of the average style. contrast: that of the painting over that of the photographs.
     """

@@ -1,6 +1,6 @@
-"""How far a painted picture is from the painting and from the photograph, layer by layer.
+"""Distances of an output to the painting and to the photograph, layer by layer.
 
-The objective hides a gap at the deep layers, because the shallow ones carry most of it. These measures do not.
+In the objective, the shallow layers outweigh the deep ones. These measures show each layer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +43,7 @@ class StyleDistance:
 
 
 class StyleMeter:
-    """Measures pictures against one painting, float (1, 3, H, W) in [0, 1], whose Gram matrices are computed once."""
+    """Measures outputs against one painting, float (1, 3, H, W) in [0, 1]. Its Gram matrices are computed once."""
 
     def __init__(self, loss_network: LossNetwork, painting: Tensor) -> None:
         self._network = loss_network

@@ -1,1 +1,1 @@
-"""What every training loop needs: steps, processes, precision, runs, samples."""
+"""The parts of every training loop: steps, processes, precision, runs, samples."""

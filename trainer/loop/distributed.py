@@ -1,7 +1,7 @@
 """The processes of one training: one, or those that torchrun started (DDP; gloo on CPUs, nccl on GPUs).
 
-Each takes its share of every batch. Examples depend on the seed and their number alone (trainer.data), losses are means
-over examples, and DDP averages gradients: so any number of processes walks the same way.
+Each process takes its share of every batch. Examples depend only on the seed and their index (trainer.data), losses are
+means over examples, and DDP averages gradients. The result therefore does not depend on the number of processes.
 """
 
 import os
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among `size`: number `rank` of all, number `local_rank` on its machine."""
+    """This process, number `rank` of `size`, and number `local_rank` on its machine."""
 
     rank: int = 0
     size: int = 1
@@ -35,13 +35,13 @@ class Processes:
 
     @property
     def device(self) -> torch.device:
-        """This process's CUDA device where there is one, else the CPU."""
+        """The CUDA device of this process if there is one, else the CPU."""
         return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
 
     def order(self, batch: int, first: int, iterations: int) -> list[int]:
-        """The numbers of this process's examples in iterations `first` to `iterations`, its share of `batch` in each.
+        """Return the indices of this process's examples, its share of `batch`, in iterations `first` to `iterations`.
 
-        Raises TrainerError where the batch cannot be shared out evenly.
+        Raises TrainerError if the batch is not divisible by the number of processes.
         """
         if batch % self.size:
             raise TrainerError(f"data.batch = {batch} cannot be shared evenly by {self.size} processes")
@@ -49,7 +49,7 @@ class Processes:
         return [i * batch + self.rank * share + k for i in range(first, iterations) for k in range(share)]
 
     def first(self, action: Callable[[], Result]) -> Result:
-        """What `action` returns in the main process; it runs in no other."""
+        """Run `action` in the main process only, and return its result in every process."""
         if self.size == 1:
             return action()
         box = [action() if self.main else None]
@@ -57,16 +57,16 @@ class Processes:
         return box[0]  # type: ignore[return-value]  # the main process has filled it
 
     def mean(self, terms: Mapping[str, Tensor]) -> dict[str, float]:
-        """Each scalar, averaged over the processes; every process must ask, for the same names."""
+        """Average each scalar over the processes. Every process must call it with the same names."""
         values = torch.stack([term.detach().float() for term in terms.values()])
         if self.size > 1:
             dist.all_reduce(values)
         return dict(zip(terms, (values / self.size).tolist(), strict=True))
 
     def parallel(self, net: nn.Module) -> nn.Module:
-        """`net` itself, or with its gradients averaged over the processes. The parameters stay those of `net`.
+        """Return `net`, or `net` wrapped so that gradients are averaged. The parameters stay those of `net`.
 
-        Raises TrainerError for batch norm on CPUs: its statistics would be those of a share.
+        Raises TrainerError for batch norm on CPUs: its statistics would cover a share of the batch.
         """
         if self.size == 1:
             return net
@@ -80,12 +80,12 @@ class Processes:
 
 
 ONE_PROCESS = Processes()
-"""A training that nothing is shared with."""
+"""A training in one process."""
 
 
 @contextmanager
 def joined() -> Iterator[Processes]:
-    """The processes that torchrun's environment tells of; this one alone where it tells of none."""
+    """Join the processes that the environment of torchrun describes; without it, yield this process alone."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield ONE_PROCESS

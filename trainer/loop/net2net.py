@@ -1,7 +1,7 @@
-"""A network of twice the width that gives the same answers (Net2Net, Chen et al. 2016): a head start for a `-full` one.
+"""A network of twice the width with the same outputs (Net2Net, Chen et al. 2016), as a start for a `-full` network.
 
-Every hidden channel is doubled. Those who listen to the two copies listen to each with about half the weight, unevenly,
-so that gradients tell the copies apart.
+Every hidden channel is doubled. Later layers read each copy with about half the weight. The halves are uneven, so that
+gradients can tell the copies apart.
 """
 
 from dataclasses import replace
@@ -15,7 +15,7 @@ _UNEVENNESS = 0.5
 
 
 def widen(net: StyleTransferNet, seed: int = 0) -> StyleTransferNet:
-    """`net` with twice the width and the same answers. Raises ValueError for transposed convolutions."""
+    """Return a network of twice the width with the same outputs. Raises ValueError for transposed convolutions."""
     if net.config.upsampling == "transposed":
         raise ValueError("networks with transposed convolutions cannot be widened")
     wide = StyleTransferNet(replace(net.config, width=2 * net.config.width))

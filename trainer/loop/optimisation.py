@@ -1,4 +1,4 @@
-"""What every recipe's loop needs around its losses: the rate, the average of the weights, what goes on disk."""
+"""The optimiser of every recipe: learning rate, averaged weights, and the state on disk."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,10 +30,10 @@ def rate_at(iteration: int, iterations: int, settings: Optimiser) -> float:
 
 
 class Optimisation:
-    """Adam over a network, with a running average of its weights, and all of it as one state to save.
+    """Adam over a network, with a running average of its weights, as one state that can be saved.
 
-    `first` is the iteration to go on from: that of the `state` taken up, else 0. groups: parameters to train, each
-    group with `params` and the `factor` by which its rate differs; None: all parameters at one rate.
+    `first` is the iteration to continue from: that of `state`, or 0. groups: parameters to train, each group with
+    `params` and the `factor` of its learning rate; None: all parameters at one rate.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class Optimisation:
             self._restore(state)
 
     def step(self, loss: torch.Tensor, iteration: int) -> float:
-        """Take one step down `loss`; return the gradient's norm before clipping.
+        """Take one step down `loss`, and return the norm of the gradient before clipping.
 
-        Raises TrainerError where the loss or the gradient is not a number; the weights are as before then.
+        Raises TrainerError if the loss or the gradient is not finite. The weights are then unchanged.
         """
         if not bool(torch.isfinite(loss)):
             raise TrainerError(f"the loss is {loss.item()} at iteration {iteration}: {_ADVICE}")
@@ -65,9 +65,9 @@ class Optimisation:
         return self.descend(iteration)
 
     def descend(self, iteration: int) -> float:
-        """Take one step down the gradients that the parameters hold, and return their norm before clipping.
+        """Take one step along the gradients of the parameters, and return their norm before clipping.
 
-        Parameters without a gradient stay as they are. Raises TrainerError as `step` does.
+        Parameters without a gradient do not change. Raises TrainerError as `step` does.
         """
         for group in self._adam.param_groups:
             group["lr"] = group.get("factor", 1.0) * rate_at(iteration, self.iterations, self.settings)
@@ -80,12 +80,12 @@ class Optimisation:
         return norm.item()
 
     def result(self) -> nn.Module:
-        """The network to look at and to publish: the average where there is one."""
+        """The network to sample and publish: the average if there is one."""
         module: nn.Module = self._average.module if self._average is not None else self.net
         return module
 
     def state(self, done: int) -> dict[str, Any]:
-        """Everything that a run resumed after `done` iterations needs so that its loss does not jump."""
+        """Return everything that a run needs to continue after `done` iterations."""
         state = {"iteration": done, "net": self.net.state_dict(), "adam": self._adam.state_dict()}
         return state | ({"average": self._average.state_dict()} if self._average is not None else {})
 

@@ -1,4 +1,4 @@
-"""In what precision a recipe runs."""
+"""The precision of a training."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ Precision = Literal["fp32", "bf16"]
 
 
 def choose_precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
-    """Return what was wanted; for "auto", bfloat16 where the device computes in it (nets.precision for a CPU)."""
+    """Return `wanted`; for "auto", bfloat16 if the device computes in it (on a CPU, see nets.precision)."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":

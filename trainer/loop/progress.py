@@ -1,4 +1,4 @@
-"""What is seen of a run while it goes on: a bar or lines for people, metrics.jsonl, and when to sample and to save."""
+"""Progress of a run: a bar or lines, metrics.jsonl, and the times of samples and saves."""
 
 import shutil
 import signal
@@ -18,7 +18,7 @@ from trainer.loop.runs import Run
 
 _LOG_EVERY = 10
 _LINE_SECONDS = 10.0
-"""How often a line reports progress where standard error is no terminal."""
+"""Interval of progress lines if standard error is no terminal."""
 
 _MOST_COLUMNS = 100
 _EARLY_SAMPLES = frozenset({0, 25, 50, 100})
@@ -29,9 +29,9 @@ _SAVE_SECONDS = 60.0
 class Progress:
     """Counts the iterations of one recipe, from `first` to `iterations`; a context manager.
 
-    Inside it, the first SIGINT or SIGTERM lets the iteration in progress end, makes a save due, and raises StoppedError
-    in the next `note`. The second one has its usual effect. `seconds` in a line of metrics is the training time so far,
-    in all sittings.
+    Inside it, the first SIGINT or SIGTERM lets the current iteration finish, makes a save due, and raises StoppedError
+    in the next `note`. The second one has its usual effect. `seconds` in a line of metrics is the total training time,
+    including earlier sessions.
     """
 
     def __init__(self, run: Run, processes: Processes, name: str, first: int, iterations: int) -> None:
@@ -65,7 +65,7 @@ class Progress:
         self._bar.close()
 
     def introduce(self, device: torch.device, precision: str, photographs: int, parent: str | None) -> None:
-        """Print what is about to be trained, and on what."""
+        """Print what will be trained, and on which device."""
         if self._processes.main:
             origin = f"from {parent[:19]}" if parent else "from scratch"
             resumed = f", resumed at {self._first}" if self._first else ""
@@ -75,9 +75,9 @@ class Progress:
             )
 
     def note(self, done: int, terms: Mapping[str, Tensor], gradient: float) -> None:
-        """Count an iteration: `done` of them are done; the last had these loss terms and this gradient norm.
+        """Count an iteration. done: iterations so far. terms, gradient: loss terms and gradient norm of the last one.
 
-        Raises StoppedError where a signal came before the last save.
+        Raises StoppedError if a signal arrived before the last save.
         """
         if self._stopping:
             assert self._signal is not None
@@ -97,11 +97,11 @@ class Progress:
             self._run.log(done, **values, seconds=round(time.monotonic() - self._start, 1))
 
     def due(self, done: int, every: int) -> bool:
-        """Return whether what happens every so many iterations happens now; at the end it always does."""
+        """Return whether an action is due: every `every` iterations, and at the end."""
         return done % every == 0 or done == self._iterations
 
     def sample_due(self, done: int, every: int) -> bool:
-        """Return whether to make a sample: at 0, 25, 50 and 100, every so many iterations, and every five minutes."""
+        """Return whether a sample is due: at 0, 25, 50 and 100, every `every` iterations, and every five minutes."""
         now = time.monotonic()
         if done in _EARLY_SAMPLES or self.due(done, every) or now - self._sampled >= _SAMPLE_SECONDS:
             self._sampled = now
@@ -109,7 +109,7 @@ class Progress:
         return False
 
     def save_due(self, done: int, every: int) -> bool:
-        """Return whether to save: every so many iterations, every minute, and after a signal."""
+        """Return whether a save is due: every `every` iterations, every minute, and after a signal."""
         now = time.monotonic()
         if self._stopping or self.due(done, every) or now - self._saved >= _SAVE_SECONDS:
             self._saved = now

@@ -1,9 +1,9 @@
-"""A run directory: what was asked for, what happened, and enough to go on after a kill at any moment.
+"""The directory of a run, with everything that is needed to continue after a kill at any moment.
 
 RUN/config.json        the resolved recipe          RUN/metrics.jsonl       one line per logged iteration
 RUN/state.pt           weights, optimiser, average  RUN/samples/000200.jpg  pictures along the way
-RUN/skipped.txt        photographs that could not be read, where there were any
-RUN/checkpoints/TASK/NAME.safetensors               what the service can serve
+RUN/skipped.txt        photographs that could not be read, if any
+RUN/checkpoints/TASK/NAME.safetensors               the result, for the service
 """
 
 import json
@@ -20,7 +20,7 @@ _MAY_CHANGE = frozenset({"iterations", "save_every", "sample_every"})
 
 
 class Run:
-    """One training run on disk. Every file is replaced whole or appended by lines."""
+    """A training run on disk. Files are replaced atomically or appended to by lines."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -31,9 +31,9 @@ class Run:
         self._metrics = directory / "metrics.jsonl"
 
     def begin(self, recipe: dict[str, Any]) -> dict[str, Any] | None:
-        """Make the directory, or take up the run in it: returns its last state, None at the very start.
+        """Create the directory, or open the run in it. Return its last state; None for a new run.
 
-        Raises TrainerError where the directory holds a run of another recipe, naming the setting that differs.
+        Raises TrainerError if the directory has a run of another recipe, with the name of the setting that differs.
         """
         self.samples.mkdir(parents=True, exist_ok=True)
         state = self._load_state()
@@ -55,20 +55,20 @@ class Run:
             raise self._cannot_write(self._metrics, error) from error
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the state; `state` holds `iteration`, `recipe` and whatever the recipe goes on from."""
+        """Replace the state. `state` has `iteration`, `recipe` and what the recipe needs to continue."""
         temporary = self._state.with_suffix(".tmp")
         try:
             with temporary.open("wb") as file:
                 torch.save(state, file)
                 file.flush()
                 os.fsync(file.fileno())
-        except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError for what the disk refused it
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError for a write error
             temporary.unlink(missing_ok=True)
             raise self._cannot_write(self._state, error) from error
         temporary.replace(self._state)
 
     def metrics(self) -> list[dict[str, float]]:
-        """All logged lines, oldest first; a line cut short by a kill is left out."""
+        """Read all logged lines, oldest first. A line that a kill cut short is left out."""
         if not self._metrics.exists():
             return []
         lines: list[dict[str, float]] = []
@@ -89,7 +89,7 @@ class Run:
             return None
         try:
             state: dict[str, Any] = torch.load(self._state, map_location="cpu", weights_only=True)
-        except Exception as error:  # a damaged pickle raises nearly anything
+        except Exception as error:  # a damaged pickle raises nearly any exception
             raise TrainerError(
                 f"{self._state} cannot be read ({error}); remove {self.directory} to begin anew"
             ) from error
@@ -109,14 +109,14 @@ class Run:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader sees the old content or the new, never half."""
+    """Write `data` to `path` atomically: a reader sees the old content or the new."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_bytes(data)
     temporary.replace(path)
 
 
 def git_revision() -> str:
-    """The commit of the working tree that this code lies in, "+changes" where it differs, "" outside of git."""
+    """Return the commit of this working tree, with "+changes" if it is modified; "" outside of git."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]

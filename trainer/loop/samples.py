@@ -1,4 +1,4 @@
-"""Pictures made along the way, since a loss does not say what a painter would."""
+"""Sample images of a run: a loss does not show what a picture looks like."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from trainer.data import Photographs, read_rgb, reduce
 
 
 def choose(photographs: list[Path], count: int, longest_px: int) -> list[Image.Image]:
-    """`count` photographs spread over the list, none longer than `longest_px`."""
+    """Choose `count` photographs, spread over the list, reduced to `longest_px`."""
     readable = Photographs(photographs)
     chosen = [readable.read((2 * i + 1) * len(photographs) // (2 * count)).copy() for i in range(count)]
     for image in chosen:
@@ -24,7 +24,7 @@ def choose(photographs: list[Path], count: int, longest_px: int) -> list[Image.I
 def stylised(
     net: nn.Module, images: list[Image.Image], device: torch.device, style_image: Path | None = None
 ) -> Image.Image:
-    """Return content images above, the network's outputs below, and beside them the style image where there is one."""
+    """Return content images above the outputs of the network, beside the style image if there is one."""
     above = [np.array(image) for image in images]
     below = [apply(net, picture, device) for picture in above]
     if style_image is None:
@@ -36,7 +36,7 @@ def stylised(
 
 
 def in_styles(nets: Sequence[nn.Module], images: list[Image.Image], device: torch.device) -> Image.Image:
-    """Content images above, and below them a row of pictures for each network."""
+    """Return content images above a row of outputs for each network."""
     rows = [[apply(net, np.array(image), device) for image in images] for net in nets]
     return _grid([[np.array(image) for image in images], *rows])
 
@@ -44,7 +44,7 @@ def in_styles(nets: Sequence[nn.Module], images: list[Image.Image], device: torc
 def enlarged(
     net: nn.Module, images: list[Image.Image], factor: int, blur_sigma: float, device: torch.device
 ) -> Image.Image:
-    """From above: the truth, bicubic, the network's answer; each from a photograph reduced by `factor`."""
+    """Return rows of originals, bicubic and network outputs, for photographs reduced by `factor`."""
     rows: list[list[Picture]] = [[], [], []]
     for image in images:
         truth = image.crop((0, 0, image.width // factor * factor, image.height // factor * factor))
@@ -57,7 +57,7 @@ def enlarged(
 
 @torch.inference_mode()
 def apply(net: nn.Module, picture: Picture, device: torch.device) -> Picture:
-    """One picture, uint8 (H, W, 3), through a network in float32, without a trace on its training mode."""
+    """Run one picture, uint8 (H, W, 3), through a network in float32. Its training mode is restored."""
     training = net.training
     try:
         return from_network(net.eval()(to_network([picture], device)))[0]

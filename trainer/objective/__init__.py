@@ -1,1 +1,1 @@
-"""What a training minimises: losses over VGG16's features."""
+"""The objective of a training: losses over the features of VGG16."""

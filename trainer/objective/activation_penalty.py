@@ -1,9 +1,8 @@
-"""Finds the trick by which a network with instance norm makes itself a blob.
+"""A penalty on extreme activations, which appear as smooth blobs in the output.
 
-The norm divides a whole channel by its deviation. A network can rule that deviation, and so the strength of all that is
-in the picture, by one region of enormous values; the region shows as a smooth blob where nothing else is to be seen,
-as in the first StyleGAN (Karras et al. 2020, section 2). The cure here: normalised values far outside of what pictures
-give cost something during training.
+Instance norm divides a channel by its standard deviation. A network can control that deviation, and so the contrast of
+the whole image, with one region of extreme values. The region becomes a smooth blob, as in the first StyleGAN (Karras
+et al. 2020, section 2). The penalty applies to normalised values beyond the range of real images.
 """
 
 from functools import partial
@@ -19,8 +18,8 @@ _DEVIATIONS = 5.0
 
 
 def excess(activations: Tensor) -> Tensor:
-    """Mean squared excess of normalised activations over 5 deviations: (N, C, H, W) -> scalar."""
-    # A batch of one: the same numbers, but the channels_last layout survives (nets.layers.InstanceNorm).
+    """Return the mean squared excess of normalised activations over 5 deviations: (N, C, H, W) -> scalar."""
+    # As a batch of one: the same numbers, and the channels_last layout is kept (nets.layers.InstanceNorm).
     normalise = (
         F.instance_norm
         if activations.shape[0] > 1
@@ -30,7 +29,7 @@ def excess(activations: Tensor) -> Tensor:
 
 
 class SpikeWatch:
-    """Listens to the instance norms of residual blocks and first upsampling, while `net` is in training mode."""
+    """Records the instance norms of residual blocks and of the first upsampling while `net` is in training mode."""
 
     def __init__(self, net: StyleTransferNet) -> None:
         self._device = next(net.parameters()).device
@@ -41,7 +40,7 @@ class SpikeWatch:
                     module.register_forward_hook(self._hear)
 
     def take(self, images: int) -> Tensor:
-        """The sum of `excess` over all layers, averaged over the `images` painted since the last call."""
+        """Return the sum of `excess` over all layers since the last call, averaged over `images`."""
         total = sum(self._heard, start=torch.zeros((), device=self._device))
         self._heard = []
         return total / images

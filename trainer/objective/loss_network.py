@@ -21,7 +21,7 @@ LAYERS: Mapping[str, int] = {
     "relu4_3": 22,
     "relu5_1": 25,
 }
-"""The layers that losses and measures look at, with their index in torchvision's `vgg16().features`."""
+"""The layers of the losses and measures, with their index in torchvision's `vgg16().features`."""
 
 ENVIRONMENT_VARIABLE = "IMPASTO_VGG16"
 
@@ -37,7 +37,7 @@ class LossNetwork(nn.Module):
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
-        """Take `features.N.weight` and `.bias` of torchvision's VGG16. Raises TrainerError where one is missing."""
+        """Take `features.N.weight` and `.bias` of torchvision's VGG16. Raises TrainerError if one is missing."""
         super().__init__()
         self.features = make_layers(cfgs["D"], batch_norm=False)[: max(LAYERS.values()) + 1]
         wanted = {f"features.{name}" for name in self.features.state_dict()}
@@ -55,7 +55,7 @@ class LossNetwork(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Features at `layers` (names of `LAYERS`); nothing deeper than the last of them is computed."""
+        """Return the features at `layers` (names of `LAYERS`). Nothing deeper is computed."""
         indices = {LAYERS[name]: name for name in layers}
         dtype = self.features[0].weight.dtype
         y = ((x - self.mean) / self.std).to(dtype)  # type: ignore[operator]  # buffers are tensors
@@ -68,15 +68,15 @@ class LossNetwork(nn.Module):
 
 
 def load_loss_network(path: Path | None = None) -> LossNetwork:
-    """The loss network with the weights of `load_vgg16`."""
+    """Return the loss network with the weights of `load_vgg16`."""
     return LossNetwork(load_vgg16(path))
 
 
 def load_vgg16(path: Path | None = None) -> Mapping[str, Tensor]:
-    """VGG16's weights from `path`, else from the file that IMPASTO_VGG16 names, else torchvision's (downloaded once).
+    """Load VGG16's weights from `path`, else from the file in IMPASTO_VGG16, else torchvision's (downloaded once).
 
-    A file is safetensors, or a .pth of tensors alone; keys `features.N.weight`, others are ignored.
-    Raises TrainerError that says what to do where no weights can be had.
+    A file is safetensors, or a .pth with tensors only; keys other than `features.N.*` are ignored.
+    Raises TrainerError, with what to do, if there are no weights.
     """
     given = path or (Path(value) if (value := os.environ.get(ENVIRONMENT_VARIABLE)) else None)
     if given is not None:
@@ -99,5 +99,5 @@ def _read_weights(path: Path) -> Mapping[str, Tensor]:
             return safetensors.torch.load_file(path)
         weights: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
         return weights
-    except Exception as error:  # both libraries raise many kinds for a broken file
+    except Exception as error:  # both libraries raise many kinds of errors for a broken file
         raise TrainerError(f"VGG16 weights at {path} cannot be read: {error}") from error

@@ -1,6 +1,6 @@
-"""The losses, as pure functions of features and pictures (Johnson et al. 2016, section 3.2).
+"""The losses, as functions of features and pictures (Johnson et al. 2016, section 3.2).
 
-All are computed in float32, whatever the network ran in: a Gram matrix sums thousands of products.
+All are computed in float32, because a Gram matrix sums thousands of products.
 """
 
 from typing import Any
@@ -16,15 +16,15 @@ _FAINT_LAPLACIAN = 1e-3  # a mean Laplacian below which a picture counts as smoo
 
 
 def feature_reconstruction(features: Tensor, target: Tensor) -> Tensor:
-    """Squared distance over C H W, averaged over the batch: (N, C, H, W) twice -> scalar."""
+    """Return the squared distance over C H W, averaged over the batch: (N, C, H, W) twice -> scalar."""
     return F.mse_loss(features.float(), target.float())
 
 
 def gram(features: Tensor) -> Tensor:
-    """Gram matrix F F^T / (C H W): (N, C, H, W) -> float32 (N, C, C)."""
+    """Compute the Gram matrix F F^T / (C H W): (N, C, H, W) -> float32 (N, C, C)."""
     n, c, h, w = features.shape
     pixels = features.float().permute(0, 2, 3, 1).reshape(n, h * w, c)  # no copy of a channels_last map
-    matrices: Tensor = torch.stack([_ProductWithItself.apply(image) for image in pixels])  # quicker than bmm on a CPU
+    matrices: Tensor = torch.stack([_ProductWithItself.apply(image) for image in pixels])  # faster than bmm on a CPU
     return matrices / (c * h * w)
 
 
@@ -54,21 +54,21 @@ def patches(features: Tensor, grid: int) -> Tensor:
 
 
 def style_reconstruction(gram_matrix: Tensor, target: Tensor) -> Tensor:
-    """Squared Frobenius norm of the difference, averaged over the batch: (N, C, C) and (1 or N, C, C) -> scalar."""
+    """Return the squared Frobenius distance, averaged over the batch: (N, C, C) and (1 or N, C, C) -> scalar."""
     return (gram_matrix - target).square().sum(dim=(1, 2)).mean()
 
 
 def relative_style_reconstruction(gram_matrix: Tensor, target: Tensor) -> Tensor:
-    """`style_reconstruction` over the squared norm of the target itself: 1 for a picture without features.
+    """Return `style_reconstruction` divided by the squared norm of the target: 1 for a picture without features.
 
-    Gram matrices of two paintings, or of two layers, differ up to a thousandfold in size. Relative to its own, one
-    weight serves every style and the deep layers count (not in the paper; docs/training.md).
+    Gram matrices of two paintings or two layers differ up to a thousandfold in size. With the relative loss, one weight
+    serves every style, and the deep layers count. It is not in the paper.
     """
     return style_reconstruction(gram_matrix, target) / target.square().sum(dim=(1, 2)).mean()
 
 
 def total_variation(pictures: Tensor) -> Tensor:
-    """Squared differences of neighbouring pixels, over C H W, averaged over the batch: (N, C, H, W) -> scalar."""
+    """Return squared differences of neighbouring pixels over C H W, averaged over the batch: (N, C, H, W) -> scalar."""
     x = pictures.float()
     vertical = (x[..., 1:, :] - x[..., :-1, :]).square().sum()
     horizontal = (x[..., :, 1:] - x[..., :, :-1]).square().sum()
@@ -76,9 +76,9 @@ def total_variation(pictures: Tensor) -> Tensor:
 
 
 def light(pictures: Tensor) -> Tensor:
-    """Where a picture is light and where dark, whatever its palette: (N, 3, H, W) -> float32 (N, 1, H / 8, W / 8).
+    """Compute where a picture is light and dark, whatever its palette: (N, 3, H, W) -> float32 (N, 1, H / 8, W / 8).
 
-    Brightness over cells of 8 pixels, less its mean, over its deviation.
+    The result is the brightness over cells of 8 pixels, minus its mean, divided by its deviation.
     """
     brightness = F.avg_pool2d(pictures.float().mean(dim=1, keepdim=True), 8, ceil_mode=True)
     centred = brightness - brightness.mean(dim=(2, 3), keepdim=True)
@@ -86,7 +86,7 @@ def light(pictures: Tensor) -> Tensor:
 
 
 def out_of_range(pictures: Tensor) -> Tensor:
-    """Mean squared distance of each value to [0, 1]: a network without tanh must be told where colours end."""
+    """Return the mean squared distance of each value to [0, 1], in place of the paper's tanh."""
     x = pictures.float()
     return (x - x.clamp(0.0, 1.0)).square().mean()
 
@@ -110,10 +110,10 @@ def grid(pictures: Tensor) -> Tensor:
 
 
 def pixel(pictures: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference, which gives a higher PSNR than the paper's squared one (Lim et al. 2017)."""
+    """Return the mean absolute difference. It gives a higher PSNR than the paper's squared one (Lim et al. 2017)."""
     return F.l1_loss(pictures.float(), target.float())
 
 
 def squared_pixel(pictures: Tensor, target: Tensor) -> Tensor:
-    """The paper's per-pixel loss: squared distance over C H W."""
+    """Return the paper's per-pixel loss: squared distance over C H W."""
     return F.mse_loss(pictures.float(), target.float())

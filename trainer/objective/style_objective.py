@@ -14,7 +14,7 @@ from trainer.objective import losses
 from trainer.objective.loss_network import LossNetwork
 
 Scale = Literal["full", "half"]
-"""The resolution at which pictures are compared: their own, or reduced by two."""
+"""The resolution at which pictures are compared: full, or reduced by two."""
 
 
 @dataclass(frozen=True)
