@@ -1,4 +1,4 @@
-"""Whether an answer is the right picture: compared with the same picture computed alone."""
+"""Correctness of responses: each is compared with the image computed alone."""
 
 import hashlib
 import io
@@ -15,9 +15,11 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of the answered requests: how many were judged; how many show the wrong picture (too far from the expected one,
-    of another size, or no picture); how many differ in any bit from the answer to the same request sent alone, where
-    that was sent; and the largest mean difference from what was expected, in 8-bit levels.
+    """The verdict on successful responses.
+
+    It counts responses that were judged, wrong ones (too far from the expected image, of another size, or no image),
+    and those that differ in any bit from the response to the same request sent alone. It gives the largest mean
+    difference from the expected image, in 8-bit levels.
     """
 
     judged: int
@@ -27,10 +29,10 @@ class Verdict:
 
 
 class Judge:
-    """Compares pictures with what the network makes of them in fp32, one at a time.
+    """Compares responses with the output of the network in fp32, computed alone.
 
-    expected: (H, W, 3), one for each request. through: what the server's encoder makes of a picture, decoded again, so
-    that a JPEG is compared with a JPEG. tolerance: the mean difference, in 8-bit levels, that precision explains.
+    expected: (H, W, 3), one for each request. through: encodes and decodes an image as the server does, so that a JPEG
+    is compared with a JPEG. tolerance: the mean difference, in 8-bit levels, that the precision explains.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class Judge:
         self._known: dict[tuple[int, bytes], tuple[bool, bool, float]] = {}
 
     def judge(self, samples: Sequence[Sample]) -> Verdict:
-        """What is to be said of these."""
+        """Judge these samples."""
         found = [self._of(sample) for sample in samples if sample.status == 200]
         levels = [level for _, _, level in found if np.isfinite(level)]
         return Verdict(

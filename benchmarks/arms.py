@@ -1,4 +1,4 @@
-"""The servers that benchmarks/serving.py compares: how each is started, what it is asked, how it encodes."""
+"""The servers that benchmarks/serving.py compares: how each starts, its request, and its encoder."""
 
 import io
 import os
@@ -37,8 +37,9 @@ _NO_REPORTS = {"BENTOML_DO_NOT_TRACK": "True"}
 
 @dataclass(frozen=True)
 class Arm:
-    """One server in one setting. command: with PORT in place of the port. form: whether a picture is sent in the form
-    field `image`, or else as the body. tolerance: see `answers.Judge`.
+    """One server in one setting. command: with PORT in place of the port.
+
+    form: whether an image is sent in the form field `image`, or as the body. tolerance: see `answers.Judge`.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Arm:
     deadline: str = ""
 
     def request(self, picture: bytes, megapixels: float, hurried: bool = False) -> Request:
-        """What is sent for a JPEG. hurried: with the deadline, where the server takes one."""
+        """Return the request for a JPEG. hurried: with a deadline, if the server supports it."""
         target = self.target + (self.deadline if hurried else "")
         if not self.form:
             return Request(target, picture, megapixels, {"content-type": "image/jpeg"})
@@ -62,7 +63,7 @@ class Arm:
 
 
 def arms() -> list[Arm]:
-    """All of them: Impasto, then each peer in its settings, those with the full-width network last."""
+    """Return all: Impasto, then each peer in its settings. Those with the full-width network come last."""
     ours = (SERVICE_PYTHON, "-m", "service")
     target = "/stylize?style=mosaic&stroke=off&format=jpeg"
     impasto = [
@@ -118,7 +119,7 @@ def _peer(
 
 @contextmanager
 def running(arm: Arm, probe: bytes) -> Iterator[tuple[str, "ProcessTree"]]:
-    """The server as processes of its own, once it has answered `probe`; its address, and what watches it."""
+    """Run the server in its own processes. Yields its address and its processes, once it has answered `probe`."""
     from process_tree import ProcessTree  # noqa: PLC0415  # psutil is in .venv-bench alone
 
     with socket.socket() as free:
@@ -167,13 +168,13 @@ def _answers(address: str, request: Request, process: "subprocess.Popen[bytes]")
 
 
 def pillow_jpeg(pixels: Pixels) -> bytes:
-    """As Pillow's documentation has it: quality 75, colours at half the resolution."""
+    """Encode as in Pillow's documentation: quality 75, colours at half the resolution."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG")
     return buffer.getvalue()
 
 
 def impasto_jpeg(pixels: Pixels) -> bytes:
-    """As the service does it."""
+    """Encode as the service does."""
     data: bytes = encode([pixels], "jpeg", EncodeOptions(Settings().jpeg_quality))
     return data

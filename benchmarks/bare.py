@@ -24,7 +24,7 @@ COUNT = 24
 
 
 def main() -> None:
-    """Work through the pictures, over and over, for so many seconds."""
+    """Run the network over the images repeatedly for some seconds."""
     key, seconds, least, most = sys.argv[1], *(float(value) for value in sys.argv[2:5])
     eager = sys.argv[5:] == ["eager"]
     pictures = [np.asarray(image) for image in mixed(COUNT, least, most)]

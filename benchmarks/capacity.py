@@ -1,12 +1,12 @@
-"""Capacity: how many replicas, what autoscaling does in a spike, what a lost node costs, and whether all that is true.
+"""Capacity: number of replicas, autoscaling in a spike, a lost node, and a check of the simulation.
 
-    python benchmarks/capacity.py plan                 replicas for so many megapixels/s at so many seconds p95
+    python benchmarks/capacity.py plan                 replicas for a load and a p95
     python benchmarks/capacity.py spike                ten times the load for five minutes, by autoscaler
-    python benchmarks/capacity.py lost                 one replica of several lost
-    python benchmarks/capacity.py check                measures: two real services against the simulation
+    python benchmarks/capacity.py lost                 one replica of several is lost
+    python benchmarks/capacity.py check                compares two real services with the simulation
 
-The first three are arithmetic: with the same costs they print the same figures on every machine. Without --costs they
-take the round ones of ASSUMED; `check` measures this machine's and writes a file for --costs.
+The first three are simulated: the same costs give the same figures on every machine. Without --costs, they use ASSUMED;
+`check` measures this machine and writes a file for --costs.
 """
 
 import argparse
@@ -35,13 +35,13 @@ Table = list[dict[str, Any]]
 
 
 def replica_rate(costs: Costs) -> float:
-    """Megapixels of input per second that a replica works off at most, over MIX."""
+    """Return the input megapixels per second of one replica at most, over MIX."""
     pixels = sum(kind.share * kind.pixels for kind in MIX)
     return pixels / sum(kind.share * costs.seconds(kind) for kind in MIX) / 1e6
 
 
 def plan(costs: Costs, count_requests: int = 8000) -> Table:
-    """The fewest replicas that answer 95 % within the target, and refuse not one in a hundred."""
+    """Find the fewest replicas that answer 95 % within the target and refuse less than 1 %."""
     rows: Table = []
     mean = sum(kind.share * kind.pixels for kind in MIX) / 1e6
     for load in LOADS:
@@ -66,7 +66,7 @@ def plan(costs: Costs, count_requests: int = 8000) -> Table:
 
 
 def spike(costs: Costs) -> Table:
-    """Ten minutes at 2 megapixels/s, five at 20, twenty at 2 again."""
+    """Simulate ten minutes at 2 megapixels/s, five at 20, twenty at 2 again."""
     begin, end = 600.0, 900.0
     requests = arrivals([(begin, 2.0), (end - begin, 20.0), (1200.0, 2.0)], MIX, seed=2)
     enough = math.ceil(20.0 / replica_rate(costs) / 0.75)
@@ -99,7 +99,7 @@ def spike(costs: Costs) -> Table:
 
 
 def _calm(result: Result, begin: float) -> float:
-    """Seconds from `begin` to the end of the last minute in which something was refused or p95 was above 5 s."""
+    """Return the seconds from `begin` to the end of the last minute with a refusal or a p95 above 5 s."""
     last = begin
     for start in np.arange(begin, begin + 1500, 60.0):
         refused = any(start <= moment < start + 60 for moment in result.refused)
@@ -109,7 +109,7 @@ def _calm(result: Result, begin: float) -> float:
 
 
 def lost(costs: Costs, runs: int = 20) -> Table:
-    """One replica of so many is lost, at 60 % load; another takes its place after 90 s. Means of so many runs."""
+    """Simulate the loss of one replica at 60 % load; another starts after 90 s. Returns means over `runs`."""
     rows: Table = []
     moment, gap = 300.0, 90.0
     for count in (2, 3, 5, 10):
@@ -133,13 +133,13 @@ def lost(costs: Costs, runs: int = 20) -> Table:
 
 
 def read_costs(path: Path) -> Costs:
-    """What `check` wrote."""
+    """Read a file that `check` wrote."""
     given = json.loads(path.read_text())["costs"]
     return Costs({model: (start, each) for model, (start, each) in given["forward"].items()}, given["codec"])
 
 
 def lines(rows: Table) -> Iterator[str]:
-    """The rows as a Markdown table."""
+    """Format the rows as a Markdown table."""
     yield "| " + " | ".join(rows[0]) + " |"
     yield "|---" * len(rows[0]) + "|"
     for row in rows:
@@ -151,7 +151,7 @@ def _shown(value: object) -> str:
 
 
 def main() -> None:
-    """One question, one table, one JSON."""
+    """Run one command; print a table and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("question", choices=["plan", "spike", "lost", "check"])
     parser.add_argument("--costs", type=Path, help="What `check` wrote; default: the round figures of ASSUMED.")

@@ -1,4 +1,4 @@
-"""What decoding in a process costs beside decoding in a thread: the way there and back. One picture at a time.
+"""The cost of decoding in a process, compared with a thread. One image at a time.
 
 python benchmarks/decoding.py
 """
@@ -21,7 +21,7 @@ _TURNS = 9
 
 
 def main() -> None:
-    """Print a line for each picture: milliseconds in a thread, in a process, and the difference per megapixel."""
+    """Print, for each image, milliseconds in a thread, in a process, and the difference per megapixel."""
     settings = Settings(codec_threads=1)
     apart = ProcessDecoder(settings, Metrics(CollectorRegistry()))
     apart.start()
@@ -52,7 +52,7 @@ def _picture(side: int, kind: str) -> bytes:
 
 
 def _milliseconds(decoder: Decoder, data: bytes, settings: Settings) -> float:
-    """The median of some turns: the header, then the pixels."""
+    """Return the median time of reading the header and decoding."""
     spent = []
     for _ in range(_TURNS):
         start = time.perf_counter()

@@ -1,8 +1,8 @@
-"""What encoders and decoders cost, and what they give for it: prints one table, writes one JSON to out/.
+"""Cost and quality of encoders and decoders. Prints one table, and writes JSON to out/.
 
-Two pictures of 2 megapixels: a photograph, and the same painted (a style makes edges everywhere). For each format and
-setting: milliseconds per megapixel (the quickest of several), bits per pixel, and for those that lose anything the
-PSNR in dB. The settings that the service uses are marked. simplejpeg is compared where it is installed.
+Two images of 2 megapixels: a photograph, and the same in a style, which has edges everywhere. For each format and
+setting: milliseconds per megapixel (the fastest of several), bits per pixel, and the PSNR in dB of lossy ones. The
+settings of the service are marked. simplejpeg is compared if it is installed.
 """
 
 import argparse
@@ -35,7 +35,7 @@ Encoder = Callable[[Pixels], bytes]
 
 
 def pillow(kind: str, **options: Any) -> Encoder:
-    """One of Pillow's encoders."""
+    """Return one of Pillow's encoders."""
 
     def run(pixels: Pixels) -> bytes:
         buffer = io.BytesIO()
@@ -46,7 +46,7 @@ def pillow(kind: str, **options: Any) -> Encoder:
 
 
 def vips(kind: str, **options: Any) -> Encoder:
-    """One of libvips' encoders, in one thread."""
+    """Return one of libvips' encoders, with one thread."""
     pyvips.concurrency_set(1)
     pyvips.cache_set_max(0)
 
@@ -58,12 +58,12 @@ def vips(kind: str, **options: Any) -> Encoder:
 
 
 def ours(kind: Format, quality: int | None) -> Encoder:
-    """What the service does."""
+    """Return the encoder of the service."""
     return lambda pixels: encode([pixels], kind, EncodeOptions(quality))
 
 
 def encoders() -> Iterator[tuple[str, str, Encoder]]:
-    """(format, what, how)."""
+    """Yield (format, description, encoder)."""
     settings = Settings()
     for kind, quality in (
         ("jpeg", settings.jpeg_quality),
@@ -98,7 +98,7 @@ def encoders() -> Iterator[tuple[str, str, Encoder]]:
 
 
 def decoders(pixels: Pixels) -> Iterator[tuple[str, str, bytes, Callable[[bytes], Any]]]:
-    """(format, what, a file, how)."""
+    """Yield (format, description, file, decoder)."""
 
     def by_pillow(data: bytes) -> Pixels:
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
@@ -113,7 +113,7 @@ def decoders(pixels: Pixels) -> Iterator[tuple[str, str, bytes, Callable[[bytes]
 
 
 def seconds(work: Callable[[], Any], times: int) -> float:
-    """The quickest of so many."""
+    """Return the fastest time of several runs."""
     taken = []
     for _ in range(times):
         start = time.perf_counter()
@@ -123,7 +123,7 @@ def seconds(work: Callable[[], Any], times: int) -> float:
 
 
 def psnr(data: bytes, pixels: Pixels) -> float | None:
-    """Between a file and what it was made of, in dB; None where nothing was lost."""
+    """Return the PSNR in dB between a file and its source; None if it is lossless."""
     seen = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(float)
     error = float(np.mean((seen - pixels) ** 2))
     return round(10 * np.log10(255**2 / error), 2) if error else None
@@ -131,7 +131,7 @@ def psnr(data: bytes, pixels: Pixels) -> float | None:
 
 @torch.inference_mode()
 def pictures() -> dict[str, Pixels]:
-    """A photograph, and the same in the style `mosaic`."""
+    """Return a photograph, and the same in the style `mosaic`."""
     photograph = Image.open(ROOT / "docs/images/photographs/coffee.jpg").convert("RGB").resize(SIZE)
     pixels = np.array(photograph)
     net = load(ROOT / "checkpoints/stylize/mosaic.safetensors").net.eval()
@@ -139,7 +139,7 @@ def pictures() -> dict[str, Pixels]:
 
 
 def main() -> None:
-    """Measure everything on both pictures."""
+    """Measure everything on both images."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=5, help="how often each is measured")
     times = parser.parse_args().times

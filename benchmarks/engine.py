@@ -35,7 +35,7 @@ Row = dict[str, str | float]
 
 
 def requests_for(target: str, count: int = COUNT) -> list[Request]:
-    """JPEGs of mixed sizes."""
+    """Make JPEGs of mixed sizes."""
     return [Request(target, jpeg(image), image.width * image.height / 1e6) for image in mixed(count, *SIZES[target])]
 
 
@@ -133,7 +133,7 @@ def fairness(seconds: float) -> list[Row]:
 
 
 def background(address: str) -> None:
-    """Two clients that upscale 8 megapixels, one after the other, until they are killed."""
+    """Run two clients that upscale 8 megapixels repeatedly until they are killed."""
     poster = Request("/upscale?factor=2&format=jpeg", jpeg(photograph(3266, 2450)), 8.0)
     closed(address, [poster], 2, 10**6)
 
@@ -184,7 +184,7 @@ def deadline(seconds: float) -> list[Row]:
 
 
 def _capacity(service: Service, seconds: float) -> tuple[list[Request], float, float]:
-    """What is sent, the megapixels/s that are answered of it in a closed loop, and the pictures/s."""
+    """Return the requests, the megapixels/s that a closed loop reaches with them, and the images/s."""
     requests = requests_for(STYLE)
     closed(service.address, requests, CLIENTS, 5)
     megapixels = rate(closed(service.address, requests, CLIENTS, seconds), 2.0)
@@ -205,7 +205,7 @@ SCENARIOS: Mapping[str, Callable[[float], list[Row]]] = {
 
 
 def main() -> None:
-    """Run the scenarios that are named, or all."""
+    """Run the named scenarios, or all."""
     parser = argparse.ArgumentParser()
     parser.add_argument("scenarios", nargs="*", default=list(SCENARIOS))
     parser.add_argument("--seconds", type=float, default=30.0)
@@ -248,13 +248,13 @@ def _summary(scenario: Callable[[float], list[Row]]) -> str:
 
 
 def machine() -> str:
-    """This one, in words."""
+    """Describe this machine in words."""
     found = this_machine()
     return f"{found.date}: {found.processor}, {found.threads} threads, torch {found.torch_version}, no GPU"
 
 
 def table(rows: list[Row]) -> str:
-    """As Markdown."""
+    """Format rows as Markdown."""
     lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
     for row in rows:
         cells = [_shown(value) for value in row.values()]

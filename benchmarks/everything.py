@@ -1,8 +1,8 @@
-"""What `make bench` runs: each part as a process of its own, and the sections of docs/results.md from what they wrote.
+"""The parts of `make bench`: each runs in its own process and writes a section of docs/results.md.
 
     .venv-bench/bin/python benchmarks/everything.py [PART ...] [--results docs/results.md]
 
-Prints how long each part took. A part that fails does not keep the others from running; the exit code tells.
+Prints the time of each part. If a part fails, the others still run, and the exit code is not 0.
 """
 
 import argparse
@@ -14,11 +14,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("startup", "networks", "upscaling", "paper", "serving")
-"""In this order: what is short comes first."""
+"""Order of the parts, short ones first."""
 
 
 def run(part: str) -> bool:
-    """Whether it went well."""
+    """Run a part; return whether it succeeded."""
     if part == "paper" and not os.environ.get("IMPASTO_VGG16"):
         print("skipped: paper (IMPASTO_VGG16 names no file with VGG16's weights)", flush=True)
         return True
@@ -34,7 +34,7 @@ def run(part: str) -> bool:
 
 
 def main() -> None:
-    """All, or those that are named."""
+    """Run all parts, or the named ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"Of {', '.join(PARTS)}; default: all.")
     parser.add_argument("--results", type=Path, default=ROOT / "docs" / "results.md")

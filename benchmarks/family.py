@@ -1,8 +1,8 @@
-"""How far weights can be interpolated: between styles, from the neutral network to one, from faithful to perceptual.
+"""Interpolation of weights: between styles, from the neutral network to a style, from faithful to perceptual.
 
-For each pair and each share of the second network: the style term towards both styles (mean over the
-photographs), the content term, and whether the style term changes monotonically. For upscalers PSNR and LPIPS. Prints
-tables, writes out/family.json and docs/images/family.jpg.
+For each pair and each share of the second network: the style term towards both styles (mean over the photographs), the
+content term, and whether the style term changes monotonically. For upscalers: PSNR and LPIPS. Prints tables, and writes
+out/family.json and docs/images/family.jpg.
 
     IMPASTO_STYLES=DIR python benchmarks/family.py --vgg16 PATH [--benchmark Set5]
 """
@@ -38,7 +38,7 @@ SIDE_PX = 256
 
 
 def main() -> None:
-    """Walk every path."""
+    """Measure every path."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--vgg16", type=Path)
     parser.add_argument("--benchmark", type=Path)
@@ -55,7 +55,7 @@ def main() -> None:
 
 @torch.inference_mode()
 def styles(loss_network: LossNetwork) -> list[dict[str, object]]:
-    """Neutral and the parent with every other, and a pair of siblings: the terms along the paths between them."""
+    """Measure paths from the neutral network and the parent to every style, and between two siblings."""
     found = {path.stem: load(path) for path in sorted((CHECKPOINTS / "stylize").glob("*.safetensors"))}
     objectives = {
         name: objective_of(checkpoint, loss_network, style_image_of(checkpoint, ROOT / "trainer" / "configs"))
@@ -84,14 +84,14 @@ def styles(loss_network: LossNetwork) -> list[dict[str, object]]:
 def along(
     one: Checkpoint, other: Checkpoint, share: float, objective: StyleObjective, photographs: list[torch.Tensor]
 ) -> dict[str, float]:
-    """The objective's terms with `share` of the second network, averaged over the photographs."""
+    """Return the terms of the objective with `share` of the second network, averaged over the photographs."""
     net = interpolate([one.net, other.net], [1 - share, share])  # type: ignore[list-item]
     terms = [objective.terms(net(content).clamp(0, 1), objective.content(content)) for content in photographs]
     return {name: float(np.mean([term[name].item() for term in terms])) for name in terms[0]}
 
 
 def upscalers(benchmark: Path, distance: PerceptualDistance) -> list[dict[str, object]]:
-    """From each faithful upscaler to its perceptual child."""
+    """Measure the path from each faithful upscaler to its perceptual child."""
     rows = []
     for path in sorted((CHECKPOINTS / "upscale").glob("x*_perceptual.safetensors")):
         name = path.stem.removesuffix("_perceptual")
@@ -105,7 +105,7 @@ def upscalers(benchmark: Path, distance: PerceptualDistance) -> list[dict[str, o
 
 
 def picture() -> Image.Image:
-    """A row for each pair of `SHOWN`, a column for each share."""
+    """Draw a row for each pair of `SHOWN`, and a column for each share."""
     image = np.array(square(read_rgb(PHOTOGRAPHS / "chelsea.jpg"), SIDE_PX))
     sheet = Image.new("RGB", (SIDE_PX * len(SHARES), SIDE_PX * len(SHOWN)))
     for y, pair in enumerate(SHOWN):

@@ -1,4 +1,4 @@
-"""Clients: so many at a time (closed loop), or as they come (open loop). Against loopback, unless told otherwise."""
+"""Load generators: a closed loop of clients, or an open loop of arrivals. By default only to loopback."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Request:
-    """A POST: what follows the address, the body, the megapixels of the picture in it, and headers."""
+    """A POST: the target after the address, the body, the megapixels of its image, and headers."""
 
     target: str
     body: bytes
@@ -23,8 +23,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Sample:
-    """What became of one: seconds since the load began, and how long it took. status 0: the connection broke, or the
-    client's patience ended. which: the request's place in the list; answer: the body, where it was kept.
+    """The outcome of a request: seconds since the start of the load, and its duration.
+
+    status 0: the connection broke, or the client disconnected. which: index of the request in the list. answer: the
+    body, if it was kept.
     """
 
     start: float
@@ -38,8 +40,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Clients:
-    """How clients behave. patience: seconds after which one hangs up. keep: whether answers' bodies are kept.
-    anywhere: whether the load may go to another machine than this.
+    """Behaviour of the clients. patience: seconds until a client disconnects. keep: whether to keep the bodies.
+
+    anywhere: whether the load may go to another machine.
     """
 
     patience: float = 300.0
@@ -55,9 +58,7 @@ def closed(
     count: int | None = None,
     clients: Clients = Clients(),  # frozen
 ) -> list[Sample]:
-    """So many clients, each sending its next request when it has its answer, until `seconds` have passed; or until
-    `count` requests have been sent.
-    """
+    """Run clients that each send the next request after a response, for `seconds` or for `count` requests in all."""
 
     async def drive(send: Callable[[int], Coroutine[Any, Any, None]], elapsed: Callable[[], float]) -> None:
         waiting = iter(range(10**9 if count is None else count))
@@ -72,7 +73,7 @@ def closed(
 
 
 def poisson(per_second: float, seconds: float, seed: int) -> Iterator[float]:
-    """Moments at which requests come, in seconds from the start: the gaps between them are exponential."""
+    """Yield the arrival times, in seconds from the start, of a Poisson process."""
     generator = np.random.default_rng(seed)
     due = float(generator.exponential(1 / per_second))
     while due <= seconds:
@@ -88,7 +89,7 @@ def opened(
     seed: int = 0,
     clients: Clients = Clients(),  # frozen
 ) -> list[Sample]:
-    """Requests that come at random (Poisson), whether or not the ones before are answered."""
+    """Send requests at Poisson arrivals, whether or not earlier ones were answered."""
 
     async def drive(send: Callable[[int], Coroutine[Any, Any, None]], elapsed: Callable[[], float]) -> None:
         sent = []
@@ -128,7 +129,7 @@ async def _load(
 
 
 def rate(samples: list[Sample], since: float = 0.0) -> float:
-    """Answered megapixels per second, from the first answer after `since` to the last one."""
+    """Return the completed megapixels per second, from the first response after `since` to the last."""
     done = sorted((s.start + s.seconds, s.megapixels) for s in samples if s.status == 200)
     done = [(at, megapixels) for at, megapixels in done if at >= since]
     span = done[-1][0] - done[0][0]
@@ -136,16 +137,16 @@ def rate(samples: list[Sample], since: float = 0.0) -> float:
 
 
 def quantile(samples: list[Sample], share: float) -> float:
-    """Seconds within which that share of the answered requests was answered; NaN where none was."""
+    """Return a quantile of the duration of successful requests, in seconds; NaN if there are none."""
     answered = [s.seconds for s in samples if s.status == 200]
     return float(np.quantile(answered, share)) if answered else float("nan")
 
 
 def in_time(samples: list[Sample], deadline: float) -> list[Sample]:
-    """Those answered within so many seconds."""
+    """Return the samples that were answered within the deadline, in seconds."""
     return [s for s in samples if s.status == 200 and s.seconds <= deadline]
 
 
 def statuses(samples: list[Sample]) -> dict[int, int]:
-    """How many answers of each status."""
+    """Count the responses of each status."""
     return {status: sum(s.status == status for s in samples) for status in sorted({s.status for s in samples})}

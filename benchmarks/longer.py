@@ -1,11 +1,11 @@
-"""What more iterations give a style: its objective on held-out photographs, of states saved along one run.
+"""The objective of a style on held-out photographs, for states saved along one run.
 
     python -m trainer style trainer/configs/wave.toml --iterations 3000 --data ~/photographs --run runs/longer
-    cp runs/longer/state.pt states/...                  every few hundred iterations, while it runs
+    cp runs/longer/state.pt states/...                  every few hundred iterations, during the run
     PYTHONPATH=. python benchmarks/longer.py checkpoints/stylize/wave.safetensors wave.jpg states/*.pt
 
-As `trainer compare` measures it: the middle square of each of docs/images/photographs at 256 px, the running average
-of the weights, the loss network in bf16 (IMPASTO_VGG16, else torchvision's). Prints a line of Markdown for each state.
+As in `trainer compare`: the central square of each of docs/images/photographs at 256 px, the running average of the
+weights, the loss network in bf16 (IMPASTO_VGG16, else torchvision's). Prints a line of Markdown for each state.
 """
 
 import sys
@@ -25,7 +25,7 @@ SIDE_PX = 256
 
 
 def main() -> None:
-    """Measure the checkpoint as it is, then with the weights of each state."""
+    """Measure the checkpoint, then its network with the weights of each state."""
     checkpoint, style_image = load(Path(sys.argv[1])), Path(sys.argv[2])
     loss_network = load_loss_network()
     objective = objective_of(checkpoint, loss_network, style_image)

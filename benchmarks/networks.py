@@ -3,9 +3,9 @@
     make bench PART=networks                               (or: .venv-bench/bin/python benchmarks/networks.py)
     ... benchmarks/networks.py --networks half --runtimes "OpenVINO, int8"
 
-Every figure is of a fresh process; conversion and calibration happen in another. The error is against torch eager
-fp32. int8 is calibrated on photographs of which the measured one is none. The share of the peak is of a 3 x 3
-convolution of 64 channels in bf16, measured in the same run.
+Every figure comes from a fresh process; another one converts and calibrates. The error is relative to torch eager fp32.
+int8 is calibrated on other photographs than the measured one. The share of the peak refers to a 3 x 3 convolution of 64
+channels in bf16, measured in the same run.
 """
 
 import argparse
@@ -41,7 +41,7 @@ _LARGEST = 8
 
 @dataclass(frozen=True)
 class Subject:
-    """A bundled network, and the size (width, height) of the picture that it is measured with. factor: of enlarging."""
+    """A bundled network, and the size (width, height) of its image. factor: of an upscaler."""
 
     checkpoint: str
     size: tuple[int, int]
@@ -54,17 +54,17 @@ SUBJECTS = {
     "x4": Subject("upscale/x4", (256, 192), factor=4),
 }
 SKIPPED = {("full", "torch.compile, bf16")}
-"""Compiling takes a minute; the other two show what comes of it."""
+"""Compiling takes a minute; the other two networks show the effect."""
 
 
 def floats(size: tuple[int, int], which: int) -> Floats:
-    """A photograph: float32 (1, 3, H, W) in [0, 1]."""
+    """Return a photograph: float32 (1, 3, H, W) in [0, 1]."""
     pixels = np.asarray(photograph(*size, which), dtype=np.float32) / 255
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
 
 
 def convert_all(name: str, folder: Path) -> dict[str, str]:
-    """Every file that the runtimes want; what could not be made, and why."""
+    """Write the files of all runtimes. Return what failed, with the reason."""
     subject = SUBJECTS[name]
     net = load(ROOT / "checkpoints" / f"{subject.checkpoint}.safetensors").net
     calibration = [floats(subject.size, which) for which in CALIBRATION]
@@ -72,7 +72,7 @@ def convert_all(name: str, folder: Path) -> dict[str, str]:
 
 
 def measure(name: str, runtime: str, folder: Path, answer: Path) -> dict[str, float]:
-    """In this process: seconds of one pass (the median of several), seconds of the first one, and peak memory."""
+    """Measure in this process: seconds of one pass (median), seconds of the first pass, and peak memory."""
     subject = SUBJECTS[name]
     net = load(ROOT / "checkpoints" / f"{subject.checkpoint}.safetensors").net
     start = time.perf_counter()
@@ -86,13 +86,13 @@ def measure(name: str, runtime: str, folder: Path, answer: Path) -> dict[str, fl
 
 
 def peak_bytes() -> int:
-    """Of this process. Not getrusage's, which begins with what the parent had."""
+    """Return the peak memory of this process. getrusage would include that of the parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
 def profile(name: str) -> dict[str, float]:
-    """Shares of the time that the service's way through the network spends in each of torch's operations."""
+    """Return the share of each torch operation in the time of the network, computed as the service does."""
     subject = SUBJECTS[name]
     run = prepare(RUNTIMES[0], load(ROOT / "checkpoints" / f"{subject.checkpoint}.safetensors").net, Path())
     x = floats(subject.size, SHOWN)
@@ -106,14 +106,14 @@ def profile(name: str) -> dict[str, float]:
 
 
 def seconds_of(action: Callable[[], object]) -> float:
-    """Of one call."""
+    """Time one call."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
 
 
 def operations(name: str) -> float:
-    """Floating point operations of the network's convolutions for its picture."""
+    """Count the floating point operations of the convolutions for the network's image."""
     subject = SUBJECTS[name]
     net = plain(load(ROOT / "checkpoints" / f"{subject.checkpoint}.safetensors").net, *reversed(subject.size))
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
@@ -122,7 +122,7 @@ def operations(name: str) -> float:
 
 
 def peaks() -> dict[str, float]:
-    """Operations per second of a bf16 matrix product and of a bf16 3 x 3 convolution of 64 channels: best of ten."""
+    """Measure operations/s of a bf16 matrix product and of a bf16 3 x 3 convolution of 64 channels: best of ten."""
     n, channels, side = 2048, 64, 256
     a, b = (torch.randn(n, n, dtype=torch.bfloat16) for _ in range(2))
     x = torch.randn(1, channels, side, side).to(torch.bfloat16, memory_format=torch.channels_last)
@@ -137,7 +137,7 @@ def peaks() -> dict[str, float]:
 
 
 def levels(answer: Floats, exact: Floats) -> dict[str, float]:
-    """The difference of two pictures, as they are shown, in 8-bit levels."""
+    """Return the difference of two images in 8-bit levels."""
     shown = [np.clip(picture, 0, 1) * 255 for picture in (answer, exact)]
     difference = np.abs(shown[0].round() - shown[1].round())
     return {
@@ -148,7 +148,7 @@ def levels(answer: Floats, exact: Floats) -> dict[str, float]:
 
 
 def _apart(arguments: list[str]) -> dict[str, Any]:
-    """This file in another process; raises RuntimeError with its last words, or where it takes too long."""
+    """Run this file in another process. Raises RuntimeError with its last output, or after a timeout."""
     quiet = {"NNCF_CI": "1", "CI": "true", "TQDM_DISABLE": "1"}  # no reports to anybody
     paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
     try:
@@ -170,7 +170,7 @@ def _apart(arguments: list[str]) -> dict[str, Any]:
 
 
 def _converted(name: str, folder: Path) -> dict[str, str]:
-    """What could not be made, and why."""
+    """Return what could not be converted, with the reason."""
     try:
         return {file: str(why) for file, why in _apart(["--convert", name, str(folder)]).items()}
     except RuntimeError as error:
@@ -186,7 +186,7 @@ def _profiled(name: str) -> dict[str, float]:
 
 
 def compare(name: str, runtimes: list[str], peak: float, pictures: Path) -> list[dict[str, float | str]]:
-    """One row for each runtime."""
+    """Return one row for each runtime."""
     subject = SUBJECTS[name]
     width, height = subject.size
     megapixels = width * height / 1e6
@@ -225,7 +225,7 @@ def _save(answer: Floats, path: Path) -> None:
 
 
 def main() -> None:
-    """All, or those that are named."""
+    """Measure all networks, or the named ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", default=",".join(SUBJECTS))
     parser.add_argument("--runtimes", action="append", help=f"Of {RUNTIMES}; more than once for several.")
@@ -268,7 +268,7 @@ def main() -> None:
 
 
 def versions() -> dict[str, str]:
-    """Of the runtimes."""
+    """Return the versions of the runtimes."""
     from importlib.metadata import version  # noqa: PLC0415
 
     return {name: version(name) for name in ("torch", "onnxruntime", "openvino", "nncf")}

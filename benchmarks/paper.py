@@ -1,10 +1,10 @@
-"""The paper's table of speed on this machine: Gatys et al. against the style net, and the ratio at equal objective.
+"""The paper's table of speed on this machine: Gatys et al. against the style network, and the ratio at equal objective.
 
     make bench PART=paper                                  (or: .venv-bench/bin/python benchmarks/paper.py)
 
-VGG16's weights: IMPASTO_VGG16=FILE. One iteration of Gatys (one value and gradient, loss network in bf16) is timed
-over a few; 100, 300 and 500 of them are that, multiplied. What is not multiplied: the iterations after which Gatys'
-objective is as low as the network's, at the smallest size, found by running it on each photograph.
+VGG16's weights: IMPASTO_VGG16=FILE. One iteration of Gatys et al. (one value and gradient, loss network in bf16) is
+timed over a few; times of 100, 300 and 500 iterations are multiples. The iterations until the objective equals that of
+the network are counted by running them on each photograph at the smallest size.
 """
 
 import argparse
@@ -38,7 +38,7 @@ Row = dict[str, float | int | str | None]
 
 
 def network_seconds(checkpoint: Checkpoint, picture: Picture) -> float:
-    """One pass as the service computes it, pixels to pixels: the median of five."""
+    """Time one pass as the service computes it, pixels to pixels: the median of five."""
     net = checkpoint.net.to(memory_format=torch.channels_last)
     reduced = choose_precision("auto", CPU) == "bf16"
 
@@ -53,7 +53,7 @@ def network_seconds(checkpoint: Checkpoint, picture: Picture) -> float:
 
 
 def speed(checkpoint: Checkpoint, objective: StyleObjective, sides: list[int], iterations: int) -> list[Row]:
-    """Seconds of both at each size. iterations: of Gatys that are timed."""
+    """Time both at each size. iterations: of Gatys et al. that are timed."""
     rows: list[Row] = []
     for side in sides:
         picture = np.array(square(read_rgb(list_photographs([PHOTOGRAPHS])[0]), side))
@@ -67,7 +67,7 @@ def speed(checkpoint: Checkpoint, objective: StyleObjective, sides: list[int], i
 
 
 def equal(checkpoint: Checkpoint, objective: StyleObjective, side: int, most: int, count: int) -> list[Row]:
-    """On each photograph: the network's objective, Gatys' after `most` iterations, and when Gatys is as good."""
+    """Return, per photograph, the network's objective, Gatys' after `most` iterations, and when they are equal."""
     rows: list[Row] = []
     for path in list_photographs([PHOTOGRAPHS])[:count]:
         image = square(read_rgb(path), side)
@@ -87,7 +87,7 @@ def equal(checkpoint: Checkpoint, objective: StyleObjective, side: int, most: in
 
 
 def main() -> None:
-    """Both tables."""
+    """Measure both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--style", default="engraving", help="Its style image must be found: IMPASTO_STYLES.")
     parser.add_argument("--sides", type=int, nargs="+", default=[256, 512, 1024])

@@ -1,4 +1,4 @@
-"""How far bf16 moves 8-bit pixels from fp32, by bundled checkpoint: prints one table, writes one JSON to out/."""
+"""The difference between bf16 and fp32 in 8-bit levels, by bundled checkpoint. Prints a table, writes JSON to out/."""
 
 import json
 from pathlib import Path

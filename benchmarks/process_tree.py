@@ -1,4 +1,4 @@
-"""What a process and all that it started take: memory, and time of the processor."""
+"""Memory and CPU time of a process and its descendants."""
 
 import contextlib
 import os
@@ -12,8 +12,9 @@ _EVERY_SECONDS = 0.25
 
 
 class ProcessTree:
-    """Watches from `with` on. peak_bytes: the largest sum of proportional set sizes (pages shared by several processes
-    count once) seen so far.
+    """Watches a process tree from `with` on.
+
+    peak_bytes: the largest sum of proportional set sizes so far, in which shared pages count once.
     """
 
     def __init__(self, pid: int) -> None:
@@ -31,18 +32,18 @@ class ProcessTree:
         self._thread.join()
 
     def processes(self) -> list[psutil.Process]:
-        """All of them that live."""
+        """List the living processes."""
         try:
             return [self._root, *self._root.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
 
     def memory_bytes(self) -> int:
-        """Now."""
+        """Return the present memory."""
         return sum(_pss_bytes(process.pid) for process in self.processes())
 
     def cpu_seconds(self) -> float:
-        """User's and system's time of those that live, since they were started."""
+        """Return user and system time of the living processes since their start."""
         total = 0.0
         for process in self.processes():
             try:
@@ -53,7 +54,7 @@ class ProcessTree:
         return total
 
     def stop(self) -> None:
-        """SIGTERM to the root, and after five seconds SIGKILL to whatever is left of the tree."""
+        """Send SIGTERM to the root, and SIGKILL after five seconds to the rest of the tree."""
         processes = self.processes()
         with contextlib.suppress(psutil.NoSuchProcess):
             self._root.terminate()
@@ -79,5 +80,5 @@ def _pss_bytes(pid: int) -> int:
 
 
 def share_of_cores(cpu_seconds: float, elapsed: float) -> float:
-    """Of all cores' time."""
+    """Return the share of the time of all cores."""
     return cpu_seconds / elapsed / (os.cpu_count() or 1)

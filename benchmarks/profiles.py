@@ -1,10 +1,10 @@
-"""Is a wide picture enlarged better in its own numbers, or by way of sRGB? Prints one table, writes one JSON to out/.
+"""Enlarging an image in its own wide profile, compared with a conversion to sRGB. Prints a table, writes JSON to out/.
 
     PYTHONPATH=. python benchmarks/profiles.py
 
-The photographs of docs/images, as they would be in a wide profile (converted), and as if they had been taken in it
-(assigned), reduced by 4 and enlarged again by x4. PSNR in dB against the original, in the profile's numbers. By way of
-sRGB, what sRGB could not hold is enlarged apart and added, as `service.images.restore` does it.
+The photographs of docs/images are converted to a wide profile, or treated as if they were in it, reduced by 4 and
+enlarged by x4. PSNR in dB against the original, in the values of the profile. With sRGB, the part outside sRGB is
+enlarged separately and added, as in `service.images.restore`.
 """
 
 import json
@@ -31,12 +31,12 @@ PROFILES = {
 
 
 def psnr(seen: Picture, meant: Picture) -> float:
-    """In dB, of 8-bit values."""
+    """Return the PSNR in dB of 8-bit values."""
     return float(10 * np.log10(255**2 / np.mean((seen.astype(float) - meant) ** 2)))
 
 
 def photographs() -> list[NDArray[np.uint8]]:
-    """At most 640 pixels a side, cut to multiples of 4."""
+    """Return photographs of at most 640 pixels a side, cropped to multiples of 4."""
     found = []
     for path in sorted((ROOT / "docs/images/photographs").glob("*.jpg")):
         with Image.open(path) as image:

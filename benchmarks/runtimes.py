@@ -1,7 +1,7 @@
-"""One network in one runtime: converted into files by one process, measured in another.
+"""One network in one runtime: converted by one process, measured in another.
 
-A runtime takes float32 (1, 3, H, W) in [0, 1] and gives float32 (1, 3, sH, sW). Files are of one fixed size, which is
-the best case of ONNX Runtime and OpenVINO.
+A runtime maps float32 (1, 3, H, W) in [0, 1] to float32 (1, 3, sH, sW). Files have one fixed size, the best case of
+ONNX Runtime and OpenVINO.
 """
 
 import os
@@ -57,7 +57,7 @@ def convert(net: nn.Module, example: Floats, calibration: list[Floats], folder: 
 
 
 def prepare(runtime: str, net: nn.Module, folder: Path) -> Run:
-    """The network as the runtime has it."""
+    """Load the network in the runtime."""
     if runtime.startswith("Impasto"):
         return _ours(net)
     if runtime.startswith("torch"):
@@ -69,7 +69,7 @@ def prepare(runtime: str, net: nn.Module, folder: Path) -> Run:
 
 
 class WithGrain(nn.Module):
-    """A network whose grain is a constant: of one size, but without integers, which converters do not know."""
+    """A network with constant grain: for one size, but without integers, which converters do not support."""
 
     def __init__(self, net: nn.Module, noise: Tensor) -> None:
         super().__init__()
@@ -77,13 +77,13 @@ class WithGrain(nn.Module):
         self.register_buffer("noise", noise)
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the network's."""
+        """Compute as the network does."""
         y: Tensor = self.net(x + self.noise)
         return y
 
 
 def plain(net: nn.Module, height: int, width: int) -> nn.Module:
-    """The same network, for one size, with nothing in it but torch's own layers."""
+    """Return the same network, for one size, with only torch's own layers."""
     net = deepcopy(net)
     if isinstance(net, StyleTransferNet) and net.config.grain:
         noise = net.config.grain * grain(height, width, torch.device("cpu"))

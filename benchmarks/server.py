@@ -1,4 +1,4 @@
-"""A real service as a process of its own, and how much memory it takes."""
+"""A real service in its own process, and its memory."""
 
 import os
 import re
@@ -28,18 +28,18 @@ class Service:
         return int(found[1]) * _BYTES_PER_KIB
 
     def reset_peak(self) -> None:
-        """Begin a new peak."""
+        """Start a new peak."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Send SIGTERM and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(120)
 
 
 @contextmanager
 def running(**settings: object) -> Iterator[Service]:
-    """`python -m service` on a free port of loopback, with IMPASTO_* settings and none of the user's own."""
+    """Run `python -m service` on a free loopback port, with IMPASTO_* settings only from the arguments."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("IMPASTO_")}
     given = {"port": 0, "log_level": "error", "checkpoints": ROOT / "checkpoints", **settings}
     process = subprocess.Popen(

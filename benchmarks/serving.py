@@ -1,12 +1,12 @@
-"""Impasto beside LitServe, BentoML, mosec and a plain FastAPI endpoint: one harness, one machine, the same pictures.
+"""Impasto beside LitServe, BentoML, mosec and plain FastAPI: one harness, one machine, the same images.
 
     make bench PART=serving                                (or: .venv-bench/bin/python benchmarks/serving.py)
     ... benchmarks/serving.py --arms Impasto,mosec         some of them
-    ... benchmarks/serving.py --url http://127.0.0.1:9000/predict [--raw]     a server that runs already
+    ... benchmarks/serving.py --url http://127.0.0.1:9000/predict [--raw]     a running server
 
-Photographs of 256 to 2048 px as JPEG. Closed loops of 1, 4, 8 and 16 clients work through the same pictures, whole
-rounds of them; then twice as many requests as the server answers at 8 come at random (Poisson, seeded), from clients
-that hang up after 3 s. Every answer is compared with the picture computed alone. The clients run on the same machine.
+Photographs of 256 to 2048 px as JPEG. Closed loops of 1, 4, 8 and 16 clients send the same images in whole rounds. Then
+requests arrive at twice the rate that the server reached with 8 clients (Poisson, seeded), from clients that disconnect
+after 3 s. Every response is compared with the image computed alone. Clients run on the same machine.
 """
 
 import argparse
@@ -32,13 +32,13 @@ ROOT = Path(__file__).resolve().parent.parent
 DEADLINE_SECONDS = 3.0
 LEVELS = (1, 4, 8, 16)
 FULL_SPEED = 8
-"""The concurrency that throughput is quoted at."""
+"""The concurrency at which throughput is quoted."""
 
 Figures = dict[str, float | int | str]
 
 
 def measure(arm: Arm, pictures: Pictures, expected: list[Pixels], seconds: float) -> dict[str, object]:
-    """Everything about one arm. seconds: about how long the loop of FULL_SPEED goes on."""
+    """Measure one server. seconds: approximate duration of the loop at FULL_SPEED."""
     requests = _requests(arm, pictures)
     with running(arm, pictures.smallest) as (address, tree):
         rest = tree.memory_bytes()
@@ -96,7 +96,7 @@ def _level(
 
 
 def _figures(samples: list[Sample], concurrency: int, busy: float | None, judge: Judge) -> Figures:
-    """Rates are of what was answered, over the time until the last answer: each level is whole rounds of work."""
+    """Summarise samples. Rates count successful responses up to the last one, because each level is whole rounds."""
     answered = [s for s in samples if s.status == 200]
     elapsed = max((s.start + s.seconds for s in answered), default=float("inf"))
     return {
@@ -113,7 +113,7 @@ def _figures(samples: list[Sample], concurrency: int, busy: float | None, judge:
 
 
 def _stages(answered: list[Sample]) -> Figures:
-    """Of a server that says so (Server-Timing): mean seconds of each stage."""
+    """Return the mean seconds of each stage, if the server sends Server-Timing."""
     found: dict[str, list[float]] = {}
     for sample in answered:
         for name, milliseconds in re.findall(r"(\w+);dur=([\d.]+)", sample.headers.get("server-timing", "")):
@@ -122,7 +122,7 @@ def _stages(answered: list[Sample]) -> Figures:
 
 
 def _overload(address: str, requests: list[Request], capacity: float, seconds: float, judge: Judge) -> Figures:
-    """Twice the server's own capacity, for a while, from clients that hang up at the deadline."""
+    """Send twice the server's capacity, from clients that disconnect at the deadline."""
     clients = Clients(patience=DEADLINE_SECONDS, keep=True)
     samples = opened(address, requests, 2 * capacity, seconds, clients=clients)
     timely = in_time(samples, DEADLINE_SECONDS)
@@ -145,7 +145,7 @@ def _overload(address: str, requests: list[Request], capacity: float, seconds: f
 
 
 def elsewhere(options: argparse.Namespace, pictures: Pictures) -> list[Figures]:
-    """A server that runs already. What is right is not known: answers are compared with those to single requests."""
+    """Measure a running server. Its responses are compared with those to single requests."""
     address, _, target = options.url.partition("://")[2].partition("/")
     arm = Arm("url", "", (), f"/{target}", form=not options.raw)
     requests = _requests(arm, pictures)
@@ -173,7 +173,7 @@ def _as_png(pixels: Pixels) -> bytes:
 
 
 def main() -> None:
-    """All arms, or those that are named."""
+    """Measure all servers, or the named ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arms", default="", help="Names (Impasto,mosec), or NAME:SETTING; default: all.")
     parser.add_argument("--seconds", type=float, default=16.0, help="About how long the loop of 8 clients lasts.")
@@ -219,7 +219,7 @@ def main() -> None:
 
 
 def _tried(arm: Arm, pictures: Pictures, expected: list[Pixels], seconds: float) -> dict[str, object]:
-    """What was found, or why nothing was: a server that fails does not keep the others from being measured."""
+    """Return the measurements, or the error: a server that fails does not stop the others."""
     try:
         return measure(arm, pictures, expected, seconds)
     except Exception as error:  # noqa: BLE001  # whatever it is, it is this server's
@@ -233,7 +233,7 @@ def _write(path: Path, report: dict[str, object]) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Of the peers."""
+    """Return the versions of the peers."""
     from importlib.metadata import version  # noqa: PLC0415
 
     return {name: version(name) for name in ("litserve", "bentoml", "mosec", "fastapi", "uvicorn", "torch", "pillow")}

@@ -18,12 +18,12 @@ import numpy as np
 
 AGEING_FACTOR, SIZE_RATIO = 4.0, 4  # service/engine/task.py, service/engine/preemption.py
 SYNC_SECONDS = 15.0
-"""How often Prometheus scrapes and the autoscaler looks."""
+"""Interval of Prometheus scrapes and of the autoscaler."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Requests of one sort: their share of all, pixels in, and how many times more pixels come out."""
+    """A kind of request: its share, its input pixels, and the ratio of output to input pixels."""
 
     model: str
     share: float
@@ -33,20 +33,20 @@ class Kind:
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds: {model: (of a pass, of each pixel in it)}, and of decoding or encoding one pixel."""
+    """Seconds: {model: (per pass, per pixel)}, and for decoding or encoding one pixel."""
 
     forward: dict[str, tuple[float, float]]
     codec: float
 
     def seconds(self, kind: Kind) -> float:
-        """What one request of a kind takes a replica."""
+        """Return the seconds that a request of a kind takes a replica."""
         start, each = self.forward[kind.model]
         return start + each * kind.pixels + self.codec * kind.pixels * (1 + kind.growth)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """A replica's admission: IMPASTO_MAX_REQUESTS and IMPASTO_MAX_PIXELS_IN_FLIGHT. And how long it takes to start."""
+    """The admission limits of a replica (IMPASTO_MAX_REQUESTS, IMPASTO_MAX_PIXELS_IN_FLIGHT), and its start time."""
 
     requests: int = 32
     pixels: int = 150_000_000
@@ -55,7 +55,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Autoscaler:
-    """A HorizontalPodAutoscaler as in k8s/components/hpa, by queue_pixels and, unless cpu is 0, by CPU utilisation."""
+    """A HorizontalPodAutoscaler as in k8s/components/hpa, on queue_pixels and, unless cpu is 0, CPU utilisation."""
 
     least: int = 2
     most: int = 20
@@ -68,9 +68,9 @@ class Autoscaler:
     tolerance: float = 0.1
 
     def wanted(self, current: int, queue_pixels: float, busy: float) -> int:
-        """Replicas by the controller's formula: ceil(current x measured / target), the larger of both metrics.
+        """Return the replicas: ceil(current x measured / target), as the controller does, the larger of both metrics.
 
-        queue_pixels, busy: the mean over the current replicas.
+        queue_pixels, busy: means over the current replicas.
         """
         ratios = [queue_pixels / self.queue_pixels] + ([busy / self.cpu] if self.cpu else [])
         wanted = [current if abs(ratio - 1) <= self.tolerance else math.ceil(current * ratio) for ratio in ratios]
@@ -79,7 +79,7 @@ class Autoscaler:
 
 @dataclass(eq=False)
 class Job:
-    """A request on its way."""
+    """A request in the simulation."""
 
     kind: Kind
     arrived: float
@@ -88,13 +88,13 @@ class Job:
 
     @property
     def rank(self) -> float:
-        """Who goes first: the lowest."""
+        """The order in the queue; the lowest goes first."""
         return self.arrived + AGEING_FACTOR * self.cost
 
 
 @dataclass(eq=False)
 class Replica:
-    """`running` is a stack: its last is computed, the others were interrupted by smaller ones."""
+    """A replica. `running` is a stack: the last job is computed, and it preempted the others."""
 
     ready_at: float
     waiting: list[Job] = field(default_factory=list)
@@ -109,7 +109,7 @@ class Replica:
 
 @dataclass
 class Result:
-    """What became of the requests. `latencies`: (arrival, seconds). `replicas`: (time, how many take requests)."""
+    """The outcome. `latencies`: (arrival, seconds). `replicas`: (time, number of ready replicas)."""
 
     latencies: list[tuple[float, float]] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
@@ -118,13 +118,13 @@ class Result:
     replica_seconds: float = 0.0
 
     def quantile(self, q: float, begin: float = 0.0, end: float = math.inf) -> float:
-        """Latency of those that arrived within [begin, end); nan where there were none."""
+        """Return a latency quantile of the arrivals within [begin, end); NaN if there are none."""
         chosen = [seconds for arrived, seconds in self.latencies if begin <= arrived < end]
         return float(np.quantile(chosen, q)) if chosen else math.nan
 
 
 def arrivals(phases: Iterable[tuple[float, float]], mix: list[Kind], seed: int) -> list[tuple[float, Kind]]:
-    """Poisson arrivals: for each (seconds, megapixels per second in all) in turn."""
+    """Return Poisson arrivals for each phase (seconds, total megapixels per second)."""
     random = np.random.default_rng(seed)
     mean = sum(kind.share * kind.pixels for kind in mix) / sum(kind.share for kind in mix)
     shares = np.array([kind.share for kind in mix])
@@ -138,9 +138,9 @@ def arrivals(phases: Iterable[tuple[float, float]], mix: list[Kind], seed: int) 
 
 
 class Simulation:
-    """One run: `replicas` at the start; `scaler` None keeps them; at each of `failures` one is lost with its requests.
+    """One run. replicas: at the start. scaler: None keeps their number. failures: times at which a replica is lost.
 
-    replacement_seconds: how long after its loss another takes its place (a node found, the image pulled, started).
+    replacement_seconds: time until a lost replica is replaced.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class Simulation:
             self._at(moment, "fail", None)
 
     def run(self, load: list[tuple[float, Kind]]) -> Result:
-        """Until the last request is answered."""
+        """Run until the last request is answered."""
         for moment, kind in load:
             self._at(moment, "arrive", kind)
         self._at(SYNC_SECONDS, "sync", load[-1][0])
@@ -201,7 +201,7 @@ class Simulation:
         self._next(replica)
 
     def _next(self, replica: Replica) -> None:
-        """Begin the first of those that wait, if the device is free for it."""
+        """Start the first waiting job if the device is free for it."""
         if not replica.waiting:
             return
         job = min(replica.waiting, key=lambda each: each.rank)
@@ -227,7 +227,7 @@ class Simulation:
 
     def _done(self, about: tuple[Replica, int]) -> None:
         replica, turn = about
-        if turn != replica.turn:  # interrupted, or lost, meanwhile
+        if turn != replica.turn:  # preempted or lost meanwhile
             return
         self._account(replica)
         job = replica.running.pop()
@@ -249,7 +249,7 @@ class Simulation:
         self.replicas.append(Replica(ready_at=self.now + self.replacement))
 
     def _sync(self, last_arrival: float) -> None:
-        """Prometheus scrapes; the autoscaler decides."""
+        """Scrape the metrics and let the autoscaler decide."""
         for replica in self.replicas:
             self._account(replica)
         here = [replica for replica in self.replicas if not replica.leaving]

@@ -1,9 +1,9 @@
-"""Time to ready and memory at rest of the service, beside what it cannot do without: torch, and the weights.
+"""Time until ready and idle memory of the service, compared with the import of torch and reading the weights.
 
     make bench PART=startup                                (or: .venv-bench/bin/python benchmarks/startup.py)
 
-Each in a fresh process, the files in the page cache, the median of several. Ready is when /readyz says 200, asked every
-10 ms. The yardstick reads the bundled checkpoints' weights with safetensors, and does nothing with them.
+Each in a fresh process with cached files; the median of several. Ready means that /readyz returns 200, polled every 10
+ms. The reference reads the weights of the bundled checkpoints with safetensors.
 """
 
 import argparse
@@ -34,13 +34,13 @@ Row = dict[str, float | str]
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """The user's, without settings of the service, and with the checkout first."""
+    """Return the environment without settings of the service, with the checkout first in the path."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("IMPASTO_")}
     return {**kept, "PYTHONPATH": str(ROOT), **settings}
 
 
 def script(code: str) -> tuple[float, float]:
-    """Seconds until a script of ours has ended, and its memory in GB at the end."""
+    """Run a script; return its seconds and its memory in GB at the end."""
     start = time.perf_counter()
     command = [SERVICE_PYTHON, "-c", code + _MEMORY]
     done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=True)
@@ -48,7 +48,7 @@ def script(code: str) -> tuple[float, float]:
 
 
 def service() -> tuple[float, float]:
-    """Seconds until `python -m service` is ready, and its memory in GB two seconds later."""
+    """Return the seconds until `python -m service` is ready, and its memory in GB two seconds later."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -82,14 +82,14 @@ def _ready(client: httpx.Client) -> bool:
 
 
 def imports() -> list[Row]:
-    """The ten modules whose own code takes longest to import, of all that the service imports, and its whole."""
+    """Return the ten slowest imports of the service by their own code, and the total."""
     command = [SERVICE_PYTHON, "-X", "importtime", "-c", "import service.cli.main, service.cli.server, service.app"]
     done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=True)
     return largest_imports(done.stderr)
 
 
 def largest_imports(report: str) -> list[Row]:
-    """The largest of what `-X importtime` wrote, by package: its own milliseconds, those of its modules added up."""
+    """Sum the own milliseconds of `-X importtime` by package, and return the largest."""
     own: dict[str, float] = {}
     for line in report.splitlines():
         if not line.startswith("import time:") or "[us]" in line:
@@ -103,7 +103,7 @@ def largest_imports(report: str) -> list[Row]:
 
 
 def main() -> None:
-    """Each `--repeats` times, in turns."""
+    """Measure each `--repeats` times, alternating."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--json", type=Path, default=ROOT / "out" / "startup.json")

@@ -1,8 +1,8 @@
-"""Iterations per second of our training loop against a plain one: same network, batch, crop, losses and photographs.
+"""Iterations per second of our training loop and of a plain one: same network, batch, crop, losses and photographs.
 
-The plain loop is what a tutorial has (pytorch/examples, fast_neural_style): float32, NCHW, the whole loss network over
-painted and content pictures alike, photographs decoded between iterations. Ours is `trainer.recipes.style_transfer`'s
-body. The two take turns, round by round, so that a busy machine is busy for both. Prints one table, writes one JSON.
+The plain loop follows pytorch/examples (fast_neural_style): float32, NCHW, the whole loss network for outputs and
+content images, photographs decoded between iterations. Ours is that of `trainer.recipes.style_transfer`. Both
+alternate, so that other load affects both. Prints a table, writes JSON.
 
     python benchmarks/training.py --vgg16 PATH [--width 16] [--crop 160] [--batch 3] [--rounds 5]
 """
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def loader(options: argparse.Namespace, workers: int) -> Callable[[], torch.Tensor]:
-    """The next batch of crops, uint8 (N, 3, crop, crop)."""
+    """Return a function that loads the next batch of crops, uint8 (N, 3, crop, crop)."""
     photographs = Photographs(list_photographs([options.data]))
     crops = ContentCrops(photographs, options.crop, 2.0, 0, ITERATIONS)
     iterator = iter(batches(crops, range(ITERATIONS), options.batch, workers, CPU))
@@ -77,7 +77,7 @@ def loader(options: argparse.Namespace, workers: int) -> Callable[[], torch.Tens
 
 
 def plain(options: argparse.Namespace) -> Callable[[], None]:
-    """One iteration of the plain loop."""
+    """Return one iteration of the plain loop."""
     net = StyleTransferNet(StyleTransferConfig(width=options.width)).train()
     for parent in list(net.modules()):
         for name, child in list(parent.named_children()):
@@ -108,7 +108,7 @@ def plain(options: argparse.Namespace) -> Callable[[], None]:
 
 
 def ours(options: argparse.Namespace) -> Callable[[], None]:
-    """One iteration as the recipe has it."""
+    """Return one iteration of the recipe."""
     bf16 = choose_precision("auto", CPU) == "bf16"
     net = StyleTransferNet(StyleTransferConfig(width=options.width)).train().to(memory_format=torch.channels_last)
     loss_network = load_loss_network(options.vgg16).to(memory_format=torch.channels_last)
@@ -129,7 +129,7 @@ def ours(options: argparse.Namespace) -> Callable[[], None]:
 
 
 def style_image() -> torch.Tensor:
-    """Any picture serves to be timed."""
+    """Return an arbitrary style image."""
     return read_style_image(PHOTOGRAPHS / "coffee.jpg", 384)
 
 

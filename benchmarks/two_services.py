@@ -1,4 +1,4 @@
-"""Two real services on loopback, each with half of the machine's cores, under the arrivals of a simulation."""
+"""Two real services on loopback, each with half of the cores, under the arrivals of a simulation."""
 
 import asyncio
 import io
@@ -20,14 +20,14 @@ from PIL import Image
 from simulation import Costs, Kind, Limits, Simulation, arrivals
 
 LOADS = (0.4, 0.7)
-"""Shares of what the two work off at most."""
+"""Shares of the capacity of the two services."""
 
 _QUERIES = {"stylize": "stylize?style=mosaic&stroke=off", "upscale": "upscale?factor=4"}  # one network each: a line
 _REPEATS = 5
 
 
 def compare(checkpoints: Path, seconds: float, mix: list[Kind]) -> tuple[Costs, list[dict[str, Any]]]:
-    """This machine's costs; and latencies, measured and simulated, at each of LOADS."""
+    """Return the costs of this machine, and measured and simulated latencies at each of LOADS."""
     with ExitStack() as stack:
         addresses = [stack.enter_context(_service(checkpoints)) for _ in range(2)]
         pictures = {kind: _picture(kind.pixels) for kind in mix}
@@ -49,7 +49,7 @@ def compare(checkpoints: Path, seconds: float, mix: list[Kind]) -> tuple[Costs, 
 
 @contextmanager
 def _service(checkpoints: Path) -> Iterator[str]:
-    """A service on a free port; its address."""
+    """Run a service on a free port; yields its address."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("IMPASTO_")}
     settings = {
         "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) // 2)),
@@ -73,7 +73,7 @@ def _service(checkpoints: Path) -> Iterator[str]:
 
 
 def _picture(pixels: int) -> bytes:
-    """A square JPEG, a gradient with a little noise."""
+    """Make a square JPEG: a gradient with a little noise."""
     side = round(pixels**0.5)
     y, x = np.mgrid[0:side, 0:side]
     base = np.stack([255 * x / side, 255 * y / side, 128 + 0 * x], axis=-1)
@@ -89,7 +89,7 @@ def _client() -> httpx.AsyncClient:
 
 
 async def _calibrate(addresses: list[str], pictures: dict[Kind, bytes]) -> list[tuple[Kind, dict[str, float]]]:
-    """Server-Timing of each kind, one request at a time on each service, both at once as under load."""
+    """Return Server-Timing of each kind, one request at a time on each service, both at once."""
 
     async def one_by_one(
         client: httpx.AsyncClient, address: str, order: int, repeats: int
@@ -111,7 +111,7 @@ async def _calibrate(addresses: list[str], pictures: dict[Kind, bytes]) -> list[
 
 
 def _fit(found: list[tuple[Kind, dict[str, float]]]) -> Costs:
-    """Of each model a line through the medians, by least relative squares; a model of one size: through the origin."""
+    """Fit a line per model through the medians, by relative least squares; through the origin for one size."""
     forward = {}
     for model in {kind.model for kind, _ in found}:
         sizes = sorted({kind.pixels for kind, _ in found if kind.model == model})
@@ -129,7 +129,7 @@ def _fit(found: list[tuple[Kind, dict[str, float]]]) -> Costs:
 async def _press(
     addresses: list[str], pictures: dict[Kind, bytes], load: list[tuple[float, Kind]], seed: int
 ) -> list[float]:
-    """Seconds of every answered request, each sent when its time has come, whatever became of the others."""
+    """Send each request at its time, whatever the outcome of the others. Returns the seconds of successful ones."""
     choice = np.random.default_rng([seed, 1])  # as the simulation draws
     start = time.perf_counter()
 

@@ -1,11 +1,10 @@
-"""Quality against speed for x4: bicubic, SRCNN, ours, and UpscalerJS' ESRGAN models, which npm packages ship.
+"""Quality against speed for x4: bicubic, SRCNN, ours, and the ESRGAN models of UpscalerJS from npm.
 
     make bench PART=upscaling                              (or: .venv-bench/bin/python benchmarks/upscaling.py)
 
-IMPASTO_BENCHMARKS names a folder with set5 and set14 in it (upper case will do). PSNR on Y, as everywhere here
-(trainer.evaluation.metrics); seconds per megapixel of output, over one whole set. Every network in torch, bf16 and
-channels_last, ours as the service computes it (bands); those of UpscalerJS also in fp32, and as JavaScript runs them
-(WebAssembly).
+IMPASTO_BENCHMARKS names a folder with set5 and set14. PSNR on Y (trainer.evaluation.metrics); seconds per megapixel of
+output, over one whole set. Every network runs in torch, bf16 and channels_last, ours as the service computes it; those
+of UpscalerJS also in fp32, and in JavaScript (WebAssembly).
 """
 
 import argparse
@@ -38,7 +37,7 @@ Row = dict[str, float | int | str]
 
 
 def folders() -> dict[str, Path]:
-    """The sets that are there, by name; says which are not."""
+    """Return the available sets by name, and report the missing ones."""
     root = os.environ.get("IMPASTO_BENCHMARKS")
     if not root:
         print("IMPASTO_BENCHMARKS is not set: no Set5, no Set14, nothing to measure")
@@ -51,7 +50,7 @@ def folders() -> dict[str, Path]:
 
 
 def in_torch(net: nn.Module, precision: str, low: float = 1.0) -> Enlarge:
-    """`net(x)`. low: what the network's white is divided by 255 of: 1 for [0, 1], 255 for [0, 255]."""
+    """Run `net(x)`. low: the value of white for the network: 1 for [0, 1], 255 for [0, 255]."""
     net = net.eval().to(memory_format=torch.channels_last)
 
     def enlarge(picture: Picture) -> Picture:
@@ -62,7 +61,7 @@ def in_torch(net: nn.Module, precision: str, low: float = 1.0) -> Enlarge:
 
 
 def as_served(net: nn.Module) -> Enlarge:
-    """As the service computes it."""
+    """Run a network as the service does."""
     net = net.to(memory_format=torch.channels_last)
 
     def enlarge(picture: Picture) -> Picture:
@@ -76,7 +75,7 @@ def as_served(net: nn.Module) -> Enlarge:
 
 
 def methods() -> dict[str, tuple[Enlarge, int]]:
-    """Each one, and how many parameters it has."""
+    """Return each method with its number of parameters."""
     found: dict[str, tuple[Enlarge, int]] = {"bicubic (Pillow)": (bicubic(FACTOR), 0)}
     for name, path in (
         ("SRCNN, bf16", ROOT / "benchmarks/rivals/upscale/x4_srcnn.safetensors"),
@@ -104,7 +103,7 @@ def _parameters(net: nn.Module) -> int:
 
 
 def score(enlarge: Enlarge, folder: Path, least_seconds: float) -> tuple[float, float, float]:
-    """Mean PSNR and SSIM over a set, and seconds per megapixel of output, over whole rounds of it."""
+    """Return mean PSNR and SSIM over a set, and seconds per megapixel of output, over whole rounds."""
     pairs = benchmark_pairs(folder, FACTOR)
     lumas = [compared_luma(enlarge(low), truth, FACTOR) for _, low, truth in pairs]
     megapixels = sum(truth.shape[0] * truth.shape[1] for _, _, truth in pairs) / 1e6
@@ -118,7 +117,7 @@ def score(enlarge: Enlarge, folder: Path, least_seconds: float) -> tuple[float, 
 
 
 def in_javascript(size: str, picture: Picture, repeats: int) -> tuple[float, Picture] | None:
-    """Seconds of a pass of a UpscalerJS model in TensorFlow.js, and what it gives; None where there is no node."""
+    """Time a pass of a UpscalerJS model in TensorFlow.js, and return its output; None without node."""
     folder = MODULES / f"@upscalerjs/esrgan-{size}" / "models" / "x4"
     if not folder.exists() or not shutil.which("node"):
         print("skipped: TensorFlow.js (needs node, and the packages in .venv-bench/node)")
@@ -139,7 +138,7 @@ def in_javascript(size: str, picture: Picture, repeats: int) -> tuple[float, Pic
 
 
 def javascript_rows(sets: dict[str, Path], in_torch_too: Callable[[str], Enlarge]) -> list[Row]:
-    """On the first picture of the smaller set: seconds per megapixel, and how far the picture is from torch's."""
+    """Measure on the first image of the smaller set: seconds per megapixel, and the difference from torch."""
     rows: list[Row] = []
     name, low, _ = benchmark_pairs(next(iter(sets.values())), FACTOR)[0]
     for size in ("slim", "medium"):
@@ -161,7 +160,7 @@ def javascript_rows(sets: dict[str, Path], in_torch_too: Callable[[str], Enlarge
 
 
 def main() -> None:
-    """Every method on every set that is there."""
+    """Measure every method on every available set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=4.0, help="At least, of each method on each set.")
     parser.add_argument("--json", type=Path, default=ROOT / "out" / "upscaling.json")

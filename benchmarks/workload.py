@@ -1,4 +1,4 @@
-"""What benchmarks/serving.py sends, and what comes of it without a server: expected pictures, bare loops."""
+"""Requests of benchmarks/serving.py, their expected outputs, and loops without a server."""
 
 import io
 import os
@@ -22,30 +22,30 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Pictures:
-    """What is sent: JPEGs and their megapixels; what each shows when it is decoded."""
+    """The workload: JPEGs, their megapixels, and their decoded pixels."""
 
     files: list[bytes]
     decoded: list[Pixels]
 
     @classmethod
     def make(cls, count: int, least_px: int, most_px: int) -> "Pictures":
-        """Photographs, the same ones every time."""
+        """Make the same photographs every time."""
         files = [jpeg(image) for image in mixed_sides(count, least_px, most_px)]
         return cls(files, [np.array(Image.open(io.BytesIO(data)).convert("RGB")) for data in files])
 
     @property
     def megapixels(self) -> list[float]:
-        """Of each."""
+        """Megapixels of each."""
         return [picture.shape[0] * picture.shape[1] / 1e6 for picture in self.decoded]
 
     @property
     def smallest(self) -> bytes:
-        """To try a server with."""
+        """The smallest image, to try a server."""
         return min(self.files, key=len)
 
 
 def expectations(pictures: Pictures) -> tuple[dict[str, list[Pixels]], dict[str, float]]:
-    """What each network makes of each picture in fp32, alone; and megapixels/s of bare loops, without a server."""
+    """Compute each network's output of each image in fp32, alone; and megapixels/s of loops without a server."""
     # What the peers do, in this process.
     sys.path.insert(0, str(ROOT / "benchmarks" / "peers"))
     import network  # noqa: PLC0415
@@ -64,9 +64,7 @@ def expectations(pictures: Pictures) -> tuple[dict[str, list[Pixels]], dict[str,
 
 
 def bare(pictures: Pictures, banded: bool) -> float:
-    """Megapixels/s of a loop over the pictures with nothing around it, in bf16: in bands as the service has it, or
-    `model(x)`.
-    """
+    """Return the megapixels/s of a loop over the images in bf16: in bands as in the service, or `model(x)`."""
     import network  # noqa: PLC0415
 
     net = network.load_network().to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""BentoML, as its documentation has it: a service class, an API whose types are pictures.
+"""BentoML, as in its documentation: a service class with an API whose types are images.
 
 bentoml serve bentoml_service:Stylizer --host 127.0.0.1 --port PORT
 """
@@ -13,7 +13,7 @@ from PIL.Image import Image
 
 @bentoml.service
 class Stylizer:
-    """A picture from the form field `image`; a JPEG back."""
+    """Takes an image from the form field `image`, and returns a JPEG."""
 
     def __init__(self) -> None:
         self.model = load_network()

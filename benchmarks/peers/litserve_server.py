@@ -1,4 +1,4 @@
-"""LitServe, as its documentation has it: a LitAPI with setup, decode_request, predict and encode_response.
+"""LitServe, as in its documentation: a LitAPI with setup, decode_request, predict and encode_response.
 
 python litserve_server.py PORT
 """
@@ -14,7 +14,7 @@ from torch import nn
 
 
 class Stylizer(ls.LitAPI):
-    """A picture from the form field `image`; a JPEG back."""
+    """Takes an image from the form field `image`, and returns a JPEG."""
 
     model: nn.Module
 

@@ -1,4 +1,4 @@
-"""mosec, as its documentation has it for computer vision: three stages, each in a process of its own; bytes in and out.
+"""mosec, as in its documentation for computer vision: three stages, each in its own process; bytes in and out.
 
 python mosec_server.py --port PORT --timeout 30000
 """
@@ -14,11 +14,11 @@ class Preprocess(Worker):
     """Decodes the body."""
 
     def deserialize(self, data: bytes) -> bytes:
-        """The body as it came."""
+        """Return the body unchanged."""
         return bytes(data)
 
     def forward(self, data: bytes) -> Image.Image:
-        """Decode, here and not in the next stage."""
+        """Decode here, not in the next stage."""
         picture = Image.open(io.BytesIO(data))
         picture.load()
         return picture.convert("RGB")
@@ -32,7 +32,7 @@ class Inference(Worker):
         self.model = load_network()
 
     def forward(self, data: Image.Image) -> Image.Image:
-        """One picture at a time: they differ in size."""
+        """Process one image at a time, because they differ in size."""
         return paint(self.model, data)
 
 
@@ -40,13 +40,13 @@ class Postprocess(Worker):
     """Encodes the picture."""
 
     def forward(self, data: Image.Image) -> bytes:
-        """A JPEG."""
+        """Encode a JPEG."""
         buffer = io.BytesIO()
         data.save(buffer, "JPEG")
         return buffer.getvalue()
 
     def serialize(self, data: bytes) -> bytes:
-        """The answer's body as it is."""
+        """Return the body unchanged."""
         return data
 
 

@@ -1,7 +1,7 @@
-"""What every peer serves, and how a picture goes through it: the part that is the user's own, whatever serves it.
+"""The network of every peer and one image's way through it, independent of the server.
 
 PEER_NETWORK: "half" (the bundled `mosaic`, half width) or "examples" (the full-width network of pytorch/examples, with
-seeded weights: only its speed is of interest). PEER_TUNED=1: bf16, channels_last and a thread for each core.
+seeded weights, for its speed). PEER_TUNED=1: bf16, channels_last and one thread per core.
 """
 
 import os
@@ -18,7 +18,7 @@ CHECKPOINT = Path(__file__).resolve().parents[2] / "checkpoints" / "stylize" / "
 
 
 def load_network() -> nn.Module:
-    """The network that the environment names, ready to paint. float (1, 3, H, W) in [0, 1] -> the same."""
+    """Load the network that the environment selects: float (1, 3, H, W) in [0, 1] -> the same."""
     net = ExamplesNet() if os.environ.get("PEER_NETWORK") == "examples" else load(CHECKPOINT).net
     if tuned():
         torch.set_num_threads(os.cpu_count() or 1)
@@ -27,13 +27,13 @@ def load_network() -> nn.Module:
 
 
 def tuned() -> bool:
-    """Whether the network's settings are ours."""
+    """Return whether to use our network settings."""
     return os.environ.get("PEER_TUNED") == "1"
 
 
 @torch.inference_mode()
 def paint(model: nn.Module, picture: Image.Image) -> Image.Image:
-    """One picture, as tutorials have it: tensor, `model(x)`, picture."""
+    """Process one image as in tutorials: tensor, `model(x)`, image."""
     x = pil_to_tensor(picture.convert("RGB")).unsqueeze(0).float() / 255
     if tuned():
         x = x.to(memory_format=torch.channels_last)
@@ -71,7 +71,7 @@ class ExamplesNet(nn.Module):
                 last.bias.fill_(127)
 
     def forward(self, x: Tensor) -> Tensor:
-        """float (1, 3, H, W) in [0, 1] -> about the same."""
+        """Compute float (1, 3, H, W) in [0, 1] -> about the same range."""
         y: Tensor = self.layers(255 * x)
         return y[..., : x.shape[-2], : x.shape[-1]].float() / 255
 

@@ -1,4 +1,4 @@
-"""A plain FastAPI endpoint around `model(x)`, as tutorials have it.
+"""A plain FastAPI endpoint around `model(x)`, as in tutorials.
 
 uvicorn plain_app:app --port PORT
 """
@@ -15,7 +15,7 @@ model = load_network()
 
 @app.post("/stylize")
 def stylize(image: UploadFile) -> Response:
-    """A picture from the form field `image`; a JPEG back. FastAPI runs it in its thread pool."""
+    """Take an image from the form field `image`, and return a JPEG. FastAPI runs it in its thread pool."""
     buffer = io.BytesIO()
     paint(model, Image.open(image.file)).save(buffer, "JPEG")
     return Response(buffer.getvalue(), media_type="image/jpeg")
