@@ -60,6 +60,7 @@ class Catalogue:
                 "version": entry.version,
                 "scale": entry.scale,
                 "loaded": False,
+                "learned": False,
             }
             for entry in sorted(self.entries, key=lambda entry: entry.key)
         ]
