@@ -115,7 +115,6 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
         made_by=lambda: (__version__, engine.precision, settings.max_whole_pixels),
     )
     pages = read_pages()
-    jobs_store = JobStore(settings, engine.scheduler.tasks_before, metrics)
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
     learner = None
     if settings.learned is not None:
@@ -131,7 +130,7 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
         decoder,
         renderer,
         pipeline,
-        jobs_store,
+        JobStore(settings, engine.scheduler.tasks_before, metrics),
         thumbnails,
         pages,
         learner,
