@@ -27,8 +27,8 @@ from service.http.state import State
 from service.http.static import EXAMPLE, read_pages
 from service.http.target import RequestTarget
 from service.images.sandbox.pool import decoder_of
-from service.learning.learner import Learner
 from service.memory import give_back
+from service.models.learning.learner import Learner
 from service.models.registry import Registry
 from service.observability.logs import lines_lost
 from service.observability.metrics import Metrics
@@ -115,6 +115,7 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
         made_by=lambda: (__version__, engine.precision, settings.max_whole_pixels),
     )
     pages = read_pages()
+    jobs_store = JobStore(settings, engine.scheduler.tasks_before, metrics)
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
     learner = None
     if settings.learned is not None:
@@ -130,7 +131,7 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
         decoder,
         renderer,
         pipeline,
-        JobStore(settings, engine.scheduler.tasks_before, metrics),
+        jobs_store,
         thumbnails,
         pages,
         learner,

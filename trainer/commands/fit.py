@@ -10,7 +10,6 @@ from trainer.commands.fit_reporter import FitReporter
 from trainer.commands.options import Json, Vgg16, say_json, styles_of
 from trainer.config import FamilyRecipe, FamilyStyle, read_recipe
 from trainer.errors import TrainerError
-from trainer.recipes.style_fit import Fitted
 from trainer.recipes.style_learning import LearningOrder, StyleLearner
 
 FAMILY = Path(__file__).parents[1] / "configs" / "family.toml"
@@ -57,11 +56,6 @@ def fit(
     learner = StyleLearner(to, trunk, read_recipe(config, FamilyRecipe).loss, styles_of(to, trunk), vgg16)
     with FitReporter(name, 60 * minutes, preview, events, quiet=as_json) as reporter:
         path, fitted = learner.learn(order, to, reporter)
-    _show(path, fitted, events, as_json)
-
-
-def _show(path: Path, fitted: Fitted, events: bool, as_json: bool) -> None:
-    """Print the result of a fit, as a sentence or as JSON."""
     result = {"checkpoint": path, **{key: getattr(fitted, key) for key in ("start", "iterations", "first", "last")}}
     if events:
         say_json({"event": "done", **result})
