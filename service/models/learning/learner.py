@@ -19,7 +19,7 @@ from service.errors import (
     UnknownModelError,
     UnsuitablePaintingError,
 )
-from service.learning.trainer_process import TrainerProcess
+from service.models.learning.trainer_process import TrainerProcess
 from service.models.registry import Registry
 from service.observability.metrics import Metrics
 from service.settings import Settings

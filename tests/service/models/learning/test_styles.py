@@ -17,7 +17,7 @@ from impasto import AsyncClient, Client, LearningError, UnknownModelError
 from service.app import create_app
 from service.auth.key_file import digest_of
 from service.cli.main import app
-from service.learning.trainer_process import TrainerProcess
+from service.models.learning.trainer_process import TrainerProcess
 from service.models.registry import registry_from_settings
 from service.settings import Settings
 from tests.conftest import encoded, picture, running, save_net, tiny_upscaler
