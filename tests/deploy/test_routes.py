@@ -92,7 +92,7 @@ def test_a_browser_may_ask_first(reaches):
 def test_the_page_is_routed_with_all_that_it_asks_for(reaches):
     own = {route.path for route in page.router.routes} - {"/web/{name}"}
     paths = asked_by_the_page() | own
-    assert {"/", "/docs", "/web/page.js", "/models", "/web/example.jpg"} <= paths
+    assert {"/", "/docs", "/web/page.js", "/models", "/web/coffee.jpg"} <= paths
     assert [path for path in paths | {"/openapi.json"} if not reaches(path, "GET")] == []
 
 
