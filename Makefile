@@ -31,7 +31,7 @@ $(VENV)/serving: pyproject.toml impasto/pyproject.toml requirements.lock
 	@touch $@
 
 serve: $(VENV)/serving
-	@$(BIN)/python -m service
+	@IMPASTO_LEARNED=$${IMPASTO_LEARNED-runs/learned} $(BIN)/python -m service
 
 demo: install
 	$(BIN)/python scripts/demo.py

@@ -11,6 +11,7 @@ import httpx
 from impasto.address import DEFAULT_TIMEOUT_SECONDS, base_of, headers_of, is_ready
 from impasto.errors import ImpastoError
 from impasto.exchange import Received, Send, deadline_passed, exchange_of
+from impasto.learning import POLL_SECONDS, LearnedStyle, forget_request, learn_request, style_request
 from impasto.many import CONCURRENCY, Outcome, refuse_concurrency
 from impasto.parameters import Style, StylizeParameters, UpscaleParameters, stylize_query, upscale_query
 from impasto.pictures import Source, content_of, image_of, is_image
@@ -131,6 +132,40 @@ class AsyncClient:
     async def card(self, task: str, name: str) -> dict[str, Any]:
         """Return the card of a model: recipe, licence, source. Raises ImpastoError."""
         return json_of(await self._call(Request("GET", f"/models/{task}/{name}"), self.deadline))
+
+    async def learn(
+        self,
+        painting: Source,
+        name: str,
+        *,
+        minutes: float | None = None,
+        license: str = "",  # noqa: A002  # as the service calls it
+        source: str = "",
+    ) -> LearnedStyle:
+        """Have the service learn a style from a painting; `wait_until_learned` waits for it. Raises ImpastoError.
+
+        minutes: the training time; None for the service's own. license, source: for the card of the style.
+        """
+        request = learn_request(content_of(painting), name, minutes, license, source)
+        return LearnedStyle.of(await self._call(request, None))
+
+    async def learned(self, name: str) -> LearnedStyle:
+        """Return the state of a style that is learned, or was. Raises ImpastoError."""
+        return LearnedStyle.of(await self._call(style_request(name), self.deadline))
+
+    async def wait_until_learned(self, name: str) -> LearnedStyle:
+        """Wait until a style is ready, and return it. Raises LearningError if it fails, and ImpastoError."""
+        while not (style := await self.learned(name)).over:  # noqa: ASYNC110  # it is over in another process
+            await asyncio.sleep(POLL_SECONDS)
+        return style
+
+    async def preview(self, name: str) -> bytes:
+        """Return a photograph in a style that is being learned: JPEG. Raises ImpastoError, also before the first."""
+        return (await self._call(style_request(name, "/preview"), self.deadline)).content
+
+    async def forget(self, name: str) -> None:
+        """Stop learning a style, or remove a learned one. Raises ImpastoError."""
+        await self._call(forget_request(name), self.deadline)
 
     async def ready(self) -> bool:
         """Return whether the service accepts images. Does not retry."""

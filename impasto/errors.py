@@ -44,6 +44,10 @@ class ImpastoError(Exception):
     """A failed call."""
 
 
+class LearningError(ImpastoError):
+    """A style was not learned; the message says why."""
+
+
 class PictureError(ImpastoError):
     """The argument is not an image that can be sent: an empty file, or a Pillow mode without a file format."""
 
@@ -93,6 +97,30 @@ class UnknownModelError(ProblemError):
     """No such style or factor is served; `expected` lists those that are."""
 
     known_code = "unknown_model"
+
+
+class StyleExistsError(ProblemError):
+    """A style of that name is there."""
+
+    known_code = "style_exists"
+
+
+class TooManyStylesError(ProblemError):
+    """The service keeps no more learned styles."""
+
+    known_code = "too_many_styles"
+
+
+class UnsuitablePaintingError(ProblemError):
+    """The painting is too small, or much longer than wide."""
+
+    known_code = "unsuitable_painting"
+
+
+class NoTrainerError(ProblemError):
+    """The service cannot learn styles."""
+
+    known_code = "no_trainer"
 
 
 class BodyError(ProblemError):

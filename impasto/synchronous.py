@@ -11,6 +11,7 @@ import httpx
 from impasto.address import DEFAULT_TIMEOUT_SECONDS, base_of, headers_of, is_ready
 from impasto.errors import ImpastoError
 from impasto.exchange import Received, Send, deadline_passed, exchange_of, read_response
+from impasto.learning import POLL_SECONDS, LearnedStyle, forget_request, learn_request, style_request
 from impasto.many import CONCURRENCY, Outcome, refuse_concurrency
 from impasto.parameters import Style, StylizeParameters, UpscaleParameters, stylize_query, upscale_query
 from impasto.pictures import Source, content_of, image_of, is_image
@@ -135,6 +136,40 @@ class Client:
     def card(self, task: str, name: str) -> dict[str, Any]:
         """Return the card of a model: recipe, licence, source. Raises ImpastoError."""
         return json_of(self._call(Request("GET", f"/models/{task}/{name}"), self.deadline))
+
+    def learn(
+        self,
+        painting: Source,
+        name: str,
+        *,
+        minutes: float | None = None,
+        license: str = "",  # noqa: A002  # as the service calls it
+        source: str = "",
+    ) -> LearnedStyle:
+        """Have the service learn a style from a painting; `wait_until_learned` waits for it. Raises ImpastoError.
+
+        minutes: the training time; None for the service's own. license, source: for the card of the style.
+        """
+        request = learn_request(content_of(painting), name, minutes, license, source)
+        return LearnedStyle.of(self._call(request, None))
+
+    def learned(self, name: str) -> LearnedStyle:
+        """Return the state of a style that is learned, or was. Raises ImpastoError."""
+        return LearnedStyle.of(self._call(style_request(name), self.deadline))
+
+    def wait_until_learned(self, name: str) -> LearnedStyle:
+        """Wait until a style is ready, and return it. Raises LearningError if it fails, and ImpastoError."""
+        while not (style := self.learned(name)).over:
+            time.sleep(POLL_SECONDS)
+        return style
+
+    def preview(self, name: str) -> bytes:
+        """Return a photograph in a style that is being learned: JPEG. Raises ImpastoError, also before the first."""
+        return (self._call(style_request(name, "/preview"), self.deadline)).content
+
+    def forget(self, name: str) -> None:
+        """Stop learning a style, or remove a learned one. Raises ImpastoError."""
+        self._call(forget_request(name), self.deadline)
 
     def ready(self) -> bool:
         """Return whether the service accepts images. Does not retry."""

@@ -41,6 +41,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "avif_quality",
     ),
     "Asynchronous jobs": ("max_jobs", "max_jobs_running", "max_job_bytes", "job_seconds"),
+    "Learned styles": ("learned", "trainer", "trainer_options", "max_learned", "learn_minutes"),
     "Connections": (
         "max_header_bytes", "max_connections", "max_connection_requests", "head_seconds", "body_seconds",
         "body_bytes_per_second",

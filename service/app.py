@@ -66,8 +66,8 @@ def create_app(
         redoc_url=None,
     )
     app.state = state  # type: ignore[assignment]  # typed, in place of Starlette's namespace
-    pictures = [transform.router, jobs.router, styles.router, open_inference.router]
-    public = [*pictures, page.router, operations.probes, operations.router]
+    pages = [page.router, operations.probes, operations.router]
+    public = [transform.router, jobs.router, *pages, open_inference.router, styles.router]
     internal = [operations.admin, operations.internal] if settings.probe_port is None else []
     for router in (*public, *internal):
         app.include_router(router)

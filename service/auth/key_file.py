@@ -146,7 +146,7 @@ def _refuse_name(name: str) -> None:
 
 
 def _scopes(where: str, given: Any) -> frozenset[Scope]:
-    expected = f"expected a list of {' and '.join(SCOPES)}"
+    expected = f"expected a list of {', '.join(SCOPES[:-1])} and {SCOPES[-1]}"
     if not isinstance(given, list) or not given:
         raise KeyFileError(f"{where}.scopes: {expected}")
     for scope in given:

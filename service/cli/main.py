@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from service import __version__
-from service.cli import bench, keys, listing, pictures, serve
+from service.cli import bench, keys, learn, listing, pictures, serve
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -28,7 +28,7 @@ def impasto(
     """
 
 
-for command in (serve.serve, pictures.stylize, pictures.upscale, listing.models, bench.bench):
+for command in (serve.serve, pictures.stylize, pictures.upscale, learn.learn, listing.models, bench.bench):
     app.command()(command)
 app.add_typer(keys.keys, name="keys")
 

@@ -31,6 +31,7 @@ LEAST_SIDE_PX = 64
 LONGEST_SIDES = 4
 _POLL_SECONDS = 0.25
 _RESTART_SECONDS = 5.0
+_MOST_FAILURES = 3
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Learner:
         if settings.trainer == "process":
             self._trainer = TrainerProcess(folder, settings.checkpoints, settings.trainer_options.split())
         self._present: set[str] = set()
+        self._reloading = asyncio.Lock()
 
     async def submit(self, request: StyleRequest, painting: bytes) -> LearnedStyle:
         """Queue a painting, PNG. The same name, owner and painting give the style that is there.
@@ -139,7 +141,10 @@ class Learner:
                 self._metrics.styles_waiting.set(len(waiting))
                 await self._reload_if_changed()
                 if self._trainer is not None:
-                    if waiting and not self._trainer.running and time.monotonic() >= next_start:
+                    if self._trainer.failures >= _MOST_FAILURES:
+                        await asyncio.to_thread(self._give_up, waiting, self._trainer.last_error)
+                        self._trainer.failures = 0
+                    elif waiting and not self._trainer.running and time.monotonic() >= next_start:
                         next_start = time.monotonic() + _RESTART_SECONDS
                         await self._trainer.start()
                     self._trainer.pause(self._busy())
@@ -151,6 +156,11 @@ class Learner:
         """End the trainer."""
         if self._trainer is not None:
             await self._trainer.stop()
+
+    @staticmethod
+    def _give_up(paintings: list[Painting], reason: str) -> None:
+        for painting in paintings:
+            painting.note(state="failed", reason=f"the trainer cannot run: {reason}", seconds_left=None)
 
     def _describe(self, painting: Painting) -> LearnedStyle:
         status, request = painting.status, painting.request
@@ -171,15 +181,19 @@ class Learner:
         )
 
     async def _reload_if_changed(self) -> None:
-        present = await asyncio.to_thread(self._list_files)
-        if present != self._present:
-            self._present = present
-            await self._registry.reload()
+        async with self._reloading:  # the second caller waits until the new style is served
+            present = await asyncio.to_thread(self._list_files)
+            if present != self._present:
+                await self._registry.reload()
+                self._present = present
 
     def _list_files(self) -> set[str]:
         return {path.name for path in (self._spool.folder / "stylize").glob("*.safetensors")}
 
     def _require_trainer(self) -> None:
+        """Raise NoTrainerError where no painting could ever be learned."""
+        if not any(entry.card.trunk for entry in self._registry.entries.values()):
+            raise NoTrainerError("no style that is served has a trunk, which a new style needs (docs/training.md)")
         if self._trainer is not None and (missing := self._trainer.missing()):
             raise NoTrainerError(
                 f"no trainer is installed here ({', '.join(missing)}); run: pip install 'impasto[train]', "

@@ -29,7 +29,8 @@ class TrainerProcess:
         self._command += ["--idle", str(_IDLE_SECONDS), *options]
         self._process: asyncio.subprocess.Process | None = None
         self._paused = False
-        self.last_error = ""
+        self.failures, self.last_error = 0, ""
+        """How often in a row it ended with an error, and its last words."""
 
     @staticmethod
     def missing() -> list[str]:
@@ -89,5 +90,6 @@ class TrainerProcess:
             if text := line.decode(errors="replace").strip():
                 self.last_error = text
         code = await process.wait()
+        self.failures = 0 if code == 0 else self.failures + 1
         if code not in {0, 128 + signal.SIGTERM}:
             log.error("trainer ended", extra={"exit_code": code, "reason": self.last_error})

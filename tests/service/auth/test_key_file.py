@@ -44,7 +44,7 @@ BROKEN = {
     "[keys]\na = 3": "keys.a: expected a table",
     "[keys.a]\nscopes = ['transform']": "keys.a.sha256: expected 64 hexadecimal digits",
     f"[keys.a]\nsha256 = '{ALICE}'\nscopes = ['transform']": "keys.a.sha256: expected 64 hexadecimal digits",
-    f"[keys.a]\nsha256 = '{DIGEST}'": "keys.a.scopes: expected a list of transform and admin",
+    f"[keys.a]\nsha256 = '{DIGEST}'": "keys.a.scopes: expected a list of transform, styles and admin",
     f"[keys.a]\nsha256 = '{DIGEST}'\nscopes = []": "keys.a.scopes: expected a list",
     f"[keys.a]\nsha256 = '{DIGEST}'\nscopes = ['root']": "keys.a.scopes: 'root'; expected a list",
     f"[keys.a]\nsha256 = '{DIGEST}'\nscope = ['admin']": "keys.a: unknown field 'scope'",

@@ -11,9 +11,12 @@ import httpx
 import numpy as np
 import pytest
 import safetensors.torch
+from typer.testing import CliRunner
 
+from impasto import AsyncClient, Client, LearningError, UnknownModelError
 from service.app import create_app
 from service.auth.key_file import digest_of
+from service.cli.main import app
 from service.learning.trainer_process import TrainerProcess
 from service.models.registry import registry_from_settings
 from service.settings import Settings
@@ -95,6 +98,39 @@ def test_a_painting_is_learned_watched_and_served(serve):
         assert client.delete("/styles/mine").status_code == 204
         assert client.post("/stylize?style=mine", content=encoded(picture(40, 50))).status_code == 404
         assert client.get("/styles/mine").status_code == 404
+
+
+def test_the_client_and_the_command_line_learn_a_painting(serve, tmp_path):
+    (tmp_path / "painting.png").write_bytes(PAINTING)
+    with serve() as http:
+        address = str(http.base_url)
+        with Client(address) as client:
+            assert client.learn(tmp_path / "painting.png", "mine", minutes=0.02).name == "mine"
+            assert client.wait_until_learned("mine").state == "ready"
+            with pytest.raises(UnknownModelError):
+                client.preview("mine")
+            assert "mine" in client.models().styles
+            client.forget("mine")
+            assert "mine" not in client.models().styles
+            client.learn(encoded(np.full((80, 80, 3), 90, np.uint8)), "flat")
+            with pytest.raises(LearningError, match="nearly one colour"):
+                client.wait_until_learned("flat")
+        options = ["--server", address, "--minutes", "0.05", "--preview", str(tmp_path / "preview.jpg")]
+        result = CliRunner().invoke(app, ["learn", str(tmp_path / "painting.png"), "--name", "yours", *options])
+        assert result.exit_code == 0, result.output
+        assert f"yours is ready: impasto stylize photo.jpg --style yours --server {address}" in result.output
+        refused = CliRunner().invoke(app, ["learn", str(tmp_path / "painting.png"), "--name", "checks", *options])
+        assert refused.exit_code != 0
+        assert "there is a style named checks" in refused.output
+
+        async def learn_too():
+            async with AsyncClient(address) as client:
+                await client.learn(PAINTING, "third", minutes=0.02, license="CC0-1.0")
+                style = await client.wait_until_learned("third")
+                await client.forget("third")
+                return style
+
+        assert asyncio.run(learn_too()).state == "ready"
 
 
 def test_what_is_learned_survives_a_restart_and_can_be_withdrawn(serve):
