@@ -1,4 +1,4 @@
-"""What the page does by itself: the first view, previews, the visitor's photograph on the tiles, the visit, the link."""
+"""The first view, live previews, the visitor's photograph on the tiles, the results of the visit, and the link."""
 
 import re
 
@@ -57,7 +57,10 @@ def test_the_preview_is_the_one_of_the_last_setting(chosen, served):
     chosen.until(lambda: all("blob:" in each.get_attribute("src") for each in chosen.all("#gallery img")))
     before = chosen.run(sent)
     shown = chosen.run("return after.src")
-    script = "for (const at of [0.1, 0.2, 0.3, 0.4]) { strength.value = at; strength.dispatchEvent(new Event('input', {bubbles: true})) }"
+    script = """for (const at of [0.1, 0.2, 0.3, 0.4]) {
+        strength.value = at;
+        strength.dispatchEvent(new Event("input", {bubbles: true}));
+    }"""
     chosen.run(script)
     chosen.until(lambda: chosen.run("return after.src") != shown)
     assert chosen.run(sent) - before == 1

@@ -14,7 +14,7 @@ export function duration(milliseconds) {
 }
 
 export function megapixels(count) {
-  return `${+(count / 1e6).toFixed(1)} megapixels`;
+  return `${+(count / 1e6).toFixed(count < 1e6 ? 2 : 1)} megapixels`;
 }
 
 /** "starry_night-full" -> "Starry Night, full"; "composition_vii" -> "Composition VII" */
