@@ -18,7 +18,7 @@ RESULTS = (DOCS / "results.md").read_text()
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted([*ROOT.glob("[A-Z]*.md"), *DOCS.rglob("*.md")])
 GENERATED = {"gallery.md", "results.md", "settings.md"}
-MOST_WORDS = 20_800
+MOST_WORDS = 20_000
 """The limit for all hand-written pages together."""
 
 PLAIN = {
