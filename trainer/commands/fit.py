@@ -10,6 +10,7 @@ from trainer.commands.fit_reporter import FitReporter
 from trainer.commands.options import Json, Vgg16, say_json, styles_of
 from trainer.config import FamilyRecipe, FamilyStyle, read_recipe
 from trainer.errors import TrainerError
+from trainer.recipes.style_fit import Fitted
 from trainer.recipes.style_learning import LearningOrder, StyleLearner
 
 FAMILY = Path(__file__).parents[1] / "configs" / "family.toml"
@@ -49,23 +50,25 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit a painting to a trunk in minutes: only the scales and shifts of its norms are trained."""
-    style = new_style(name, painting, style_px, license_, source)
     if (to / "stylize" / f"{name}.safetensors").exists() and not force:
         raise TrainerError(f"--name {name}: {to / 'stylize'} has a style of that name; choose another, or pass --force")
+    style = new_style(name, painting, style_px, license_, source)
     order = LearningOrder(style, painting, minutes, data or [], state, check)
     learner = StyleLearner(to, trunk, read_recipe(config, FamilyRecipe).loss, styles_of(to, trunk), vgg16)
     with FitReporter(name, 60 * minutes, preview, events, quiet=as_json) as reporter:
         path, fitted = learner.learn(order, to, reporter)
+    _say(path, fitted, events, as_json)
+
+
+def _say(path: Path, fitted: Fitted, events: bool, as_json: bool) -> None:
     result = {"checkpoint": path, **{key: getattr(fitted, key) for key in ("start", "iterations", "first", "last")}}
-    if events:
-        say_json({"event": "done", **result})
-    elif as_json:
-        say_json(result)
-    else:
-        typer.echo(
-            f"{path}: objective {fitted.first:.3f} -> {fitted.last:.3f} in {fitted.iterations} iterations, "
-            f"from {fitted.start}"
-        )
+    if events or as_json:
+        say_json({"event": "done", **result} if events else result)
+        return
+    typer.echo(
+        f"{path}: objective {fitted.first:.3f} -> {fitted.last:.3f} in {fitted.iterations} iterations, "
+        f"from {fitted.start}"
+    )
 
 
 def new_style(name: str, painting: Path, style_px: int, license_: str, source: str) -> FamilyStyle:
