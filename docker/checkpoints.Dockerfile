@@ -1,9 +1,9 @@
-# The checkpoints alone, as an image that holds nothing else: for k8s/components/checkpoints-oci.
+# An image with the checkpoints only, for k8s/components/checkpoints-oci.
 #
 #   (cd checkpoints && sha256sum */*.safetensors > SHA256SUMS)
 #   docker build -f docker/checkpoints.Dockerfile -t registry.example.com/impasto-checkpoints:1 checkpoints
 #
-# SHA256SUMS must be there, and right: the service of that component serves only what it names.
+# SHA256SUMS must exist and be correct: the service then serves only the files that it lists.
 ARG BASE=python:3.11-slim
 FROM ${BASE} AS verified
 COPY . /checkpoints/

@@ -18,11 +18,11 @@ install() {
         *) echo "VARIANT=$VARIANT: expected cpu or cuda" >&2; exit 1 ;;
     esac
     python3 -m venv "$environment"
-    # Without what they depend on: the index of torch has other versions than the lock.
+    # Without dependencies: the index of torch has other versions than the lock.
     for wanted in $(wanted_torch "$@"); do
         "$environment/bin/pip" install --quiet --no-deps --no-compile --index-url "$index" "$wanted"
     done
-    # Pinned as installed, so that nothing below replaces the variant by another one: a conflict ends the build.
+    # Pinned as installed, so that no later step replaces the variant.
     grep -v '^torch' requirements.lock >/tmp/constraints.txt
     "$environment/bin/pip" freeze | grep -E '^torch(vision)?==' >>/tmp/constraints.txt
     "$environment/bin/python" - "$@" >/tmp/requirements.txt <<'PYTHON'
@@ -54,7 +54,7 @@ wanted_torch() {
     done
 }
 
-# Ends the build where torch is not the variant that was asked for, or torchvision was made for another torch.
+# Fails if torch is not the requested variant, or if torchvision was made for another torch.
 check() {
     "$environment/bin/python" - "$VARIANT" "$@" <<'PYTHON'
 import sys, torch
@@ -73,7 +73,7 @@ PYTHON
 
 slim() {
     packages=$(echo "$environment"/lib/python3*/site-packages)
-    # Headers, CMake files and test programs of torch: for those who build extensions.
+    # Headers, CMake files and test programs of torch, which only builds of extensions need.
     rm -rf "$packages"/torch/include "$packages"/torch/share "$packages"/torch/test "$packages"/torch/lib/*test*.so
     find "$packages"/torch/bin -type f -not -name torch_shm_manager -delete
     find "$packages" -type d -name tests -not -path '*/torch/*' -prune -exec rm -rf {} +

@@ -4,7 +4,7 @@
 #   docker build -f docker/service.Dockerfile -t impasto-service:0.1.0-cuda --build-arg VARIANT=cuda .
 #   docker run --rm -p 127.0.0.1:8000:8000 -e IMPASTO_ALLOW_ANONYMOUS=true impasto-service
 #
-# What the arguments are for: docs/deploy.md.
+# Arguments: docs/deploy.md.
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
@@ -20,15 +20,15 @@ COPY impasto/ impasto/
 COPY nets/ nets/
 COPY service/ service/
 COPY trainer/ trainer/
-# Two distributions: the client, and the rest; this image keeps what serves. Without bytecode, but for the modules that a start
-# imports: the root file system is read-only, so a start could not keep what it compiles.
+# Installs both distributions and keeps what serving needs. Compiles only the modules that a start imports, because the root
+# file system is read-only.
 RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/impasto/bin/pip install --quiet --no-deps --no-compile ./impasto . \
     && rm -r /opt/impasto/lib/python3*/site-packages/trainer /opt/impasto/bin/impasto-train
 WORKDIR /
 RUN sh /src/docker/install.sh slim 'import service.cli.main, service.cli.server'
 
-# What is left of the base when its shell, its package managers and all other programs are gone.
+# The base without its shell, package managers and other programs.
 FROM ${BASE} AS bare
 RUN groupadd --gid 10001 impasto && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp impasto
 COPY docker/strip.py /
@@ -42,12 +42,12 @@ LABEL org.opencontainers.image.title="impasto-service" \
       org.opencontainers.image.licenses="Apache-2.0 AND CC0-1.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# It is what the stage is for.
+# This stage removes them on purpose.
 # hadolint ignore=DL3067
 COPY --from=bare / /
 COPY --from=build /opt/impasto /opt/impasto
 COPY docker/healthcheck.py /opt/impasto/
-# Owned by the user, so that a named volume over it can be written by the trainer, who is the same user.
+# Owned by the user, so that the trainer, with the same user, can write to a named volume over it.
 COPY --chown=10001:10001 checkpoints/ /checkpoints/
 ENV PATH=/opt/impasto/bin:/usr/local/bin:/usr/bin \
     LANG=C.UTF-8 \

@@ -4,7 +4,7 @@
 #   docker build -f docker/trainer.Dockerfile -t impasto-trainer:0.1.0-cuda --build-arg VARIANT=cuda .     GPU
 #   docker build -f docker/trainer.Dockerfile -t impasto-trainer:vgg16 --target vgg16 .              VGG16 baked in
 #
-# What the arguments are for, and what to mount: docs/deploy.md.
+# Arguments and mounts: docs/deploy.md.
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
@@ -20,7 +20,7 @@ COPY trainer/ /app/trainer/
 WORKDIR /app
 RUN sh /src/docker/install.sh slim 'import trainer.commands.main'
 
-# What is left of the base when its shell, its package managers and all other programs are gone.
+# The base without its shell, package managers and other programs.
 FROM ${BASE} AS bare
 RUN groupadd --gid 10001 impasto && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp impasto \
     && install --directory --owner 10001 --group 10001 /app/runs /checkpoints /vgg16
@@ -35,7 +35,7 @@ LABEL org.opencontainers.image.title="impasto-trainer" \
       org.opencontainers.image.licenses="Apache-2.0 AND CC0-1.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# It is what the stage is for.
+# This stage removes them on purpose.
 # hadolint ignore=DL3067
 COPY --from=bare / /
 COPY --from=build /opt/impasto /opt/impasto
@@ -65,5 +65,5 @@ ARG VGG16_FILE=vgg16-397923af.pth
 COPY --from=fetched /opt/vgg16 /opt/vgg16
 ENV IMPASTO_VGG16=/opt/vgg16/${VGG16_FILE}
 
-# Without --target: nothing baked in.
+# The default target: without VGG16.
 FROM trainer

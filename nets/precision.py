@@ -19,7 +19,7 @@ machine gives the same answer at every start."""
 
 @cache
 def cpu_bfloat16() -> str | None:
-    """Return the CPU's feature for bfloat16 arithmetic; None where it has none."""
+    """Return the CPU's feature for bfloat16 arithmetic; None if it has none."""
     try:
         words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:  # not Linux

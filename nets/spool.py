@@ -148,7 +148,7 @@ class Spool:
     def __iter__(self) -> Iterator[Painting]:
         """The paintings in the queue, the oldest first."""
         found = []
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             for folder in self._queue.iterdir():
                 if folder.name.startswith("."):
                     continue

@@ -54,7 +54,7 @@ def dumps_trunk(net: StyleTrunkNet, name: str, training: Mapping[str, Any] | Non
 
 
 def read_trunk(path: Path, reference: str | None = None) -> Trunk:
-    """Read a trunk. Raises ValueError where the file is missing or damaged, or is not the one `reference` names.
+    """Read a trunk. Raises ValueError if the file is missing or damaged, or is not the one `reference` names.
 
     Reading the same file again gives the same tensors, so that all styles of a trunk share them.
     """

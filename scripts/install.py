@@ -99,7 +99,7 @@ def pip(*arguments: str) -> None:
 
 
 def run(*command: str) -> None:
-    """Run a command. Raises CalledProcessError where it fails."""
+    """Run a command. Raises CalledProcessError if it fails."""
     subprocess.run(command, check=True)
 
 

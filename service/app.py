@@ -27,8 +27,8 @@ from service.http.state import State
 from service.http.static import EXAMPLE, read_pages
 from service.http.target import RequestTarget
 from service.images.sandbox.pool import decoder_of
-from service.learning.learner import Learner
 from service.memory import give_back
+from service.models.learning.learner import Learner
 from service.models.registry import Registry
 from service.observability.logs import lines_lost
 from service.observability.metrics import Metrics

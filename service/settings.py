@@ -191,7 +191,7 @@ class Settings(BaseSettings):
 
 
 def read_admin_key(settings: Settings) -> str | None:
-    """The admin key, from the setting or its file. Raises StartupError where the file holds none."""
+    """The admin key, from the setting or its file. Raises StartupError if the file holds none."""
     if settings.admin_key_file is None:
         return settings.admin_key.get_secret_value() if settings.admin_key else None
     name = f"{PREFIX}ADMIN_KEY_FILE={settings.admin_key_file}"

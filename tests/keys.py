@@ -14,7 +14,7 @@ EVERYBODY = {
 
 
 def write_keys(path: Path, keys: dict[str, dict] = EVERYBODY, mode: int = 0o640) -> Path:
-    """By renaming, as whoever gives out keys should."""
+    """Replace the key file by renaming."""
     lines = []
     for name, fields in keys.items():
         lines += [f"[keys.{name}]", f'sha256 = "{digest_of(fields["key"]).hex()}"']

@@ -86,6 +86,7 @@ class StyleLoss(_Section):
     full_scale_share: the share of iterations that compare at full scale; the others compare the reduced pictures, for
         a quarter of the work. 1 compares at both scales in every iteration.
     light_weight: weight of preserving light and dark parts of the photograph (losses.light).
+    contrast_weight: weight of keeping the contrast of the photograph (losses.lost_contrast).
     grid_weight: weight of spreading sharpness evenly over cells of pixels (losses.grid).
     spike_weight: see trainer.objective.activation_penalty.
     """
@@ -108,6 +109,7 @@ class StyleLoss(_Section):
     total_variation_weight: float = Field(0.0, ge=0)
     range_weight: float = Field(0.0, ge=0)
     light_weight: float = Field(0.0, ge=0)
+    contrast_weight: float = Field(0.0, ge=0)
     grid_weight: float = Field(0.0, ge=0)
     spike_weight: float = Field(0.0, ge=0)
 

@@ -29,7 +29,7 @@ def stylize_with_trunk(
 
     band_pixels: about how many pixels of a layer's output are computed between two pauses. known: statistics to use
     instead of the picture's own, for a tile of a larger picture whose `corner` (top, left), both even, it is.
-    Raises ValueError where the output is not finite.
+    Raises ValueError if the output is not finite.
     """
     norms = InstanceNorms(known)
 

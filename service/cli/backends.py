@@ -1,4 +1,4 @@
-"""What processes pictures: the one interface of the engine in this process and of a server; the way to a server."""
+"""Backends of the command line: the interface, the server backend, and how to reach a server."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -37,10 +37,7 @@ _QUERY_PARAMETER = re.compile(r"(?:query )?parameter '(\w+)'")
 
 @dataclass(frozen=True)
 class Operation:
-    """What is to be done to every picture.
-
-    what: the style, or the factor. parameters: those that were given, by their names in HTTP.
-    """
+    """The transformation of a run. what: the style, or the factor. parameters: the given ones, by their HTTP names."""
 
     task: Literal["stylize", "upscale"]
     what: str
@@ -48,12 +45,12 @@ class Operation:
 
     @property
     def format(self) -> Format | None:
-        """Return the format that was asked for."""
+        """The requested output format."""
         return self.parameters.get("format")
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """Return all that decides how an output looks."""
+        """Everything that determines an output."""
         return {"style" if self.task == "stylize" else "factor": self.what, **self.parameters}
 
 
@@ -69,7 +66,7 @@ class Output:
 
 
 class RefusedError(Exception):
-    """A picture that is not processed. everything: whether every other picture would be refused too."""
+    """An image that is not processed. everything: whether every other image would be refused too."""
 
     def __init__(self, code: str, detail: str, everything: bool = False) -> None:
         detail = _QUERY_PARAMETER.sub(lambda found: "--" + found[1].replace("_", "-"), detail)
@@ -78,14 +75,14 @@ class RefusedError(Exception):
 
 
 class Backend(Protocol):
-    """Processes pictures, several at once."""
+    """Processes images concurrently."""
 
     async def process(self, data: bytes) -> Output:
-        """Do the operation to the picture in `data`, the bytes of an image file. Raises RefusedError."""
+        """Transform the image file in `data`. Raises RefusedError."""
 
 
 def concerns_every_picture(code: str, parameter: str | None) -> bool:
-    """Return whether the same refusal would meet any picture. A format may suit an animation and no still picture."""
+    """Return whether every image would be refused. `format=gif` suits animations only, so it is no such error."""
     return code == UnknownModelError.known_code or (code == ParameterError.known_code and parameter != "format")
 
 
@@ -96,7 +93,7 @@ class ServerBackend:
         self._client, self._operation = client, operation
 
     async def process(self, data: bytes) -> Output:
-        """Let the server do it; while it is full, ask again."""
+        """Send an image; while the server is full, retry."""
         operation = self._operation
         try:
             if operation.task == "stylize":
@@ -111,28 +108,28 @@ class ServerBackend:
 
 @asynccontextmanager
 async def server_backend(url: str, operation: Operation, key: str | None = None) -> AsyncIterator[Backend]:
-    """Yield a backend that reaches a server through the client."""
+    """Yield a backend that uses the client."""
     async with AsyncClient(url, api_key=key) as client:
         yield ServerBackend(client, operation)
 
 
 def server_models(url: str, key: str | None = None) -> Models | None:
-    """Return what a server has; None where it answers something else, for then a picture's own answer says more.
+    """Return the models of a server; None for an unexpected response, because the response to an image says more.
 
-    Raises RefusedError where `url` is no address, `key` no key, or nothing listens there.
+    Raises RefusedError if `url` or `key` is malformed, or nothing listens.
     """
     refuse_no_address(url, key)
     try:
         with Client(url, api_key=key, retries=Retries(attempts=2, first_seconds=0.2)) as client:
             return client.models()
-    except ConnectionFailedError as error:  # said at once; a server that goes later is waited for
+    except ConnectionFailedError as error:  # reported at once, although a server that stops later is retried
         raise refusal_of(error) from error
     except ImpastoError:
         return None
 
 
 def refuse_no_address(url: str, key: str | None) -> None:
-    """Raise RefusedError where `url` is no address, or `key` cannot be sent in a header."""
+    """Raise RefusedError if `url` is no address, or `key` cannot be sent in a header."""
     try:
         base_of(url)
     except ValueError as error:
@@ -144,7 +141,7 @@ def refuse_no_address(url: str, key: str | None) -> None:
 
 
 def refusal_of(error: ImpastoError) -> RefusedError:
-    """Return what the client raised, as the command line reports it."""
+    """Convert an error of the client."""
     code = error.code if isinstance(error, ProblemError) else _code(error)
     wrong = isinstance(error, ProblemError) and concerns_every_picture(error.code, error.parameter)
     return RefusedError(code, str(error), wrong or isinstance(error, _ALWAYS_FATAL))

@@ -1,4 +1,4 @@
-"""The models of a folder, by the cards in their files alone. Nothing here loads torch, so that it takes no second."""
+"""The models of a folder, from the cards in its files. It does not load torch and is therefore fast."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ class _CardError(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """A model. scale: how many times as long each side becomes. version: "sha256:..." of its file."""
+    """A model. scale: the factor by which each side grows. version: "sha256:..." of its file."""
 
     task: str
     name: str
@@ -30,20 +30,20 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """Return what it is called: "stylize/mosaic"."""
+        """The name with the task: "stylize/mosaic"."""
         return f"{self.task}/{self.name}"
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What a folder holds. refused: the reason for each file whose card cannot be read, by name."""
+    """The models of a folder. refused: the reason for each file with an unreadable card, by name."""
 
     entries: tuple[Entry, ...]
     refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def identities(self) -> frozenset[str]:
-        """Return the models with their versions: "stylize/mosaic@sha256:..."."""
+        """The models with their versions: "stylize/mosaic@sha256:..."."""
         return frozenset(f"{entry.key}@{entry.version}" for entry in self.entries)
 
     def names(self, task: str) -> list[str]:
@@ -51,7 +51,7 @@ class Catalogue:
         return sorted(entry.name for entry in self.entries if entry.task == task)
 
     def summary(self) -> dict[str, Any]:
-        """Return what GET /models answers; nothing is loaded."""
+        """Return the content of GET /models, without loading a model."""
         models = [
             {
                 "model": entry.key,
@@ -60,13 +60,14 @@ class Catalogue:
                 "version": entry.version,
                 "scale": entry.scale,
                 "loaded": False,
+                "learned": False,
             }
             for entry in sorted(self.entries, key=lambda entry: entry.key)
         ]
         return {"models": models, "refused": [{"file": file, "reason": why} for file, why in self.refused.items()]}
 
     def check(self, operation: Operation) -> None:
-        """Raise RefusedError for a style or factor that is not there, or a parameter that makes no sense."""
+        """Raise RefusedError for an unknown style or factor, or for parameters that do not apply."""
         try:
             if operation.task == "upscale":
                 given = {"factor": operation.what, **operation.parameters}
@@ -91,7 +92,7 @@ class Catalogue:
 
 
 def read_catalogue(folder: Path) -> Catalogue:
-    """Read the card of every file in a folder of checkpoints. Raises StartupError where no model is there."""
+    """Read the cards of a folder of checkpoints. Raises StartupError if there is no model."""
     entries, refused = [], {}
     try:
         present = {path.name for path in folder.iterdir()}

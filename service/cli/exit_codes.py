@@ -1,4 +1,4 @@
-"""How a command ends: with one line and an exit code, whenever the user can correct the error."""
+"""The end of a command: one line and an exit code for every error that the user can correct."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from service.cli.output_paths import PlanError
 from service.errors import StartupError
 
 FAILED, MISUSED, PORT_TAKEN = 1, 2, 4
-"""Exit codes: some pictures failed; nothing could be begun; another process listens on the port."""
+"""Exit codes: some images failed; nothing was started; another process uses the port."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def plainly() -> Iterator[None]:
         sys.exit(MISUSED)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:  # the reader of standard output has ended, so there is nothing to flush to
+    except BrokenPipeError:  # the reader of standard output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
@@ -40,9 +40,9 @@ def plainly() -> Iterator[None]:
 
 @contextmanager
 def ending_on(*numbers: signal.Signals) -> Iterator[None]:
-    """Let these signals end the process at once, without a traceback, until another handler is there.
+    """Let these signals end the process at once, without a traceback, until another handler is set.
 
-    os._exit is safe at any moment, even while torch is being loaded: it ends no thread in the middle of native code.
+    os._exit is safe at any moment, even while torch is being imported, because it does not interrupt native code.
     """
     before = [signal.signal(number, lambda caught, _: os._exit(128 + caught)) for number in numbers]
     try:

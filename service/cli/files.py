@@ -1,4 +1,4 @@
-"""From the arguments of the command line to picture files: files, folders, patterns, and "-" for standard input."""
+"""The image files that the arguments name: files, folders, patterns, and "-" for standard input."""
 
 import glob
 import os
@@ -14,10 +14,9 @@ _PICTURE_SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Source:
-    """A picture to read.
+    """An image to read.
 
-    path: None for standard input, whose bytes are `data` once they were read. below: its folder, relative to the folder
-    that was named.
+    path: None for standard input, whose bytes are read into `data`. below: its folder, relative to the named folder.
     """
 
     path: Path | None
@@ -30,15 +29,15 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Return its name in messages."""
+        """The name in messages."""
         return STANDARD if self.path is None else str(self.path)
 
 
 def find(named: Sequence[str], recursive: bool, leave_out: Path | None) -> Iterator[Source]:
-    """Yield the pictures that the arguments name, in order, each once, and the names of those that do not exist.
+    """Yield the images that the arguments name, in order, each once, and the names of those that do not exist.
 
-    A folder gives the files with the suffix of an image format, except for hidden ones. With `recursive`, its
-    subfolders do too. leave_out: a folder that is not searched: that of the outputs.
+    A folder contributes the files with an image suffix, except hidden ones. `recursive` includes subfolders. leave_out:
+    a folder that is not searched, because it receives the outputs.
     """
     seen: set[Path] = set()
     for source in _each(named, recursive, leave_out):

@@ -1,4 +1,4 @@
-"""What the service prints once it listens, for the person who started it."""
+"""The text that the service prints when it is ready."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ _INSTALLED_PHOTOGRAPH = Path(__file__).parent.parent / "http" / "web" / "example
 
 
 def greeting(host: str, port: int, registry: "Registry", engine: "Engine", seconds: float) -> str:
-    """Return the address, what is served, on which device, and a curl line for each endpoint that has a model."""
+    """Return the address, the models, the device, and a curl command for each endpoint that has a model."""
     address = f"http://{_shown(host)}:{port}"
     factors, styles = registry.factors(), registry.names("stylize")
     lines = [
@@ -28,7 +28,7 @@ def greeting(host: str, port: int, registry: "Registry", engine: "Engine", secon
     ]
     photograph = _PHOTOGRAPH if _PHOTOGRAPH.exists() else _INSTALLED_PHOTOGRAPH
     queries = [f"stylize?style={style}' -o out.jpg" for style in styles[:1]]
-    middle = factors[len(factors) // 2 :][:1]  # the largest factor would make a very large picture
+    middle = factors[len(factors) // 2 :][:1]  # the largest factor would make a very large image
     queries += [f"upscale?factor={factor}' -o large.jpg" for factor in middle]
     tries = [f"curl --fail-with-body -F image=@{photograph} '{address}/{query}" for query in queries]
     return "\n".join([*lines, *(f"  try      {line}" for line in tries)])

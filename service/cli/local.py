@@ -1,4 +1,4 @@
-"""The engine of the service in this process, without HTTP: the same stages give the same outputs."""
+"""The engine of the service in this process, without HTTP. Outputs equal those of the service."""
 
 import asyncio
 import logging
@@ -26,19 +26,19 @@ _OWN_PICTURES: dict[str, Any] = {
     "max_pixels_in_flight": 500_000_000,
     "decoder": "thread",
 }
-"""Limits where no others are set. They are higher than those of a service, since the pictures are the user's own."""
+"""Default limits. They are higher than those of a service, because the images belong to the user."""
 
 _FULL_SECONDS = 0.1
 
 
 class LocalBackend:
-    """Runs pictures through the stages of the service."""
+    """Runs images through the stages of the service."""
 
     def __init__(self, pipeline: Pipeline, asked: TransformRequest) -> None:
         self._pipeline, self._asked = pipeline, asked
 
     async def process(self, data: bytes) -> Output:
-        """Do it as the service does, and wait while the pictures in flight fill the memory that they may use."""
+        """Transform an image as the service does. Waits while the images in flight use up the permitted memory."""
         while True:
             try:
                 answer = await self._pipeline.transform(self._asked, data)
@@ -47,7 +47,7 @@ class LocalBackend:
                 await asyncio.sleep(_FULL_SECONDS)
             except ServiceError as error:
                 raise refusal_of(error) from error
-            except Exception as error:  # as over HTTP, an unexpected error affects this picture only
+            except Exception as error:  # as over HTTP, an unexpected error affects this image only
                 detail = f"an unexpected error: {type(error).__name__}: {error}"
                 raise RefusedError("internal", detail) from error
         return Output(answer.body, answer.format, answer.model_names, answer.exact, answer.milliseconds)
@@ -68,7 +68,7 @@ def local_settings(checkpoints: Path | None, device: str | None, precision: str 
 @asynccontextmanager
 async def engine(settings: Settings) -> AsyncIterator[FastAPI]:
     """Yield the parts of a service, started, without a server. Raises StartupError."""
-    logging.getLogger("service").setLevel(logging.CRITICAL)  # `impasto models` reports what was refused
+    logging.getLogger("service").setLevel(logging.CRITICAL)  # `impasto models` reports refused files
     threads = reserve_threads()
     try:
         app = create_app(settings, registry_from_settings(settings), threads)
@@ -80,7 +80,7 @@ async def engine(settings: Settings) -> AsyncIterator[FastAPI]:
 
 @asynccontextmanager
 async def local_backend(settings: Settings, operation: Operation) -> AsyncIterator[LocalBackend]:
-    """Yield a backend for that operation. Raises StartupError, and RefusedError for a model that is not there."""
+    """Yield a backend for the operation. Raises StartupError, and RefusedError for an unknown model."""
     try:
         asked = asked_of(operation)
         async with engine(settings) as app:
@@ -92,7 +92,7 @@ async def local_backend(settings: Settings, operation: Operation) -> AsyncIterat
 
 
 def asked_of(operation: Operation) -> TransformRequest:
-    """Return the operation as the engine expects it. Raises ParameterError."""
+    """Convert the operation to a request. Raises ParameterError."""
     if operation.task == "upscale":
         given = {"factor": float(operation.what), **operation.parameters}
         return TransformRequest(parse_parameters(UpscaleParameters, given))
@@ -100,7 +100,7 @@ def asked_of(operation: Operation) -> TransformRequest:
 
 
 def refusal_of(error: ServiceError) -> RefusedError:
-    """Return what the engine raised, as the command line reports it."""
+    """Convert an error of the engine."""
     everywhere = isinstance(error, UnavailableError) or concerns_every_picture(error.code, error.facts.get("parameter"))
     return RefusedError(error.code, error.detail, everywhere)
 

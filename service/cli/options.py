@@ -1,4 +1,4 @@
-"""The options that several commands share. The parameters are called as in HTTP."""
+"""Options that several commands share. Parameters have their HTTP names."""
 
 from collections.abc import Iterator
 from pathlib import Path

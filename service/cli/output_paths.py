@@ -1,4 +1,4 @@
-"""Where each output goes: names are kept, endings name the format, and no two inputs share an output."""
+"""Output paths: names are kept, suffixes follow the format, and no two inputs share an output."""
 
 import os
 import sys
@@ -31,21 +31,21 @@ _OUTPUT_FORMATS: Mapping[str, tuple[Format, ...]] = {
     "bmp": ("png",),
     "heic": ("jpeg", "png"),
 }
-"""The formats that an input of a format may come back in, where no format is asked for."""
+"""The possible output formats of an input format, if no format is requested."""
 
 _FIRST_BYTES = 64
 
 
 class PlanError(Exception):
-    """The options contradict each other, or the files. The message says how."""
+    """Options that contradict each other or the files."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where an output goes: to `file`, or into `folder`; to standard output where both are None.
+    """The place of an output: `file`, or a name in `folder`; standard output if both are None.
 
-    In a folder it is called `name`, with the ending of its format. whole_name: a changed ending is appended to the old
-    one. prefix, number: what tells it apart from other inputs of the same name; number 1 is not written.
+    In a folder, it is `name` with the suffix of its format. whole_name: a changed suffix is appended to the old one.
+    prefix, number: distinguish it from other inputs of the same name; number 1 is not written.
     """
 
     folder: Path | None = None
@@ -68,30 +68,30 @@ class Target:
 
 @dataclass(frozen=True)
 class WorkItem:
-    """One picture to be processed. formats: those that its output may have, as far as it can be known before."""
+    """One image to process. formats: the possible formats of its output."""
 
     source: Source
     target: Target
     formats: tuple[Format, ...] = ()
 
     def paths(self) -> list[Path]:
-        """Return the files that its output may become."""
+        """Return the possible output files."""
         return [path for path in map(self.target.path, self.formats) if path is not None]
 
     def existing(self) -> Path | None:
-        """Return the output that is there already; None where there is none."""
+        """Return the existing output, or None."""
         return next((path for path in self.paths() if path.exists()), None)
 
     def is_source(self, path: Path) -> bool:
-        """Return whether an output at `path` would replace the picture that it is made from."""
+        """Return whether an output at `path` would replace the input."""
         source = self.source.path
         return source is not None and path.exists() and source.exists() and path.samefile(source)
 
 
 def format_of(out: str, asked: Format | None) -> Format | None:
-    """Return the format that a file's name and `--format` ask for.
+    """Return the format that the file name or `--format` requests.
 
-    Raises PlanError for an ending of no format that can be written, and where name and `--format` differ.
+    Raises PlanError for an unsupported suffix, and if name and `--format` differ.
     """
     suffix = Path(out).suffix.lower()
     for kind, endings in _ENDINGS.items():
@@ -106,7 +106,7 @@ def format_of(out: str, asked: Format | None) -> Format | None:
 
 
 def is_one_file(named: Sequence[str], out: str) -> bool:
-    """Return whether `out` is the file for one picture, rather than a folder."""
+    """Return whether `out` is a file for one image, not a folder."""
     folder = Path(out).is_dir() or out.endswith(("/", "\\")) or not Path(out).suffix
     return not folder and (Path(out).suffix.lower() in _ALL_ENDINGS or _is_one(named))
 
@@ -114,10 +114,10 @@ def is_one_file(named: Sequence[str], out: str) -> bool:
 def plan(
     sources: Sequence[Source], out: str | None, one_file: bool, asked: Format | None, records: Records
 ) -> list[WorkItem]:
-    """Return a work item for each source, each with an output of its own.
+    """Make a work item for each source, each with its own output.
 
-    asked: the format that was asked for. records: of earlier runs; an input keeps the output that it had. Raises
-    PlanError where no outputs can be found.
+    asked: the requested format. records: of earlier runs; an input keeps its earlier output. Raises PlanError if
+    outputs cannot be assigned.
     """
     formats = [_formats(source, asked) for source in sources]
     if out is None or out == STANDARD:
@@ -137,7 +137,7 @@ def plan(
 
 
 def _named_apart(items: Sequence[WorkItem], records: Records) -> list[WorkItem]:
-    """Change targets until no two items share a path, and none takes one that an earlier run gave to another input."""
+    """Change targets until no two items share a path, and none has the output of another input from an earlier run."""
     mine = [item.source.path for item in items if item.source.path is not None]
     taken = {_key(path) for path in records.outputs_of_others(mine)}
     settled: dict[int, WorkItem] = {}
@@ -166,7 +166,7 @@ def _named_apart(items: Sequence[WorkItem], records: Records) -> list[WorkItem]:
 
 
 def _with_its_own_name(item: WorkItem) -> WorkItem | None:
-    """Those whose ending does not change come first: they keep their names."""
+    """Keep the name if the suffix does not change. Such items have priority."""
     return item if all(path.name == item.target.name for path in item.paths()) else None
 
 
@@ -181,7 +181,7 @@ _CHANGES: Sequence[Callable[[WorkItem], WorkItem | None]] = (
     lambda item: replace(item, target=replace(item.target, whole_name=True)),
     _with_its_folder,
 )
-"""What is tried in turn to give an output a name that no other one wants."""
+"""The changes that are tried in turn to make an output name unique."""
 
 
 def _formats(source: Source, asked: Format | None) -> tuple[Format, ...]:
@@ -192,7 +192,7 @@ def _formats(source: Source, asked: Format | None) -> tuple[Format, ...]:
     try:
         with source.path.open("rb") as file:
             return _OUTPUT_FORMATS.get(sniff(file.read(_FIRST_BYTES)) or "", ())
-    except OSError:  # whoever processes it will say why it cannot be read
+    except OSError:  # processing will report why it cannot be read
         return ()
 
 
@@ -201,5 +201,5 @@ def _is_one(named: Sequence[str]) -> bool:
 
 
 def _key(path: Path) -> str:
-    """Names that differ in case alone are one file on macOS and Windows."""
+    """Fold case, because names that differ only in case are one file on macOS and Windows."""
     return str(path) if sys.platform == "linux" else str(path).casefold()

@@ -27,7 +27,7 @@ _LOCAL_JOBS, _SERVER_JOBS = 2, 4
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the pictures are processed: on a server, or on this machine with these settings."""
+    """Where the images are processed: on a server, or on this machine with these settings."""
 
     server: str | None
     key: str | None
@@ -36,10 +36,10 @@ class _Place:
     precision: str | None
 
     def identities(self, operation: Operation) -> frozenset[str] | None:
-        """Return the networks that are there, as "stylize/mosaic@sha256:..."; None where a server does not say.
+        """Return the available networks, as "stylize/mosaic@sha256:..."; None if a server does not list them.
 
-        Loads no torch. Raises RefusedError where nothing could be processed: no server listens, or there is no such
-        style.
+        Does not load torch. Raises RefusedError if nothing can be processed: no server listens, or the style is
+        unknown.
         """
         if self.server:
             models = server_models(self.server, self.key)
@@ -51,7 +51,7 @@ class _Place:
         return catalogue.identities
 
     def backend(self, operation: Operation) -> AbstractAsyncContextManager[Backend]:
-        """Return what processes pictures there. Raises StartupError."""
+        """Return the backend. Raises StartupError."""
         if self.server:
             return server_backend(self.server, operation, self.key)
         from service.cli import local  # noqa: PLC0415  # torch takes seconds, and a server needs none here
@@ -61,7 +61,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Ways:
-    """The options of a run that do not change its outputs."""
+    """Options of a run that do not change its outputs."""
 
     out: str | None
     recursive: bool
@@ -96,7 +96,7 @@ def stylize(
 ) -> None:
     """Repaint pictures in a style: impasto stylize photos --style mosaic -o painted.
 
-    Exit code: 0; 1 where some failed, which are listed; 2 where nothing could be begun.
+    Exit code: 0; 1 if some images failed (they are listed); 2 if nothing was started.
     """
     parameters = {
         "strength": strength,
@@ -135,7 +135,7 @@ def upscale(
 ) -> None:
     """Enlarge pictures: impasto upscale photos --factor 4 -o large.
 
-    Exit code: 0; 1 where some failed, which are listed; 2 where nothing could be begun.
+    Exit code: 0; 1 if some images failed (they are listed); 2 if nothing was started.
     """
     parameters = {"detail": detail, "format": format, "quality": quality, "profile": profile, "metadata": metadata}
     place = _Place(server, key, checkpoints, device, precision)
@@ -172,7 +172,7 @@ def _do(pictures: Sequence[str], operation: Operation, place: _Place, ways: _Way
 
 
 def _sources(pictures: Sequence[str], ways: _Ways, out: Path | None, one_file: bool) -> list[Source]:
-    """Return the pictures that are named. Raises PlanError where there are none, or too many for one file."""
+    """Return the named images. Raises PlanError if there are none, or too many for one file."""
     sources = list(find(pictures, ways.recursive, out))
     if len(sources) > 1 and one_file:
         raise PlanError(f"-o {out} is the name of one file, and there are {len(sources)} pictures: name a folder")
@@ -183,7 +183,7 @@ def _sources(pictures: Sequence[str], ways: _Ways, out: Path | None, one_file: b
 
 
 def _readable(items: Sequence[WorkItem], report: Report) -> list[WorkItem]:
-    """Return the items whose files are there, and report the others as failed."""
+    """Return the items whose files exist, and report the others as failed."""
     left = []
     for item in items:
         path = item.source.path
@@ -218,7 +218,7 @@ def _not_done(
 def _run(
     items: Sequence[WorkItem], operation: Operation, place: _Place, ways: _Ways, report: Report, records: Records
 ) -> tuple[int | None, str | None]:
-    """Process the items. Return the signal that ended the run, and why it stopped early; None for neither."""
+    """Process the items. Return the signal that ended the run, and the reason of an early stop, or None."""
     items = [_with_input(item) for item in items]
     if not place.server and not ways.quiet:
         typer.echo("loading the networks ...", err=True)
@@ -238,14 +238,14 @@ def _run(
 
 
 def _with_input(item: WorkItem) -> WorkItem:
-    """Read standard input before the event loop runs: it may never end, and a signal must still end the process."""
+    """Read standard input before the event loop starts: it may never end, and a signal must still end the process."""
     if item.source.path is not None:
         return item
     return replace(item, source=replace(item.source, data=sys.stdin.buffer.read()))
 
 
 def _out(pictures: Sequence[str], ways: _Ways) -> str | None:
-    """Return where outputs go; None and "-" are standard output. Raises PlanError."""
+    """Return the output argument; None and "-" are standard output. Raises PlanError."""
     if ways.out is None and list(pictures) != [STANDARD]:
         raise PlanError("where should the outputs go? Name a folder or a file with -o, or - for standard output")
     if ways.out in {None, STANDARD}:

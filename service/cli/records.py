@@ -1,4 +1,4 @@
-"""What earlier runs did: OUT/.impasto.jsonl has a line for each output, with its input, parameters and networks."""
+"""Records of earlier runs: OUT/.impasto.jsonl has a line for each output, with its input, parameters and networks."""
 
 import contextlib
 import json
@@ -16,10 +16,9 @@ _IDENTITY = re.compile(r"(?:stylize|upscale)/[^@,; ]+@sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Record:
-    """One output. output: its path below the folder. bytes, modified_ns: of the input, when it was read.
+    """One output. output: its path below the folder. bytes, modified_ns: of the input when it was read.
 
-    parameters: what was asked for, by name, `style` or `factor` among them. models: the networks that made it, as
-    "stylize/mosaic@sha256:...".
+    parameters: those of the request, with `style` or `factor`. models: the networks, as "stylize/mosaic@sha256:...".
     """
 
     output: str
@@ -30,27 +29,27 @@ class Record:
     models: list[str] = field(default_factory=list)
 
     def is_of(self, source: Path) -> bool:
-        """Return whether it was made from this file, or from one of this name that has moved."""
+        """Return whether it was made from this file, or from a moved file of this name."""
         recorded = Path(self.source)
         return recorded == source.absolute() or (not recorded.exists() and recorded.name == source.name)
 
 
 class Records:
-    """The records of a folder of outputs; of no folder, where outputs go to one file or to standard output."""
+    """The records of an output folder. Without a folder (one file, standard output) there are none."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._found = {record.output: record for record in _read(folder)}
 
     def output_of(self, source: Path | None) -> Path | None:
-        """Return the output that an earlier run made from a file; None where there is none, or it is gone."""
+        """Return the existing output that an earlier run made from a file, or None."""
         if source is None or self._folder is None:
             return None
         outputs = (self._folder / record.output for record in self._found.values() if record.is_of(source))
         return next((path for path in outputs if path.exists()), None)
 
     def outputs_of_others(self, sources: Sequence[Path]) -> Iterator[Path]:
-        """Yield the outputs that are there and were made from other files than these, which are still there."""
+        """Yield existing outputs of other existing files than these."""
         if self._folder is None:
             return
         mine = {str(source.absolute()) for source in sources}
@@ -61,9 +60,9 @@ class Records:
     def why_skipped(
         self, output: Path, source: Path | None, parameters: Mapping[str, Any], served: frozenset[str] | None
     ) -> str:
-        """Return why an output that is there is not made again: DONE, or how it differs from what is asked for now.
+        """Return why an existing output is not made again: DONE, or the difference from this request.
 
-        served: the networks that would be used now; None where that is not known.
+        served: the networks of this run; None if unknown.
         """
         record = None if self._folder is None else self._found.get(_below(self._folder, output))
         if record is None:
@@ -79,7 +78,7 @@ class Records:
         return DONE
 
     def add(self, output: Path, source: Path | None, parameters: Mapping[str, Any], model: str) -> None:
-        """Record an output that was just written. A record that cannot be written is left out."""
+        """Record a new output. If the record cannot be written, it is left out."""
         if self._folder is None:
             return
         size, modified = _stamp(source)
@@ -91,7 +90,7 @@ class Records:
 
 
 def _read(folder: Path | None) -> Iterator[Record]:
-    """The last line of an output counts; a line that is damaged, or of a later version, is passed over."""
+    """Read the records. The last line of an output counts; damaged lines and those of later versions are skipped."""
     if folder is None:
         return
     try:
@@ -118,7 +117,7 @@ def _stamp(source: Path | None) -> tuple[int, int]:
 
 
 def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return the options that an output was made with and that differ now: "--style wave, without --strength"."""
+    """Return the options of an output that differ now: "--style wave, without --strength"."""
     changed = [name for name in (*then, *now) if then.get(name) != now.get(name)]
     options = {name: "--" + name.replace("_", "-") for name in changed}
     return ", ".join(f"{o} {then[name]}" if name in then else f"without {o}" for name, o in options.items())

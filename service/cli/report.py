@@ -1,4 +1,4 @@
-"""What a run over many pictures reports: its progress, a line of JSON for each picture, and a list at the end."""
+"""The report of a run: progress, a line of JSON for each image, and a list at the end."""
 
 import json
 import sys
@@ -19,15 +19,12 @@ from service.cli.output_paths import WorkItem
 from service.cli.records import DONE
 
 _LINE_SECONDS = 5.0
-"""How often a line reports progress where standard error is no terminal."""
+"""Interval of progress lines if standard error is no terminal."""
 
 
 @dataclass
 class Report:
-    """Counts what became of pictures; a context manager, so that the bar ends.
-
-    quiet: neither progress nor summary, only failures.
-    """
+    """Counts outcomes; a context manager, which ends the bar. quiet: only failures are printed."""
 
     total: int
     as_json: bool
@@ -65,7 +62,7 @@ class Report:
         self._bar.stop()
 
     def note_done(self, item: WorkItem, target: Path | None, output: Output, seconds: float) -> None:
-        """Count a picture whose output was written."""
+        """Count an image whose output was written."""
         self.done += 1
         self._line(
             item,
@@ -80,18 +77,18 @@ class Report:
         )
 
     def note_skipped(self, item: WorkItem, target: Path, reason: str) -> None:
-        """Count a picture whose output is there already."""
+        """Count an image whose output exists."""
         self.skipped += 1
         self.reasons[reason] += 1
         self._line(item, "skipped", target=str(target), reason=reason)
 
     def note_failed(self, item: WorkItem, code: str, detail: str) -> None:
-        """Count a picture that has no output, and keep the reason."""
+        """Count an image without an output, and keep the reason."""
         self.failures.append((item.source.name, detail))
         self._line(item, "failed", code=code, detail=detail)
 
     def summary(self, ending: str | None = None) -> None:
-        """Print how many, why some were skipped, and each that failed. ending: why the run ended early."""
+        """Print the counts, the reasons of skips, and each failure. ending: why the run ended early."""
         left = self.total - self.done - self.skipped - len(self.failures)
         if ending is not None:
             typer.echo(f"impasto: {ending}", err=True)

@@ -1,4 +1,4 @@
-"""Many pictures, several at once: read, processed, written. One that fails is reported, and the others go on."""
+"""A run over many images, several at once. A failure is reported, and the others continue."""
 
 import asyncio
 import errno
@@ -13,22 +13,22 @@ from service.cli.report import Report
 from service.cli.writing import write
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-"""After these no later output could be written either."""
+"""After these errors no output can be written."""
 
 
 class StopError(Exception):
-    """Nothing more can be done; the message says why."""
+    """The run cannot continue."""
 
 
 class Run:
-    """One run of an operation over pictures."""
+    """One run of an operation over images."""
 
     def __init__(self, backend: Backend, operation: Operation, report: Report, records: Records) -> None:
         self._backend, self._operation, self._report, self._records = backend, operation, report, records
         self._written: set[Path] = set()
 
     async def over(self, items: Sequence[WorkItem], jobs: int) -> None:
-        """Process all of them, `jobs` at once. Raises StopError; what was begun is then cancelled."""
+        """Process the items, `jobs` at once. Raises StopError, after cancelling unfinished items."""
         waiting = iter(items)
         tasks = [asyncio.create_task(self._work(waiting)) for _ in range(min(jobs, len(items)))]
         try:

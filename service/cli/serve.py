@@ -52,7 +52,7 @@ def serve_or_exit(**overrides: object) -> None:
 def _serve(began: float, **overrides: object) -> None:
     few_arenas()
     settings = read_settings(**overrides)
-    faulthandler.enable()  # a crash says where it was, in every thread
+    faulthandler.enable()  # a crash prints the stack of every thread
     configure_logs(settings.log_level, settings.log_format)
     refuse_public_without_keys(settings)
     _refuse_missing(settings.checkpoints)
@@ -65,7 +65,7 @@ def _serve(began: float, **overrides: object) -> None:
 
 
 def _watching(settings: Settings) -> Settings:
-    """Look for changed checkpoints where only this machine is served, unless the setting says otherwise."""
+    """Watch for changed checkpoints if the service is local, unless the setting says otherwise."""
     if "watch_seconds" in settings.model_fields_set or not is_loopback(settings.host):
         return settings
     return settings.model_copy(update={"watch_seconds": _WATCH_SECONDS})

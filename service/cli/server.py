@@ -1,4 +1,4 @@
-"""The service as a process: uvicorn, its signals and exit codes, and what it says once it listens."""
+"""The service as a process: uvicorn, signals, exit codes, and the text at the start."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ def serve(
 ) -> None:
     """Load the checkpoints and serve on `sockets` until a signal.
 
-    began: when the process was started, as monotonic time. Raises StartupError where no checkpoint can be used.
+    began: when the process was started, as monotonic time. Raises StartupError if no checkpoint can be used.
     """
     log.debug("settings", extra={"settings": settings.model_dump(mode="json")})
     threads = reserve_threads()
@@ -71,10 +71,10 @@ def run(
 
 
 class Server(uvicorn.Server):
-    """uvicorn that says where it listens, is unready from the first signal on, and ends when a device is lost.
+    """uvicorn that prints its address, becomes unready on the first signal, and ends when a device is lost.
 
-    probe_sockets: it answers probes on these, with connections and tasks of their own. began: when the process was
-    started, as monotonic time.
+    probe_sockets: sockets with their own connection limit that answer probes. began: start of the process, as monotonic
+    time.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Server(uvicorn.Server):
         self._probe_state = ServerState()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say where."""
+        """Listen, and print the address."""
         await super().startup(sockets)
         let_reuse(sockets or [])
         if self.started and self._probe_sockets:
@@ -114,22 +114,22 @@ class Server(uvicorn.Server):
         log.info("probes", extra={"port": port})
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen no more, and finish."""
+        """Stop listening, and finish accepted requests."""
         for connection in list(self._probe_state.connections):
             connection.shutdown()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Be unready; stop at once, or when jobs are finished."""
+        """Become unready; stop when jobs are finished, or at once on the second signal."""
         state = self._application.state
         state.admission.close()
-        if self._stopping is None and state.jobs.busy:  # jobs are finished, and their answers can be fetched
+        if self._stopping is None and state.jobs.busy:  # jobs finish, and their results can be fetched
             self._stopping = sig, time.monotonic() + self._settings.drain_seconds
         else:
             super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether it is time to stop."""
+        """Return whether to stop."""
         state = self._application.state
         if self._stopping is not None and not self.should_exit:
             sig, until = self._stopping

@@ -9,7 +9,7 @@ from service.settings import PREFIX, Settings
 
 
 class PortTakenError(Exception):
-    """Another process listens on the port. The message says how to choose another one."""
+    """Another process uses the port."""
 
 
 def bind(host: str, port: int, variable: str = "PORT") -> list[socket.socket]:

@@ -36,7 +36,7 @@ def write(path: Path | None, data: bytes) -> None:
 
 
 def refuse_unwritable(folder: Path) -> None:
-    """Create `folder`. Raises OSError where no file can be created in it, before any work is done."""
+    """Create `folder`. Raises OSError if no file can be created in it, before any work is done."""
     folder.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(".part", ".impasto.", folder)
     os.close(handle)

@@ -9,7 +9,7 @@ from service.auth.quotas import Quotas
 from service.engine.engine import Engine
 from service.http.static import WebFile
 from service.images.sandbox.pool import Decoder
-from service.learning.learner import Learner
+from service.models.learning.learner import Learner
 from service.models.registry import Registry
 from service.observability.metrics import Metrics
 from service.observability.tracing import Tracer

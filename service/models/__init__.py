@@ -1,1 +1,1 @@
-"""The models: which checkpoints are served, and their weights in memory. See `registry`."""
+"""The models: which checkpoints are served, their weights in memory, and new styles (`learning`). See `registry`."""

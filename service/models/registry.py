@@ -223,7 +223,8 @@ class Registry:
         if key not in self._loads:
             load = self._loads[key] = asyncio.create_task(make())
             load.add_done_callback(lambda _: self._loads.pop(key, None))
-            load.add_done_callback(_retrieve_exception)
+            # retrieves the exception: asyncio would log it if all waiting clients have disconnected
+            load.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(self._loads[key])  # a client that disconnects does not cancel it for the others
 
     async def _blend(self, models: list[Model], shares: Sequence[float]) -> Model:
@@ -296,9 +297,3 @@ def registry_from_settings(settings: Settings) -> Registry:
         manifest_from_settings(settings),
         settings.learned,
     )
-
-
-def _retrieve_exception(load: "asyncio.Task[Model]") -> None:
-    """Mark an exception as retrieved, so that asyncio does not log it if all waiting clients have disconnected."""
-    if not load.cancelled():
-        load.exception()

@@ -11,7 +11,7 @@ Charge = Callable[[int], Awaitable[None]]
 """Receives the number of output pixels before they are computed. May raise a ServiceError."""
 
 Sources = tuple[tuple[str, float | None], ...]
-"""The networks that made an output, each with its share; None where there is only one."""
+"""The networks that made an output, each with its share; None if there is only one."""
 
 
 async def no_charge(pixels: int) -> None:

@@ -203,7 +203,7 @@ def test_a_port_is_free_again_as_soon_as_the_service_has_ended(large_upscaler):
 
 @pytest.mark.long
 def test_a_lost_device_ends_the_process_with_an_exit_code_of_its_own(tmp_path):
-    """What is in flight is answered first, and whoever runs the process starts another."""
+    """Requests in flight are answered first; the supervisor then starts another process."""
     save_net(tmp_path, "x2", tiny_upscaler(2))
     with service("tests.service.faults", checkpoints=tmp_path) as (process, lines):
         url = f"{address_in(lines[0])}/upscale?factor=2"

@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 class Collector:
-    """`spans`: what has come, in order. `resources`: the attributes of who sent it."""
+    """`spans`: what has come, in order. `resources`: the attributes of the senders."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []

@@ -1,7 +1,7 @@
-"""A flood of one key, in a process of its own: `python -m tests.soak.flooding ADDRESS FILE`.
+"""A flood from one key, in a separate process: `python -m tests.soak.flooding ADDRESS FILE`.
 
-Goes on until its standard input ends, then prints how often it heard which status, as JSON. It gives way to who works
-on this machine (nice), because the computers of a real one are not the service's.
+It runs until its standard input ends, then prints the number of responses by status, as JSON. It has a low CPU priority
+(nice), because real clients run on other machines.
 """
 
 import json
@@ -17,11 +17,11 @@ import httpx
 from tests.keys import BOB, bearer
 
 CLIENTS = 24
-PAUSE_SECONDS = 0.2  # of who hears 429: the service says 1 s or more, and a flood does not listen
+PAUSE_SECONDS = 0.2  # after a 429; the flood ignores Retry-After
 
 
 def main() -> None:
-    """Press until told to stop."""
+    """Send requests until standard input ends."""
     address, body = sys.argv[1], Path(sys.argv[2]).read_bytes()
     os.nice(10)
     statuses: Counter[int] = Counter()

@@ -52,7 +52,7 @@ def calm(service: Watched, client: httpx.Client) -> tuple[float, int]:
     for _ in range(30):
         assert client.post("/upscale?factor=4", content=encoded(picture(200, 200), "jpeg")).status_code == 200
     settle(client)
-    time.sleep(12)  # connections of those who left are closed after 5 s, free memory is given back after 10
+    time.sleep(12)  # idle connections are closed after 5 s, free memory is returned after 10
     assert client.post("/upscale?factor=4", content=encoded(picture(200, 200), "jpeg")).status_code == 200
     time.sleep(1)  # it is given back after the answer
     return statistics.median(service.memory_mib() for _ in range(5)), service.open_files
@@ -173,7 +173,7 @@ def test_everything_at_once(folder):
 
 
 def test_a_killed_worker_thread_ends_the_process_and_the_next_one_serves(folder):
-    """Everybody who was let in is answered before the process ends; nobody's answer is cut off."""
+    """Every admitted request gets its whole response before the process ends."""
     book = Book()
     with watched("tests.service.faults", checkpoints=folder, log_level="error") as service:
         clients = [Client(service.address, book, each) for each in range(6)]

@@ -98,9 +98,8 @@ def test_two_hundred_disconnected_clients_cost_no_further_forward_pass(bundled):
             while metrics(client)["impasto_requests_in_flight"] > 0:
                 time.sleep(0.05)
             after = metrics(client)
-            print(
-                f"{begun} passes were begun before the 200 hung up, {after['impasto_forward_passes_total']} in the end"
-            )
+            passes = after["impasto_forward_passes_total"]
+            print(f"{begun} passes were begun before 200 clients disconnected, {passes} at the end")
             assert after["impasto_forward_passes_total"] - begun <= 3  # begun while the connections closed
             assert after['impasto_rejected_total{reason="client_left"}'] >= 199  # one may have been answered
             assert after['impasto_queue_pixels{model="upscale/x2"}'] == 0

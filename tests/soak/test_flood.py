@@ -22,8 +22,8 @@ QUIET = encoded(picture(600, 800), "jpeg")
 FLOODS = {"thumbnails": encoded(picture(128, 128), "jpeg"), "the same size": QUIET}
 ASKED = 40
 REST_SECONDS = 0.7
-"""Between two pictures of the quiet one, who needs 0.3 s of the device for each. One who never rests asks for all of
-it and gets a half, so that his answers take twice as long: measured too, without a promise."""
+"""The pause of the quiet client between two images, each of which takes 0.3 s of the device. A client without pauses
+gets half of the device, so that its requests take twice as long. That case is measured and not asserted."""
 
 
 def quiet_seconds(address, rest=REST_SECONDS, count=ASKED):

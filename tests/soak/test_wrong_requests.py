@@ -46,7 +46,7 @@ HANGS_UP = {"announced too large", "left in the body", "left in the head", "noth
 
 
 def status_of(address, kind, data):
-    """What it was answered with; 0: this side hung up, or the other did."""
+    """Return the status; 0 if either side closed the connection."""
     try:
         with socket.create_connection(address, timeout=60) as connection:
             connection.sendall(data)

@@ -85,6 +85,17 @@ def light(pictures: Tensor) -> Tensor:
     return centred / (centred.square().mean(dim=(2, 3), keepdim=True) + _FAINT_LIGHT**2).sqrt()
 
 
+def deviation(pictures: Tensor) -> Tensor:
+    """Standard deviation of the brightness over cells of 8 pixels: (N, 3, H, W) -> float32 (N,)."""
+    brightness = F.avg_pool2d(pictures.float().mean(dim=1), 8, ceil_mode=True)
+    return (brightness.var(dim=(1, 2), correction=0) + _FAINT_LIGHT**2).sqrt()
+
+
+def lost_contrast(pictures: Tensor, kept: Tensor) -> Tensor:
+    """Squared share of the contrast that is lost, 0 where none is: (N, 3, H, W) and `deviation` (N,) -> scalar."""
+    return (1 - deviation(pictures) / kept).clamp(min=0.0).square().mean()
+
+
 def out_of_range(pictures: Tensor) -> Tensor:
     """Return the mean squared distance of each value to [0, 1], in place of the paper's tanh."""
     x = pictures.float()

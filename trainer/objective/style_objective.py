@@ -23,6 +23,7 @@ class Content:
 
     features: Mapping[Scale, Tensor]
     light: Tensor
+    deviation: Tensor
 
 
 class StyleObjective:
@@ -59,7 +60,7 @@ class StyleObjective:
         for scale in scales or self.scales:
             layer = self._content_layer[scale]
             features[scale] = self.loss_network(reduced(pictures, scale), [layer])[layer]
-        return Content(features, losses.light(pictures))
+        return Content(features, losses.light(pictures), losses.deviation(pictures))
 
     def terms(self, pictures: Tensor, content: Content) -> dict[str, Tensor]:
         """Compute the weighted terms by name, at the scales of `content`; their sum is the objective.
@@ -72,6 +73,8 @@ class StyleObjective:
         terms = {name: torch.stack([part[name] for part in parts]).sum() for name in ("content", "style")}
         if loss.light_weight:
             terms["light"] = loss.light_weight * (losses.light(pictures) - content.light).square().mean()
+        if loss.contrast_weight:
+            terms["contrast"] = loss.contrast_weight * losses.lost_contrast(pictures, content.deviation)
         if loss.total_variation_weight:
             terms["tv"] = loss.total_variation_weight * losses.total_variation(pictures)
         if loss.grid_weight:

@@ -125,7 +125,7 @@ class _Fitting:
         return min(1.0, self.seconds / self._settings.seconds)
 
     def step(self, content: Tensor) -> None:
-        """Take one step for one content image. Raises TrainerError where the objective is not finite."""
+        """Take one step for one content image. Raises TrainerError if the objective is not finite."""
         for group in self._adam.param_groups:
             cosine = 0.5 * (1 + math.cos(math.pi * self.share))
             group["lr"] = _LEARNING_RATE * (_LAST_RATE + (1 - _LAST_RATE) * cosine)

@@ -22,6 +22,7 @@ from service.errors import (
     TooManyPixelsError,
     TooManyStylesError,
     UnauthorizedError,
+    UnavailableError,
     UnknownModelError,
     UnsuitablePaintingError,
     UnsupportedImageError,
@@ -32,7 +33,7 @@ from service.http.routes.auth import charge_of, count, require_styles
 from service.http.routes.openapi import REQUEST
 from service.http.routes.transform import refuse_repeated
 from service.http.state import state_of
-from service.learning.learner import LearnedStyle, Learner, State, style_request
+from service.models.learning.learner import LearnedStyle, Learner, State, style_request
 from service.pipeline.parameters import UpscaleParameters
 from service.pipeline.request import TransformRequest
 
@@ -99,6 +100,7 @@ _UNKNOWN = {**problems(UnknownModelError, UnauthorizedError, ForbiddenError), **
             UnauthorizedError,
             ForbiddenError,
             NoTrainerError,
+            UnavailableError,
         ),
         **NOT_FOUND,
         **OTHERWISE,

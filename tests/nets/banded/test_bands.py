@@ -45,15 +45,15 @@ def upscaler(factor, width=16):
     return seeded(net, 0).to(memory_format=torch.channels_last)
 
 
-def tiled(net, pixels, tile_pixels, companion=None, precision=torch.float32):
-    """In windows, each beside another picture's window of the same size where there is a companion."""
+def tiled(net, pixels, tile_pixels, neighbour=None, precision=torch.float32):
+    """Run in windows, each in a batch with a window of `neighbour` if there is one."""
     facts = architecture_of(net).facts(net.config)
     height, width = pixels.shape[:2]
     answer = np.zeros((height * facts.scale, width * facts.scale, 3), np.uint8)
     for window in windows(height, width, facts.halo, tile_pixels):
         batch = [np.ascontiguousarray(cut(pixels, window))]
-        if companion is not None:
-            batch.insert(0, np.ascontiguousarray(companion[: window.height, : window.width]))
+        if neighbour is not None:
+            batch.insert(0, np.ascontiguousarray(neighbour[: window.height, : window.width]))
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
             paste(in_steps(net, batch, 4096)[-1], window, facts.scale, answer)
     return answer
@@ -72,10 +72,10 @@ def test_a_tiled_upscaler_in_any_company_gives_the_whole_pictures_answer(
     height, width, factor, tile_pixels, precision, in_company
 ):
     net, pixels = upscaler(factor), picture(height, width)
-    companion = picture(height, width, seed=1)[::-1].copy() if in_company else None
+    neighbour = picture(height, width, seed=1)[::-1].copy() if in_company else None
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
         expected = in_steps(net, [pixels], 10**6)[0]
-    assert np.array_equal(tiled(net, pixels, tile_pixels, companion, precision), expected)
+    assert np.array_equal(tiled(net, pixels, tile_pixels, neighbour, precision), expected)
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])

@@ -1,4 +1,4 @@
-"""Who may come in: keys, scopes, and what belongs to whom."""
+"""API keys: scopes, ownership of jobs, and changes of the key file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,7 +87,7 @@ def test_without_a_good_key_the_answer_is_401_and_says_what_was_expected(guarded
 
 
 def test_a_key_is_asked_for_before_the_body_is_read(guarded):
-    """So that nobody uploads for nothing, and no decoder sees what a stranger sends."""
+    """A client without a key uploads nothing, and no decoder sees its data."""
     with pytest.raises(httpx.HTTPStatusError, match="401"):
         guarded.post("/upscale?factor=2", content=iter([b"never read"])).raise_for_status()
     assert guarded.post("/stylize?nonsense=1", content=b"x").status_code == 401

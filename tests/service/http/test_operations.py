@@ -1,4 +1,4 @@
-"""Probes, metrics, models, request ids, documentation: what those see who run the service."""
+"""Probes, metrics, models, request IDs and documentation."""
 
 import re
 

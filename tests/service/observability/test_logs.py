@@ -1,4 +1,4 @@
-"""What the service writes of itself, as whoever reads its standard error gets it."""
+"""The log of the service, as its standard error shows it."""
 
 import io
 import json
@@ -71,7 +71,7 @@ def test_a_line_a_request_with_its_ids_and_nothing_of_its_content(checkpoints):
     assert re.fullmatch(r"[0-9a-f]{32}", unknown["request_id"])
     [job] = [line for line in lines if line["message"] == "job"]
     assert job.items() >= {"request_id": "mine", "trace_id": TRACE, "state": "done", "refused": None}.items()
-    assert answers[2].json()["id"] not in text  # who has it may fetch the answer
+    assert answers[2].json()["id"] not in text  # the ID is sufficient to fetch the result
     assert "hush" not in text
 
 

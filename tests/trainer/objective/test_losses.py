@@ -84,3 +84,13 @@ def test_a_grid_is_sharpness_that_is_spread_unevenly_over_cells():
     assert losses.grid(torch.full((1, 3, 40, 40), 0.3)).item() == 0.0
     even = torch.rand(1, 3, 514, 514, generator=torch.Generator().manual_seed(0))
     assert losses.grid(even).item() < 1e-3
+
+
+def test_contrast_counts_as_lost_where_the_picture_is_flatter_than_the_photograph():
+    halves = torch.zeros(1, 3, 16, 16)
+    halves[..., 8:] = 1.0  # cells of brightness 0 and 1: a deviation of one half
+    kept = losses.deviation(halves)
+    assert kept.item() == pytest.approx(0.5, rel=1e-3)
+    assert losses.lost_contrast(0.5 * halves + 0.2, kept).item() == pytest.approx(0.25, rel=5e-3)
+    assert losses.lost_contrast(2 * halves, kept).item() == 0.0
+    assert losses.lost_contrast(torch.full((1, 3, 16, 16), 0.4), kept).item() == pytest.approx(0.92, abs=0.01)

@@ -15,10 +15,11 @@ from service.errors import (
     NoTrainerError,
     StyleExistsError,
     TooManyStylesError,
+    UnavailableError,
     UnknownModelError,
     UnsuitablePaintingError,
 )
-from service.learning.trainer_process import TrainerProcess
+from service.models.learning.trainer_process import TrainerProcess
 from service.models.registry import Registry
 from service.observability.metrics import Metrics
 from service.settings import Settings
@@ -32,6 +33,7 @@ LONGEST_SIDES = 4
 _POLL_SECONDS = 0.25
 _RESTART_SECONDS = 5.0
 _MOST_FAILURES = 3
+_RETRY_AFTER_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,10 @@ class Learner:
             await asyncio.to_thread(self._spool.submit, request, painting)
         except FileExistsError as error:  # another request was quicker
             raise _name_taken(request.name) from error
+        except OSError as error:  # a full disk
+            log.exception("the painting cannot be stored")
+            reason = f"the painting cannot be stored ({error.strerror}); try again later"
+            raise UnavailableError(reason, {"Retry-After": str(_RETRY_AFTER_SECONDS)}) from error
         return await self.find(request.name)
 
     async def find(self, name: str) -> LearnedStyle:

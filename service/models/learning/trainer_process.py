@@ -1,6 +1,7 @@
 """The trainer beside the service: one process of low priority, started when a painting waits, paused under load."""
 
 import asyncio
+import contextlib
 import importlib.util
 import logging
 import os
@@ -14,6 +15,8 @@ log = logging.getLogger(__name__)
 _IDLE_SECONDS = 60
 _NICENESS = 19
 _STOP_SECONDS = 10.0
+_ENDED = frozenset({0, 128 + signal.SIGTERM, -signal.SIGTERM})
+"""Exit codes of a trainer that had nothing to do, or was ended by the service."""
 
 
 class TrainerProcess:
@@ -59,7 +62,7 @@ class TrainerProcess:
             env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
             start_new_session=True,  # Ctrl-C in a terminal is for the service, which ends the trainer itself
         )
-        os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
+        _lower_priority(self._process.pid)
         self._paused = False
         self._reader = asyncio.create_task(self._read_errors(self._process))
         log.info("trainer started", extra={"pid": self._process.pid})
@@ -90,6 +93,16 @@ class TrainerProcess:
             if text := line.decode(errors="replace").strip():
                 self.last_error = text
         code = await process.wait()
-        self.failures = 0 if code == 0 else self.failures + 1
-        if code not in {0, 128 + signal.SIGTERM}:
+        self.failures = 0 if code in _ENDED else self.failures + 1
+        if code not in _ENDED:
             log.error("trainer ended", extra={"exit_code": code, "reason": self.last_error})
+
+
+def _lower_priority(process: int) -> None:
+    """Let a process run only when no other wants the CPU.
+
+    The process has a session of its own. Where Linux schedules sessions as groups, the niceness of the group counts.
+    """
+    os.setpriority(os.PRIO_PROCESS, process, _NICENESS)
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{process}/autogroup").write_text(str(_NICENESS))

@@ -17,10 +17,10 @@ from impasto import AsyncClient, Client, LearningError, UnknownModelError
 from service.app import create_app
 from service.auth.key_file import digest_of
 from service.cli.main import app
-from service.learning.trainer_process import TrainerProcess
+from service.models.learning.trainer_process import TrainerProcess
 from service.models.registry import registry_from_settings
 from service.settings import Settings
-from tests.conftest import encoded, picture, running
+from tests.conftest import encoded, picture, running, save_net, tiny_upscaler
 from tests.nets.test_trunk import save_family
 from tests.trainer.conftest import random_vgg16
 from tests.trainer.test_fit import LOSS
@@ -43,9 +43,9 @@ def serve(tmp_path, options):
     save_family(tmp_path / "checkpoints")
 
     @contextmanager
-    def run(key=None, learned=tmp_path / "learned", **more):
+    def run(key=None, learned=tmp_path / "learned", checkpoints=tmp_path / "checkpoints", **more):
         settings = Settings(
-            checkpoints=tmp_path / "checkpoints",
+            checkpoints=checkpoints,
             learned=learned,
             trainer_options=options,
             device="cpu",
@@ -182,6 +182,23 @@ def test_a_flat_painting_fails_with_the_reason_and_may_be_replaced(serve):
         assert client.delete("/styles/mine").status_code == 204
 
 
+def test_a_folder_that_cannot_be_written_is_told_and_stops_nothing_else(serve, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with serve(learned=tmp_path / "file", trainer="external") as client:
+        answer = learn(client)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert "the painting cannot be stored" in answer.json()["detail"]
+        assert client.post("/stylize?style=checks", content=encoded(picture(40, 50))).status_code == 200
+
+
+def test_a_checkpoint_folder_without_a_trunk_can_learn_nothing(serve, tmp_path):
+    save_net(tmp_path / "plain", "x2", tiny_upscaler(2))
+    with serve(checkpoints=tmp_path / "plain") as client:
+        answer = learn(client)
+        assert (answer.status_code, answer.json()["code"]) == (503, "no_trainer")
+        assert "no style that is served has a trunk" in answer.json()["detail"]
+
+
 def test_styles_are_limited_in_number(serve):
     with serve(trainer="external", max_learned=1) as client:
         assert learn(client).status_code == 202
@@ -228,15 +245,20 @@ async def start_pause_and_stop(tmp_path, options):
         child = trainer.pid
         assert os.getpriority(os.PRIO_PROCESS, child) == 19
         trainer.pause(True)
-        await asyncio.sleep(0.1)
-        assert state_of(child) == "T"
+        await wait_for_state(child, stopped=True)
         trainer.pause(False)
-        await asyncio.sleep(0.1)
-        assert state_of(child) != "T"
+        await wait_for_state(child, stopped=False)
     finally:
         trainer.pause(True)
         await trainer.stop()
     assert not trainer.running
+
+
+async def wait_for_state(process, stopped):
+    until = time.monotonic() + 30
+    while (state_of(process) == "T") != stopped:
+        assert time.monotonic() < until
+        await asyncio.sleep(0.05)
 
 
 def state_of(process):
