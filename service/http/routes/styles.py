@@ -130,7 +130,7 @@ async def learn(
     return JSONResponse(_described(request, style).model_dump(exclude_none=True), 202, headers)
 
 
-@router.get("/styles/{name}", responses=_UNKNOWN, response_model_exclude_none=True, operation_id="get_style")
+@router.get("/styles/{name}", responses=_UNKNOWN, response_model_exclude_none=True)
 async def style(request: Request, response: Response, name: str, learner: Learning, _: Authorized) -> StyleState:
     """Return the state of a style that is learned, or was."""
     response.headers.update(_NO_STORE)
@@ -144,7 +144,6 @@ async def style(request: Request, response: Response, name: str, learner: Learni
         200: {"description": "A photograph in the style so far.", "content": {"image/jpeg": BINARY}},
         **_UNKNOWN,
     },
-    operation_id="get_style_preview",
 )
 async def preview(
     name: str, learner: Learning, _: Authorized, number: Annotated[int, Query(ge=0, description="Any; for caches.")] = 0
@@ -174,7 +173,6 @@ async def found_style(name: str, learner: Learning, _: Authorized) -> LearnedSty
         },
         **_UNKNOWN,
     },
-    operation_id="get_style_events",
 )
 async def events(
     request: Request, learner: Learning, style: Annotated[LearnedStyle, Depends(found_style)]
