@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A path, the bytes of an image file, or a file opened in binary mode."""
 
-_AS_PNG = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16", "I;16B", "I;16L"})
+_AS_PNG = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B", "I;16L"})
 _AS_TIFF = frozenset({"CMYK"})
 _AS_RGB = frozenset({"YCbCr", "LAB", "HSV", "RGBX"})
-_AS_RGBA = frozenset({"RGBa", "La"})
+_AS_RGBA = frozenset({"RGBa", "PA"})
+_AS_GREY_AND_ALPHA = frozenset({"La"})  # Pillow converts it to LA only
 
 
 def is_image(picture: object) -> "TypeGuard[Image]":
@@ -69,8 +70,9 @@ def _encoded(image: "Image") -> bytes:
     from PIL import ImageOps  # noqa: PLC0415
 
     image = ImageOps.exif_transpose(image)
-    if image.mode in _AS_RGB or image.mode in _AS_RGBA:
-        image = image.convert("RGB" if image.mode in _AS_RGB else "RGBA")
+    for mode, modes in (("RGB", _AS_RGB), ("RGBA", _AS_RGBA), ("LA", _AS_GREY_AND_ALPHA)):
+        if image.mode in modes:
+            image = image.convert(mode)
     if image.mode not in _AS_PNG and image.mode not in _AS_TIFF:
         raise PictureError(f"the image has mode {image.mode}; expected 8 or 16 bits: image.convert('RGB')")
     options = {key: image.info[key] for key in ("icc_profile", "exif") if image.info.get(key)}

@@ -6,9 +6,7 @@ specified in docs/checkpoint.md.
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -20,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from nets.architecture import ARCHITECTURES, NetConfig, Task, architecture_of
+from nets.files import replace_file
 from nets.golden import GOLDEN_TOLERANCE, golden_difference, golden_output
 from nets.pixels import PIXEL_RANGE
 from nets.style_trunk import StyleTrunkNet, style_parameters
@@ -35,7 +34,8 @@ TRUNK_FORMAT_VERSION = 2
 METADATA_KEY = "impasto"
 
 _MAX_REASON_LENGTH = 400
-_TRUNK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+MODEL_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+"""The names that a model and a trunk may have."""
 _FIELD_TYPES = {
     "task": str,
     "name": str,
@@ -142,17 +142,7 @@ def save(path: Path, net: nn.Module, card: Card) -> str:
     """Write a checkpoint and replace the old file atomically. Returns the new version."""
     data = dumps(net, card)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_file(path, data)
     return version_of(data)
 
 
@@ -240,7 +230,7 @@ def _parse_card(path: Path, data: bytes) -> Card:
 def _trunk_weights(path: Path, reference: str) -> Mapping[str, Tensor]:
     """Read the shared weights of a style from `../trunks/NAME.safetensors`. Raises CheckpointError."""
     name = reference.partition("@")[0]
-    if not _TRUNK_NAME.fullmatch(name):
+    if not re.fullmatch(MODEL_NAME, name):
         raise CheckpointError(path, f"trunk {reference!r}: expected NAME@sha256:DIGEST")
     try:
         return read_trunk(path.parent.parent / TRUNKS_FOLDER / f"{name}.safetensors", reference).weights

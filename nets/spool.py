@@ -22,7 +22,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from nets.files import replace_file
+
 State = Literal["queued", "learning", "failed"]
+
+LEAST_PAINTING_PX = 64
+"""The shortest side that a painting may have."""
+
+LONGEST_PAINTING = 4
+"""How many times longer than its shorter side the longer side of a painting may be."""
 
 MOST_ATTEMPTS = 3
 """How often a trainer may end while it works on a painting, until the painting is given up."""
@@ -96,7 +104,7 @@ class Painting:
         """Change fields of the status. A painting that was removed meanwhile stays removed."""
         status = replace(self.status, **changes)
         with suppress(FileNotFoundError):
-            _replace(self.folder / "status.json", json.dumps(asdict(status)).encode())
+            replace_file(self.folder / "status.json", json.dumps(asdict(status)).encode())
         return status
 
     @contextmanager
@@ -181,10 +189,3 @@ class Spool:
         with suppress(FileNotFoundError):
             painting.folder.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never half."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)

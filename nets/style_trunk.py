@@ -181,6 +181,11 @@ def interpolate_styles(nets: Sequence[StyleTrunkNet], shares: Sequence[float]) -
     return mixed
 
 
+def average_style(nets: Sequence[StyleTrunkNet]) -> StyleTrunkNet:
+    """A network over the trunk of `nets` in the mean of their styles."""
+    return interpolate_styles(nets, [1 / len(nets)] * len(nets))
+
+
 def stack_styles(nets: Sequence[StyleTrunkNet]) -> StyleTrunkNet:
     """A network over the trunk of `nets` that paints image i of a batch in the style of network i."""
     stacked = with_new_style(nets[0])

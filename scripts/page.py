@@ -56,8 +56,9 @@ def picture_of(address: str, width: int, height: int, scheme: str) -> bytes:
             go.click()
             WebDriverWait(driver, 60).until(lambda _: driver.find_element(By.ID, "outcome").is_displayed())
             driver.execute_script("document.activeElement.blur(); scrollTo(0, 0)")
-            loaded = "return [...document.images].every((image) => image.complete)"
-            WebDriverWait(driver, 30).until(lambda _: driver.execute_script(loaded))
+            tiles = "[...document.querySelectorAll('#gallery img')].every((image) => image.src.startsWith('blob:'))"
+            loaded = f"return {tiles} && [...document.images].every((image) => image.complete || !image.offsetParent)"
+            WebDriverWait(driver, 60).until(lambda _: driver.execute_script(loaded))
             return bytes(driver.get_screenshot_as_png())
         finally:
             driver.quit()

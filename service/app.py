@@ -117,9 +117,7 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
     pages = read_pages()
     jobs_store = JobStore(settings, engine.scheduler.tasks_before, metrics)
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
-    learner = None
-    if settings.learned is not None:
-        learner = Learner(settings, settings.learned, registry, lambda: not engine.scheduler.idle, metrics)
+    learner = _learner(settings, registry, engine, metrics)
     state = State(
         settings,
         registry,
@@ -140,6 +138,13 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
     metrics.log_lines_lost.set_function(lines_lost)
     metrics.ready.set_function(lambda: float(state.ready))
     return state
+
+
+def _learner(settings: Settings, registry: Registry, engine: Engine, metrics: Metrics) -> Learner | None:
+    """Return what learns styles, if there is a folder for them."""
+    if settings.learned is None:
+        return None
+    return Learner(settings, settings.learned, registry, lambda: not engine.scheduler.idle, metrics)
 
 
 @asynccontextmanager

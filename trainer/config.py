@@ -7,13 +7,10 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from nets.checkpoint import MODEL_NAME
 from trainer.errors import TrainerError
 
-MODEL_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 LayerName = Literal["relu1_2", "relu2_2", "relu3_3", "relu4_2", "relu4_3", "relu5_1"]
-
-
-_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
 class _Section(BaseModel):
@@ -143,7 +140,7 @@ class Optimiser(_Section):
 
 
 class _Recipe(_Section):
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=MODEL_NAME)
     iterations: int = Field(ge=1)
     seed: int = Field(0, ge=0)
     parent: str = ""
@@ -187,7 +184,7 @@ class FamilyStyle(_Section):
     style_weight, content_weight: factors of the family's own weights.
     """
 
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=MODEL_NAME)
     style_image: str = ""
     style_px: int = Field(512, ge=16, description="short side of the style image")
     style_weight: float = Field(1.0, gt=0)

@@ -16,6 +16,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from nets.spool import LEAST_PAINTING_PX, LONGEST_PAINTING
 from trainer.errors import TrainerError
 from trainer.pictures import read_rgb
 
@@ -37,8 +38,6 @@ __all__ = [
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _DECODED_BYTES = 2**30
 _BORDER_LOW_RES_PX = 4
-_LEAST_PAINTING_PX = 64
-_LONGEST_PAINTING = 4
 
 Example = TypeVar("Example")
 
@@ -75,10 +74,10 @@ def read_painting(path: Path, short_side_px: int) -> Tensor:
     """
     image = read_rgb(path)
     short, long = sorted(image.size)
-    if short < _LEAST_PAINTING_PX or long > _LONGEST_PAINTING * short:
+    if short < LEAST_PAINTING_PX or long > LONGEST_PAINTING * short:
         raise TrainerError(
-            f"{path}: {image.width} x {image.height} pixels; expected at least {_LEAST_PAINTING_PX} on each side, "
-            f"and a longer side of at most {_LONGEST_PAINTING} times the shorter: crop it, or use a larger copy"
+            f"{path}: {image.width} x {image.height} pixels; expected at least {LEAST_PAINTING_PX} on each side, "
+            f"and a longer side of at most {LONGEST_PAINTING} times the shorter: crop it, or use a larger copy"
         )
     return _with_short_side(image, min(short_side_px, short))
 

@@ -7,11 +7,12 @@ from typing import Any
 from torch import nn
 
 from nets import checkpoint, trunk
+from nets.files import replace_file
 from nets.style_trunk import StyleTrunkNet
 from trainer.config import FamilyRecipe, FamilyStyle, StyleRecipe, UpscaleRecipe
 from trainer.data import count_skipped
 from trainer.errors import TrainerError
-from trainer.loop.runs import Run, replace_file
+from trainer.loop.runs import Run
 
 _ORIGIN = {"style_image_sha256": "another style image", "photographs_sha256": "other photographs"}
 """Fields of the card that identify the origin of a checkpoint, and what a difference means."""

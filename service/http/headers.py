@@ -28,7 +28,7 @@ def page_policy(scripts: str = "'self'", styles: str = "'self'", images: str = "
     """Return the content security policy of a page that loads these sources and connects only to its own server."""
     return (
         f"default-src 'none'; script-src {scripts}; style-src {styles}; img-src {images}; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WEB = Path(__file__).parent / "web"
-INDEX, EXAMPLE = "index.html", "example.jpg"
+INDEX, EXAMPLE = "index.html", "coffee.jpg"
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -13,6 +13,7 @@ _TYPES = {
     ".jpg": "image/jpeg",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
 }
 
 

@@ -1,11 +1,11 @@
-"""Transparency: colours of invisible pixels before the network, and bounds of the enlarged alpha after it."""
+"""Transparency: colours of invisible pixels before the network, and the enlarged alpha after it."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from nets.picture import Picture
-from service.images.resize import repeated
+from service.images.resize import repeated, resized
 from service.images.types import Plane
 
 Floats = NDArray[np.float32]
@@ -29,15 +29,16 @@ def filled(pixels: Picture, alpha: Plane) -> Picture:
     return answer
 
 
-def bounded(answer: Plane, alpha: Plane) -> Plane:
-    """Limit the enlarged alpha, (H, W), to the range of the nine nearest original values.
+def enlarged(alpha: Plane, height: int, width: int) -> Plane:
+    """Enlarge alpha, (H, W), to `height` x `width`: bicubic, limited to the range of the nine nearest original values.
 
-    Opaque areas stay opaque, invisible areas stay invisible, and there is no ringing between them.
+    Opaque areas stay opaque, invisible areas stay invisible, and nothing overshoots. A network is no better at this: it
+    has learned photographs, and rings at a hard cut-out (docs/decisions/0011-images-in-and-out.md).
     """
     low, high = alpha, alpha
     for axis in (0, 1):
         low, high = _over_three(np.minimum, low, axis), _over_three(np.maximum, high, axis)
-    return np.clip(answer, repeated(low, *answer.shape), repeated(high, *answer.shape))
+    return np.clip(resized(alpha, height, width), repeated(low, height, width), repeated(high, height, width))
 
 
 def _halved(pixels: Picture, alpha: Plane) -> Floats:

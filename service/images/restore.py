@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nets.picture import Picture
-from service.images.alpha import bounded
+from service.images.alpha import enlarged
 from service.images.profile import Profile
 from service.images.resize import resized
 from service.images.types import Decoded, Frame, Plane
@@ -19,19 +19,15 @@ _FAR_LEVELS = 32
 
 
 def restore(decoded: Decoded, answers: list[Picture]) -> list[Restored]:
-    """Make one picture per frame. answers: for each of `decoded.pictures`, in their order, (H, W, 3) of any size."""
-    colours, planes = answers[: len(decoded.frames)], answers[len(decoded.frames) :]
+    """Make one picture per frame. answers: for each frame, in their order, (H, W, 3) of any size."""
     restored = []
-    for frame, answer in zip(decoded.frames, colours, strict=True):
+    for frame, answer in zip(decoded.frames, answers, strict=True):
         picture = answer if decoded.profile is None else _in_own_colours(decoded, decoded.profile, frame, answer)
         if decoded.grey:
             picture = _mean(picture)[..., None]
         if frame.alpha is not None:
-            height, width = answer.shape[:2]
-            if decoded.enlarging and frame.alpha_varies:
-                alpha = bounded(resized(_mean(planes.pop(0)), height, width), frame.alpha)
-            else:
-                alpha = resized(frame.alpha, height, width)
+            size = answer.shape[:2]
+            alpha = enlarged(frame.alpha, *size) if decoded.enlarging else resized(frame.alpha, *size)
             picture = np.dstack([picture, alpha])
         restored.append(picture)
     return restored

@@ -45,8 +45,7 @@ class Header:
 class DecodeOptions:
     """The way an image is decoded. output_format: the format of the output.
 
-    frames: how many to read. enlarging: whether grey and 16 bits are kept, if the output format has them, and
-    transparency goes through the network.
+    frames: how many to read. enlarging: whether grey and 16 bits are kept, if the output format has them.
     """
 
     output_format: Format
@@ -69,11 +68,6 @@ class Frame:
     lost: Difference | None = None
     milliseconds: float = 0.0
 
-    @property
-    def alpha_varies(self) -> bool:
-        """Whether alpha has more than one value."""
-        return self.alpha is not None and bool(self.alpha.min() != self.alpha.max())
-
 
 @dataclass(frozen=True)
 class Decoded:
@@ -92,10 +86,3 @@ class Decoded:
     plays: int = 1
     metadata: Metadata | None = None
     declared: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def pictures(self) -> list[Picture]:
-        """Pictures for the network: the frames and, if enlarging, the varying alpha of each frame as grey."""
-        planes = [frame.alpha for frame in self.frames if self.enlarging and frame.alpha_varies]
-        as_grey = [np.repeat(plane[..., None], 3, axis=2) for plane in planes if plane is not None]
-        return [frame.pixels for frame in self.frames] + as_grey

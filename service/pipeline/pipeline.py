@@ -166,14 +166,13 @@ class Pipeline:
             progress.known.set()
             await self._admission.wait_for_pixels(pixels, request.owner)
         with self._admission.pixels(pixels, request.owner):
-            pictures = prepared.frames * prepared.passes
-            seconds = self._renderer.predicted_seconds(loaded.plan, pictures)
+            seconds = self._renderer.predicted_seconds(loaded.plan, prepared.frames)
             if prepared.format is not None:
                 seconds += self._costs.predict(_CODECS, loaded.coded_pixels)
             refuse_if_late(request.expires, seconds)
             if not request.may_wait:
                 await charge(loaded.output_pixels)
-            progress.expect(pictures * self._renderer.tiles(loaded.plan), seconds)
+            progress.expect(prepared.frames * self._renderer.tiles(loaded.plan), seconds)
             yield
 
     async def _decode(self, prepared: Prepared, loaded: Loaded, data: bytes) -> Decoded:
@@ -191,7 +190,9 @@ class Pipeline:
         height, width = decoded.frames[0].pixels.shape[:2]
         if (height, width) != plan.sizes.picture:  # the EXIF orientation turned it
             plan = replace(plan, sizes=prepared.plan.sizes(height, width, self._settings.max_output_pixels))
-        rendered = [await self._renderer.render(plan, each, prepared.request, progress) for each in decoded.pictures]
+        rendered = [
+            await self._renderer.render(plan, each.pixels, prepared.request, progress) for each in decoded.frames
+        ]
         prepared.milliseconds.update(stage_milliseconds(rendered))
         progress.encoding = True
         return rendered

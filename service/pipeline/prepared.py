@@ -32,7 +32,7 @@ class Prepared:
 
     @property
     def upscales(self) -> bool:
-        """Whether the networks also change the size, and enlarge transparency and sixteen bits."""
+        """Whether the output is an enlarged picture, with the grey, transparency and sixteen bits of the input."""
         return isinstance(self.request.parameters, UpscaleParameters)
 
     @property
@@ -41,14 +41,9 @@ class Prepared:
         return self.format == "webp" and self.header.lossless and self.request.parameters.quality in {None, 100}
 
     @property
-    def passes(self) -> int:
-        """Pictures per frame that go through the networks: an upscaler enlarges transparency in a separate pass."""
-        return 2 if self.header.alpha and self.upscales else 1
-
-    @property
     def memory(self) -> int:
-        """Memory, in multiples of that of an 8-bit colour picture."""
-        return self.passes * (2 if self.header.bits > 8 else 1)
+        """Memory, in multiples of that of an 8-bit colour picture. Adding alpha to an enlarged picture copies it."""
+        return (2 if self.header.alpha and self.upscales else 1) * (2 if self.header.bits > 8 else 1)
 
 
 @dataclass(frozen=True)

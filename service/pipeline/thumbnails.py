@@ -8,7 +8,7 @@ from service.pipeline.parameters import StylizeParameters
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.request import TransformRequest, TransformResult
 
-_SIDE_PX = 360
+_SIDE_PX = 600
 _QUALITY = 82
 
 

@@ -70,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def served(driver: object, folder: Path) -> Iterator[tuple]:  # the browser first: without one, nothing is started
     """(address, network, app) of a service with small limits, whose x2 waits when its picture asks for it."""
-    limits = {"max_body_bytes": 250_000, "max_pixels": 150_000, "max_batch_items": 1}
+    limits = {"max_body_bytes": 250_000, "max_pixels": 245_000, "max_batch_items": 1}
     with faulty_service(folder, admin_key=ADMIN_KEY, **limits) as served:
         yield served
 

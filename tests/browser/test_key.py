@@ -28,20 +28,21 @@ def test_the_page_is_open_asks_for_a_key_when_one_is_needed_and_goes_on_with_it(
     path = tmp_path / "photo.png"
     path.write_bytes(encoded(picture(30, 40)))
     assert not page["key-form"].is_displayed()
-    page.choose(path)
-    page.pick("mode", "upscale")
-    page.go()
-    assert page.trouble().lower() == "this server asks for a key"
+    page["file"].send_keys(str(path))
+    assert page.trouble() == "This server asks for a key."
     assert page["key-form"].is_displayed()
     page["key"].send_keys(GONE)
     page["key-form"].find_element(By.TAG_NAME, "button").click()
-    page.until(lambda: "has expired" in page.text("trouble-detail"))
+    page.until(lambda: "has expired" in page.text("trouble-detail").lower())
     page["key"].send_keys(ALICE)
     page["key-form"].find_element(By.TAG_NAME, "button").click()
-    page.until(page["outcome"].is_displayed)
+    page.until(lambda: page.text("after-tag").startswith("Preview"))
+    page.pick("mode", "upscale")
+    assert decoded(page.made()).shape == (60, 80, 3)
     assert not page["trouble"].is_displayed()
     assert not page["key-form"].is_displayed()
     assert page["key"].get_attribute("value") == ""
+    page.run("document.getElementById('code').open = true")
     assert '-H "X-API-Key: $IMPASTO_KEY"' in page.text("curl")
     assert ALICE not in page.driver.page_source
     assert decoded(page.made()).shape == (60, 80, 3)

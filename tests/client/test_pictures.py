@@ -62,6 +62,18 @@ def test_every_common_kind_of_image_can_be_sent(connect, address, mode):
     assert connect(address).stylize(image, style="mosaic").size == image.size
 
 
+@pytest.mark.parametrize(("mode", "by_way_of"), [("La", "LA"), ("RGBa", "RGBA"), ("PA", "P")])
+def test_an_image_with_transparency_of_another_kind_keeps_it(connect, address, mode, by_way_of):
+    pixels = np.dstack([picture()[..., 0]] * 3 + [np.full((40, 60), 255, np.uint8)])
+    pixels[:, :30, 3] = 0
+    image = Image.fromarray(pixels).convert(by_way_of).convert(mode)
+    if mode == "PA":
+        image.putalpha(Image.fromarray(pixels[..., 3]))
+    assert image.mode == mode
+    alpha = np.asarray(connect(address).stylize(image, style="mosaic").getchannel("A"))
+    assert np.array_equal(alpha, pixels[..., 3])
+
+
 def test_an_image_is_sent_upright(connect, address):
     image = Image.fromarray(picture())
     buffer = io.BytesIO()

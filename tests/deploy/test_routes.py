@@ -1,6 +1,7 @@
 """What reaches the service from outside: all that is public of the OpenAPI document and of the page, nothing else."""
 
 import json
+import posixpath
 import re
 from collections.abc import Callable, Iterator
 
@@ -75,7 +76,7 @@ def asked_by_the_page() -> set[str]:
         named |= set(re.findall(r'(?:src|href)="(?!https?:|data:|#)([^"]+)"', path.read_text()))
     for path in folder.glob("*.js"):
         named |= set(re.findall(r'(?:fetch|ask|getJson)\("([^"]+)"', path.read_text()))
-    return {"/" + each.split("?")[0].lstrip("/") for each in named}
+    return {posixpath.normpath("/" + each.split("?")[0].lstrip("/")) for each in named}
 
 
 def test_every_public_operation_is_routed(reaches):
@@ -92,7 +93,7 @@ def test_a_browser_may_ask_first(reaches):
 def test_the_page_is_routed_with_all_that_it_asks_for(reaches):
     own = {route.path for route in page.router.routes} - {"/web/{name}"}
     paths = asked_by_the_page() | own
-    assert {"/", "/docs", "/web/page.js", "/models", "/web/example.jpg"} <= paths
+    assert {"/", "/docs", "/web/page.js", "/models", "/web/coffee.jpg"} <= paths
     assert [path for path in paths | {"/openapi.json"} if not reaches(path, "GET")] == []
 
 

@@ -7,12 +7,10 @@ import typer
 from pydantic import ValidationError
 
 from trainer.commands.fit_reporter import FitReporter
-from trainer.commands.options import Json, Vgg16, say_json, styles_of
+from trainer.commands.options import FAMILY, FamilyConfig, Json, OptionalData, Trunk, Vgg16, say_json, styles_of
 from trainer.config import FamilyRecipe, FamilyStyle, read_recipe
 from trainer.errors import TrainerError
 from trainer.recipes.style_learning import LearningOrder, StyleLearner
-
-FAMILY = Path(__file__).parents[1] / "configs" / "family.toml"
 
 
 def fit(
@@ -22,11 +20,9 @@ def fit(
     to: Annotated[Path, typer.Option("--to", help="Model repository with the trunk; receives the style.")] = Path(
         "checkpoints"
     ),
-    trunk: Annotated[str, typer.Option("--trunk", help="Trunk of the new style.")] = "atelier",
-    config: Annotated[Path, typer.Option("--config", help="Family recipe with the loss weights.")] = FAMILY,
-    data: Annotated[
-        list[Path] | None, typer.Option("--data", help="Folder of photographs, repeatable; default: bundled images.")
-    ] = None,
+    trunk: Trunk = "atelier",
+    config: FamilyConfig = FAMILY,
+    data: OptionalData = None,
     style_px: Annotated[
         int, typer.Option("--style-size", min=16, help="Shorter side of the style image, in pixels.")
     ] = 512,
@@ -45,27 +41,24 @@ def fit(
         Path | None, typer.Option("--state", help="File for the state: the same command goes on from it.")
     ] = None,
     vgg16: Vgg16 = None,
-    events: Annotated[bool, typer.Option("--events", help="Print progress and result as JSON lines.")] = False,
     as_json: Json = False,
 ) -> None:
     """Fit a painting to a trunk in minutes: only the scales and shifts of its norms are trained."""
-    style = new_style(name, painting, style_px, license_, source)
     if (to / "stylize" / f"{name}.safetensors").exists() and not force:
         raise TrainerError(f"--name {name}: {to / 'stylize'} has a style of that name; choose another, or pass --force")
+    style = new_style(name, painting, style_px, license_, source)
     order = LearningOrder(style, painting, minutes, data or [], state, check)
     learner = StyleLearner(to, trunk, read_recipe(config, FamilyRecipe).loss, styles_of(to, trunk), vgg16)
-    with FitReporter(name, 60 * minutes, preview, events, quiet=as_json) as reporter:
+    with FitReporter(name, preview, quiet=as_json) as reporter:
         path, fitted = learner.learn(order, to, reporter)
-    result = {"checkpoint": path, **{key: getattr(fitted, key) for key in ("start", "iterations", "first", "last")}}
-    if events:
-        say_json({"event": "done", **result})
-    elif as_json:
-        say_json(result)
-    else:
-        typer.echo(
-            f"{path}: objective {fitted.first:.3f} -> {fitted.last:.3f} in {fitted.iterations} iterations, "
-            f"from {fitted.start}"
-        )
+    if as_json:
+        facts = {key: getattr(fitted, key) for key in ("start", "iterations", "first", "last")}
+        say_json({"checkpoint": path, **facts})
+        return
+    typer.echo(
+        f"{path}: objective {fitted.first:.3f} -> {fitted.last:.3f} in {fitted.iterations} iterations, "
+        f"from {fitted.start}"
+    )
 
 
 def new_style(name: str, painting: Path, style_px: int, license_: str, source: str) -> FamilyStyle:

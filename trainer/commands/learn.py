@@ -13,8 +13,8 @@ import typer
 
 from nets.checkpoint import CheckpointError
 from nets.spool import MOST_ATTEMPTS, Painting, Spool
-from trainer.commands.fit import FAMILY, new_style
-from trainer.commands.options import Vgg16, styles_of
+from trainer.commands.fit import new_style
+from trainer.commands.options import FAMILY, FamilyConfig, OptionalData, Trunk, Vgg16, styles_of
 from trainer.commands.preview import Preview
 from trainer.config import FamilyRecipe, read_recipe
 from trainer.errors import TrainerError
@@ -39,11 +39,9 @@ def learn(
     checkpoints: Annotated[Path, typer.Option("--checkpoints", help="Model repository with the trunk.")] = Path(
         "checkpoints"
     ),
-    trunk: Annotated[str, typer.Option("--trunk", help="Trunk of the new styles.")] = "atelier",
-    config: Annotated[Path, typer.Option("--config", help="Family recipe with the loss weights.")] = FAMILY,
-    data: Annotated[
-        list[Path] | None, typer.Option("--data", help="Folder of photographs, repeatable; default: bundled images.")
-    ] = None,
+    trunk: Trunk = "atelier",
+    config: FamilyConfig = FAMILY,
+    data: OptionalData = None,
     idle_seconds: Annotated[
         float | None, typer.Option("--idle", min=0, help="End after so many seconds without a painting.")
     ] = None,

@@ -17,12 +17,18 @@ from trainer.errors import TrainerError
 
 STYLES_VARIABLE = "IMPASTO_STYLES"
 CONFIGS = Path(__file__).parents[1] / "configs"
+FAMILY = CONFIGS / "family.toml"
 
 Config = Annotated[
     Path,
     typer.Argument(metavar="RECIPE", help="A TOML file, or the name of a bundled recipe: engraving, x4, paper/style."),
 ]
 Data = Annotated[list[Path], typer.Option("--data", help="Folder of photographs; repeatable.")]
+OptionalData = Annotated[
+    list[Path] | None, typer.Option("--data", help="Folder of photographs, repeatable; default: bundled images.")
+]
+Trunk = Annotated[str, typer.Option("--trunk", help="Trunk of the new style.")]
+FamilyConfig = Annotated[Path, typer.Option("--config", help="Family recipe with the loss weights.")]
 Vgg16 = Annotated[
     Path | None, typer.Option("--vgg16", help="File with VGG16 weights; default: IMPASTO_VGG16, then torchvision.")
 ]

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from nets.files import replace_file
 from nets.style_trunk import StyleTrunkNet
 from trainer.content import bundled_pictures
 from trainer.data import read_rgb
-from trainer.loop.runs import replace_file
 from trainer.loop.samples import apply
 
 _PHOTOGRAPH = "chelsea"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nets.checkpoint import MODEL_NAME
 from trainer.commands.options import (
     DEFAULT_WORKERS,
     Config,
@@ -27,7 +28,7 @@ from trainer.commands.options import (
     say_json,
     styles_of,
 )
-from trainer.config import MODEL_NAME, FamilyRecipe, Recipe, StyleRecipe, UpscaleRecipe, read_recipe
+from trainer.config import FamilyRecipe, Recipe, StyleRecipe, UpscaleRecipe, read_recipe
 from trainer.data import count_skipped
 from trainer.errors import TrainerError
 from trainer.loop.distributed import Processes, joined

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from nets.files import replace_file
 from trainer.errors import TrainerError
 from trainer.evaluation import literature, plots
 from trainer.evaluation.results import (
@@ -25,7 +26,6 @@ from trainer.evaluation.results import (
     read_part,
 )
 from trainer.evaluation.sections import write_section
-from trainer.loop.runs import replace_file
 
 _COUNTS = (100, 300, 500)
 _COMPARED_AFTER = 100

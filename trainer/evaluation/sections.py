@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trainer.loop.runs import replace_file
+from nets.files import replace_file
 
 
 def write_section(path: Path, name: str, text: str) -> None:

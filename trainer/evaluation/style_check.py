@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from nets.pixels import to_network
-from nets.style_trunk import StyleTrunkNet, interpolate_styles
+from nets.style_trunk import StyleTrunkNet, average_style
 from trainer.config import LayerName
 from trainer.content import bundled_pictures
 from trainer.data import read_rgb
@@ -40,7 +40,7 @@ def check_style(
     """
     photographs = _photographs()
     meter = StyleMeter(loss_network, painting)
-    average = interpolate_styles(list(styles.values()), [1 / len(styles)] * len(styles))
+    average = average_style(list(styles.values()))
     found, start = (measure_style(one.eval(), meter, photographs)[-1] for one in (net, average))
     refuse_faults(found, start, _contrast(painting) / mean(_contrast(image) for _, image in photographs))
     return found

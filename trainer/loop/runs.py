@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from nets.files import replace_file
 from trainer.errors import TrainerError
 
 _MAY_CHANGE = frozenset({"iterations", "save_every", "sample_every"})
@@ -106,13 +107,6 @@ class Run:
     def _forget_metrics_after(self, iteration: int) -> None:
         kept = [line for line in self.metrics() if line["iteration"] <= iteration]
         replace_file(self._metrics, "".join(json.dumps(line) + "\n" for line in kept).encode())
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` to `path` atomically: a reader sees the old content or the new."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 def git_revision() -> str:

@@ -14,7 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nets.style_trunk import StyleTrunkConfig, StyleTrunkNet, style_parameters, trunk_parameters, with_new_style
+from nets.style_trunk import (
+    StyleTrunkConfig,
+    StyleTrunkNet,
+    average_style,
+    style_parameters,
+    trunk_parameters,
+    with_style,
+)
 from trainer.config import FamilyRecipe
 from trainer.data import ContentCrops, Photographs, batches, digest_of, list_photographs, read_painting, to_floats
 from trainer.errors import TrainerError
@@ -244,28 +251,10 @@ def _family(recipe: FamilyRecipe, parent: Mapping[str, StyleTrunkNet]) -> StyleF
     for name, net in parent.items():
         if net.config != config:
             raise TrainerError(f"parent style {name} is {net.config}, the recipe's network is {config}")
-    known = next(iter(parent.values()), None)
     # A copy, because the tensors of a loaded trunk are shared by all that load it.
-    first = copy.deepcopy(known) if known is not None else StyleTrunkNet(config)
-    if parent:
-        _average_style(first, list(parent.values()))
-    return StyleFamily({s.name: _styled(first, parent.get(s.name)) for s in recipe.styles})
-
-
-def _styled(trunk: StyleTrunkNet, style: StyleTrunkNet | None) -> StyleTrunkNet:
-    """A network over the convolutions of `trunk`, in a copy of `style` (None: of its own style)."""
-    net = with_new_style(trunk)
-    if style is not None:
-        _average_style(net, [style])
-    return net
-
-
-@torch.no_grad()
-def _average_style(net: StyleTrunkNet, styles: list[StyleTrunkNet]) -> None:
-    """Give `net` the mean of the scales and shifts of `styles`."""
-    own = [style_parameters(style) for style in styles]
-    for name, value in style_parameters(net).items():
-        value.copy_(torch.stack([style[name] for style in own]).mean(dim=0))
+    known = list(parent.values())
+    first = copy.deepcopy(average_style(known)) if known else StyleTrunkNet(config)
+    return StyleFamily({s.name: with_style(first, parent.get(s.name, first)) for s in recipe.styles})
 
 
 def _objectives(

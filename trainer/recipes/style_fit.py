@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from nets.files import replace_file
 from nets.style_trunk import StyleTrunkNet, style_parameters, with_new_style
 from trainer.config import FamilyStyle, StyleLoss
 from trainer.content import VariedCrops, bundled_pictures
 from trainer.data import ContentCrops, Photographs, list_photographs, read_painting, to_floats
 from trainer.errors import TrainerError
-from trainer.loop.runs import replace_file
 from trainer.objective.loss_network import LossNetwork
 from trainer.objective.style_objective import Scale, StyleObjective
 

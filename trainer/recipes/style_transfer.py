@@ -1,10 +1,13 @@
 """Train one style: photographs in, a network that paints them like the style image out (Johnson et al. 2016, 3.1)."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from nets.checkpoint import load
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
@@ -50,12 +53,7 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
     style_digest = hashlib.sha256(inputs.style_image.read_bytes()).hexdigest() if inputs.style_image else ""
     net, parent = _network(recipe)
     photographs = list_photographs(inputs.photographs)
-    settings = recipe.model_dump() | {
-        "style_image": style_digest,
-        "parent": parent or "",
-        "photographs": digest_of(photographs),
-        "loss_network": f"vgg16@sha256:{inputs.loss_network.digest}" if inputs.loss_network else None,
-    }
+    settings = _settings(recipe, inputs, photographs, style_digest, parent)
     state = processes.first(lambda: run.begin(settings))
     revision = git_revision()
 
@@ -66,14 +64,7 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
     parallel = processes.parallel(net)
 
     objective = _objective(recipe, inputs, precision)
-
     shown = samples.choose(photographs, _SAMPLES, _SAMPLE_PX)
-    data, batch = recipe.data, recipe.data.batch
-    order = processes.order(batch, first, recipe.iterations)
-    crops = ContentCrops(
-        Photographs(photographs, run.skipped), data.crop_px, data.max_scale, recipe.seed, recipe.iterations * batch
-    )
-    loader = batches(crops, order, batch // processes.size, inputs.workers, device)
 
     def sample(done: int) -> None:
         sheet = samples.stylised(optimisation.result(), shown, device, inputs.style_image)
@@ -84,14 +75,11 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
         progress.introduce(device, precision, len(photographs), parent)
         if processes.main and not first:
             sample(0)
-        for iteration, pictures in enumerate(loader, start=first):
+        for iteration, pictures in enumerate(_crops(recipe, inputs, run, photographs, first), start=first):
             content = to_floats(pictures, device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 output = parallel(content)
-            if objective is None or iteration < recipe.neutral_iterations:
-                terms = {"pixel": _NEUTRAL_WEIGHT * losses.pixel(output, content)}
-            else:
-                terms = objective.terms(output, objective.content(content))
+            terms = _terms(objective if iteration >= recipe.neutral_iterations else None, output, content)
             terms["spikes"] = recipe.loss.spike_weight * spikes.take(len(content))
             gradient = optimisation.step(sum(terms.values(), start=torch.zeros((), device=device)), iteration)
 
@@ -106,6 +94,35 @@ def train(recipe: StyleRecipe, inputs: Inputs, run: Run) -> Path:
     if style_digest:
         training["style_image_sha256"] = style_digest
     return processes.first(lambda: publish_run(run, optimisation.result(), recipe, parent, training))
+
+
+def _settings(
+    recipe: StyleRecipe, inputs: Inputs, photographs: list[Path], style_digest: str, parent: str | None
+) -> dict[str, Any]:
+    """The recipe with the digests of what it is run on: a run with other settings is another run."""
+    return recipe.model_dump() | {
+        "style_image": style_digest,
+        "parent": parent or "",
+        "photographs": digest_of(photographs),
+        "loss_network": f"vgg16@sha256:{inputs.loss_network.digest}" if inputs.loss_network else None,
+    }
+
+
+def _crops(recipe: StyleRecipe, inputs: Inputs, run: Run, photographs: list[Path], first: int) -> Iterable[Tensor]:
+    """This process's share of the crops of the iterations from `first` on, uint8 (N, 3, crop, crop)."""
+    data, processes = recipe.data, inputs.processes
+    crops = ContentCrops(
+        Photographs(photographs, run.skipped), data.crop_px, data.max_scale, recipe.seed, recipe.iterations * data.batch
+    )
+    order = processes.order(data.batch, first, recipe.iterations)
+    return batches(crops, order, data.batch // processes.size, inputs.workers, processes.device)
+
+
+def _terms(objective: StyleObjective | None, output: Tensor, content: Tensor) -> dict[str, Tensor]:
+    """The terms of an objective; None: those of a network that returns the photograph."""
+    if objective is None:
+        return {"pixel": _NEUTRAL_WEIGHT * losses.pixel(output, content)}
+    return objective.terms(output, objective.content(content))
 
 
 def _objective(recipe: StyleRecipe, inputs: Inputs, precision: str) -> StyleObjective | None:

@@ -1,6 +1,6 @@
 """Train one factor: photographs in, a network that enlarges out (Johnson et al. 2016, section 3.2 and 4.2)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -49,8 +49,7 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
     precision = processes.first(lambda: choose_precision(recipe.precision, device))
     net, parent = _network(recipe)
     photographs = list_photographs(inputs.photographs)
-    loss_network = LossNetwork(inputs.vgg16) if inputs.vgg16 is not None else None
-    distance = PerceptualDistance(inputs.vgg16) if inputs.vgg16 is not None and recipe.loss.lpips_weight else None
+    loss_network, distance = _loss_networks(recipe, inputs, precision)
     used = f"vgg16@sha256:{loss_network.digest}" if loss_network is not None else None
     settings = recipe.model_dump() | {
         "parent": parent or "",
@@ -65,30 +64,13 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
     first = optimisation.first
     parallel = processes.parallel(net)
 
-    if distance is not None:
-        distance.to(device)
-    if loss_network is not None:
-        loss_network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        loss_network.features.to(torch.bfloat16 if precision == "bf16" else torch.float32)
-
     shown = samples.choose(photographs, _SAMPLES, _SAMPLE_PX)
     data, factor = recipe.data, recipe.network.factor
-    order = processes.order(data.batch, first, recipe.iterations)
-    pairs = ResolutionPairs(
-        Photographs(photographs, run.skipped),
-        data.low_res_px,
-        factor,
-        data.blur_sigma,
-        data.augment,
-        recipe.seed,
-        recipe.iterations * data.batch,
-    )
-    loader = batches(pairs, order, data.batch // processes.size, inputs.workers, device)
 
     net.train()
     with Progress(run, processes, recipe.name, first, recipe.iterations) as progress:
         progress.introduce(device, precision, len(photographs), parent)
-        for iteration, pair in enumerate(loader, start=first):
+        for iteration, pair in enumerate(_pairs(recipe, inputs, run, photographs, first), start=first):
             low, high = (to_floats(pictures, device) for pictures in pair)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 output = parallel(low)
@@ -113,6 +95,38 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
     training = training_facts(recipe, settings, run, len(photographs), precision, revision)
     training["degradation"] = f"{blur}antialiased bicubic"
     return processes.first(lambda: publish_run(run, optimisation.result(), recipe, parent, training))
+
+
+def _loss_networks(
+    recipe: UpscaleRecipe, inputs: Inputs, precision: str
+) -> tuple[LossNetwork | None, PerceptualDistance | None]:
+    """The loss network and LPIPS on the device; None for what has no weights, or is not in the loss."""
+    if inputs.vgg16 is None:
+        return None, None
+    device = inputs.processes.device
+    loss_network = LossNetwork(inputs.vgg16)
+    loss_network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    loss_network.features.to(torch.bfloat16 if precision == "bf16" else torch.float32)
+    distance = PerceptualDistance(inputs.vgg16).to(device) if recipe.loss.lpips_weight else None
+    return loss_network, distance
+
+
+def _pairs(
+    recipe: UpscaleRecipe, inputs: Inputs, run: Run, photographs: list[Path], first: int
+) -> Iterable[tuple[Tensor, Tensor]]:
+    """This process's share of the pairs of the iterations from `first` on: see `ResolutionPairs`."""
+    data, processes = recipe.data, inputs.processes
+    pairs = ResolutionPairs(
+        Photographs(photographs, run.skipped),
+        data.low_res_px,
+        recipe.network.factor,
+        data.blur_sigma,
+        data.augment,
+        recipe.seed,
+        recipe.iterations * data.batch,
+    )
+    order = processes.order(data.batch, first, recipe.iterations)
+    return batches(pairs, order, data.batch // processes.size, inputs.workers, processes.device)
 
 
 def loss_terms(loss_network: LossNetwork | None, loss: UpscaleLoss, output: Tensor, truth: Tensor) -> dict[str, Tensor]:

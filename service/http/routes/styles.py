@@ -10,6 +10,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
+from nets.checkpoint import MODEL_NAME
 from service.auth.caller import Caller
 from service.errors import (
     BodyError,
@@ -37,7 +38,6 @@ from service.models.learning.learner import LearnedStyle, Learner, State, style_
 from service.pipeline.parameters import UpscaleParameters
 from service.pipeline.request import TransformRequest
 
-_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 _POLL_SECONDS = 0.25
 _RETRY_MILLISECONDS = 1000
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -46,7 +46,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 class StyleParameters(BaseModel, extra="forbid"):
     """All parameters of POST /styles."""
 
-    name: str = Field(pattern=_NAME, description="Name of the new style: lower-case letters, digits, _ and -.")
+    name: str = Field(pattern=MODEL_NAME, description="Name of the new style: lower-case letters, digits, _ and -.")
     minutes: float | None = Field(None, gt=0, le=120, description="Training time. Default: the service's own.")
     license: str = Field("", max_length=200, description="Licence of the painting, for the style's card.")
     source: str = Field("", max_length=500, description="Painter, title and year, for the style's card.")
@@ -130,7 +130,7 @@ async def learn(
     return JSONResponse(_described(request, style).model_dump(exclude_none=True), 202, headers)
 
 
-@router.get("/styles/{name}", responses=_UNKNOWN, response_model_exclude_none=True, operation_id="get_style")
+@router.get("/styles/{name}", responses=_UNKNOWN, response_model_exclude_none=True)
 async def style(request: Request, response: Response, name: str, learner: Learning, _: Authorized) -> StyleState:
     """Return the state of a style that is learned, or was."""
     response.headers.update(_NO_STORE)
@@ -144,7 +144,6 @@ async def style(request: Request, response: Response, name: str, learner: Learni
         200: {"description": "A photograph in the style so far.", "content": {"image/jpeg": BINARY}},
         **_UNKNOWN,
     },
-    operation_id="get_style_preview",
 )
 async def preview(
     name: str, learner: Learning, _: Authorized, number: Annotated[int, Query(ge=0, description="Any; for caches.")] = 0
@@ -174,7 +173,6 @@ async def found_style(name: str, learner: Learning, _: Authorized) -> LearnedSty
         },
         **_UNKNOWN,
     },
-    operation_id="get_style_events",
 )
 async def events(
     request: Request, learner: Learning, style: Annotated[LearnedStyle, Depends(found_style)]

@@ -17,14 +17,37 @@ export function showAlone(picture) {
   figure.hidden = false;
 }
 
-/** Show an answer beside what it was made of. */
-export function showBoth(answer, description) {
-  after.src = answer.url;
+/** Show a result over what it was made of. tag: what stands in its corner. The line stays where it was moved to. */
+export function showBoth(result, description, tag) {
+  after.src = result.url;
   after.alt = description;
   before.alt = "Before";
-  set(answer);
+  $("after-tag").textContent = tag;
+  set(result);
   figure.classList.replace("alone", "compared");
-  divide.value = 50;
+  cut();
+}
+
+/** Change what stands in the corner of the result. */
+export function tag(text) {
+  $("after-tag").textContent = text;
+}
+
+/** Show only the original while this button is held, by pointer or by keyboard. */
+export function holdBy(button) {
+  const held = (on) => figure.classList.toggle("held", on);
+  button.addEventListener("pointerdown", (event) => {
+    button.setPointerCapture(event.pointerId);
+    held(true);
+  });
+  button.addEventListener("keydown", (event) => [" ", "Enter"].includes(event.key) && held(true));
+  for (const end of ["pointerup", "pointercancel", "keyup", "blur"]) button.addEventListener(end, () => held(false));
+  button.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch
+}
+
+/** Show both pictures whole, one beside the other. */
+export function beside(on) {
+  figure.classList.toggle("beside", on);
   cut();
 }
 
@@ -69,7 +92,7 @@ function drag(event) {
 }
 
 function grab(event) {
-  if (!figure.classList.contains("compared") || event.button) return;
+  if (!figure.classList.contains("compared") || figure.classList.contains("beside") || event.button) return;
   if (figure.classList.contains("actual") && !line.contains(event.target)) return; // there it scrolls
   event.preventDefault();
   divide.focus({ preventScroll: true, focusVisible: false });

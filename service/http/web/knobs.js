@@ -1,13 +1,15 @@
 // The controls: filled from what is served, read into a request.
 
+import * as gallery from "./gallery.js";
 import { getJson } from "./server.js";
-import { percent, title } from "./words.js";
+import { fault, percent, title } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const form = $("knobs");
 const HIDDEN = "neutral"; // it gives photographs back, and is there to be mixed with
 
-let styles = new Map();
+let styles = new Map(); // name -> version
+let choose = () => {};
 
 export function mode() {
   return form.elements.mode.value;
@@ -17,15 +19,17 @@ export function style() {
   return form.elements.style?.value ?? "";
 }
 
-/** Ask what is served, and show it. Keeps what is chosen. Returns whether there is anything to choose. */
+/** Ask what is served, and show it. Keeps what is chosen. any: is there something to choose? renewed: are the styles others? */
 export async function refresh() {
   const { models } = await getJson("models");
+  let renewed = false;
   const served = new Map(
     models.filter((each) => each.task === "stylize" && each.name !== HIDDEN).map((each) => [each.name, each.version]),
   );
   if (JSON.stringify([...served]) !== JSON.stringify([...styles])) {
     styles = served;
     fillGallery();
+    renewed = true;
   }
   const factors = models.map((each) => /^x(\d+)$/.exec(each.name)).filter(Boolean).map((found) => Number(found[1]));
   fillFactors(factors.sort((a, b) => a - b));
@@ -36,7 +40,7 @@ export async function refresh() {
     form.querySelector('[value="upscale"]').checked = true;
   }
   changed();
-  return styles.size + factors.length > 0;
+  return { any: styles.size + factors.length > 0, renewed };
 }
 
 /** The request: its path with query, relative to the page. Leaves out what is as it is anyway. */
@@ -51,9 +55,74 @@ export function request() {
   return `${mode()}?${query.join("&")}`;
 }
 
+/** The request for a preview whose sides are `share` of the photograph's, (width, height); without what it would hide. */
+export function previewRequest({ width, height }, share) {
+  const query = stylizing().filter((each) => !/^(max_side|stroke)=/.test(each));
+  const stroke = $("stroke").value === "larger" ? Number($("stroke-times").value) : 1;
+  const reduced = Math.min(1, Number($("max_side").value || Infinity) / Math.max(width, height));
+  if (stroke > 1) query.push(`stroke=${Math.max(1, Math.min(8, (stroke * share) / reduced)).toFixed(2)}`);
+  return `stylize?${query.join("&")}&format=jpeg&quality=88`;
+}
+
+/** The names of the styles. */
+export function names() {
+  return [...styles.keys()];
+}
+
+/** Call `then` with the style that is clicked on the wall. */
+export function onWall(then) {
+  choose = then;
+}
+
 export function verb() {
   const factor = $("factor").value;
-  return mode() === "stylize" ? "Paint" : `Enlarge${factor ? ` ${Number(factor)} times` : ""}`;
+  return mode() === "stylize" ? "Paint in full size" : `Enlarge${factor ? ` ${Number(factor)} times` : ""}`;
+}
+
+/** Set the controls as a request has them: the reverse of request(). Ignores what it does not know. */
+export function restore(path) {
+  const [task, query] = path.split("?"), asked = new URLSearchParams(query);
+  if (!["stylize", "upscale"].includes(task)) return;
+  form.elements.mode.value = task;
+  for (const id of ["strength", "factor", "detail", "max_side", "format", "quality", "profile"]) {
+    const value = asked.get(id);
+    $(id).value = value ?? $(id).getAttribute("value") ?? "";
+  }
+  for (const [id, value] of [["preserve_color", "true"], ["metadata", "keep"]]) $(id).checked = asked.get(id) === value;
+  $("deadline").value = asked.has("deadline_ms") ? asked.get("deadline_ms") / 1000 : "";
+  const stroke = asked.get("stroke") ?? "auto";
+  $("stroke").value = Number(stroke) ? "larger" : stroke;
+  if (Number(stroke)) $("stroke-times").value = stroke;
+  const [first, second] = (asked.get("style") ?? "").split(",").map((each) => each.split(":"));
+  if (styles.has(first[0])) pick(first[0]);
+  $("second").value = second && styles.has(second[0]) ? second[0] : "";
+  if (second) $("share").value = second[1] ?? 0.5;
+  changed();
+}
+
+/** Choose a style. */
+export function pick(name) {
+  const input = form.querySelector(`input[name="style"][value="${CSS.escape(name)}"]`);
+  if (input) input.checked = true;
+  changed();
+}
+
+/** Offer the factors whose result has at most `pixels` pixels. */
+export function limitFactor(picture, pixels) {
+  const most = picture ? Math.sqrt(pixels / (picture.width * picture.height)) : Infinity;
+  for (const button of $("factors").children) button.disabled = Number(button.value) > most;
+  const largest = Math.max(0, ...[...$("factors").children].map((each) => Number(each.value)));
+  if (largest) $("factor").max = Math.max(1, Math.min(largest, Math.floor(10 * most) / 10));
+  return most < largest ? Number($("factor").max) : null;
+}
+
+/** The first number that is out of range: {field, label, words}; marks it. */
+export function invalid() {
+  for (const field of form.querySelectorAll('input[type="number"]')) {
+    const words = field.closest("[hidden]") ? "" : fault(field);
+    if (words) return { field, label: form.querySelector(`label[for="${field.id}"]`).textContent, words };
+  }
+  return null;
 }
 
 /** Mark what the server found wrong, and open where it is. */
@@ -69,11 +138,11 @@ export function unmark() {
   for (const control of form.querySelectorAll("[aria-invalid]")) control.removeAttribute("aria-invalid");
 }
 
-/** Call `then` at every change. */
+/** Call `then` with the event at every change. */
 export function watch(then) {
-  form.addEventListener("input", () => {
+  form.addEventListener("input", (event) => {
     changed();
-    then();
+    then(event);
   });
 }
 
@@ -104,7 +173,9 @@ function round(share) {
 }
 
 function changed() {
-  for (const part of form.querySelectorAll("[data-mode]")) part.hidden = part.dataset.mode !== mode();
+  for (const part of form.querySelectorAll("[data-mode], [data-only]")) {
+    part.hidden = (part.dataset.mode ?? part.dataset.only) !== mode();
+  }
   $("share-knob").hidden = !$("second").value;
   $("times-knob").hidden = $("stroke").value !== "larger";
   for (const range of form.querySelectorAll('input[type="range"]')) {
@@ -123,25 +194,14 @@ function changed() {
 function fillGallery() {
   const chosen = styles.has(style()) ? style() : (styles.keys().next().value ?? "");
   const second = $("second").value;
-  $("gallery").replaceChildren(...[...styles].map(([name, version]) => tile(name, version, name === chosen)));
+  gallery.fill(styles, chosen, (name) => choose(name)).then(showCard);
   $("second").replaceChildren(new Option("nothing", ""), ...[...styles.keys()].map((name) => new Option(title(name), name)));
   $("second").value = styles.has(second) ? second : "";
 }
 
-function tile(name, version, checked) {
-  const label = document.createElement("label"), input = document.createElement("input");
-  const image = new Image(), text = document.createElement("span");
-  Object.assign(input, { type: "radio", name: "style", value: name, checked });
-  // The version makes a swapped network's thumbnail another one.
-  Object.assign(image, { alt: "", loading: "lazy", src: `models/stylize/${encodeURIComponent(name)}/thumbnail?v=${version.slice(7, 19)}` });
-  image.addEventListener("error", () => image.removeAttribute("src")); // an empty frame rather than a broken one
-  text.textContent = title(name);
-  label.append(input, image, text);
-  return label;
-}
-
 function fillFactors(factors) {
-  if (factors.length) $("factor").max = factors.at(-1);
+  if ($("factors").childElementCount === factors.length) return; // as it is: a limit may be set on it
+  if (factors.length) $("factor").max = $("most-times").textContent = factors.at(-1);
   $("factors").replaceChildren(
     ...factors.map((factor) => {
       const button = document.createElement("button");
@@ -156,17 +216,6 @@ function fillFactors(factors) {
   );
 }
 
-let shown = "";
-const cards = new Map();
-
-async function showCard() {
-  const name = style();
-  if (mode() !== "stylize" || !name || name === shown) return;
-  shown = name;
-  try {
-    if (!cards.has(name)) cards.set(name, (await getJson(`models/stylize/${encodeURIComponent(name)}`)).source);
-    if (name === style()) $("card").textContent = cards.get(name) ?? "";
-  } catch {
-    $("card").textContent = ""; // a card is not worth an error
-  }
+function showCard() {
+  $("card").textContent = gallery.source(styles.get(style())) || "";
 }

@@ -1,17 +1,25 @@
-// The page: one picture at a time, from the drop to the download.
+// The page: from the photograph to the download.
 
 import * as compare from "./compare.js";
+import * as gallery from "./gallery.js";
 import * as knobs from "./knobs.js";
-import { getJson, key, Lost, make, readable, Refused, setKey } from "./server.js";
-import { bytes, curl, duration, megapixels, STAGES, timings } from "./words.js";
+import * as outcome from "./outcome.js";
+import * as photograph from "./photograph.js";
+import { fitting, Previews, reduced } from "./previews.js";
+import { getJson, key, Lost, make, Refused, setKey } from "./server.js";
+import * as visit from "./visit.js";
+import { bytes, duration, megapixels, names, sentence, title } from "./words.js";
+import * as working from "./working.js";
 
 const $ = (id) => document.getElementById(id);
 
-let limits = { max_body_bytes: Infinity, gives: [] };
-let picture = null; // {file, url, width, height}
-let answer = null; // {blob, url, width, height, name}
+let limits = { max_body_bytes: Infinity, max_pixels: Infinity, max_output_pixels: Infinity, gives: [] };
+let picture = null; // {file, shown, url, width, height}; shown: a Blob that this browser can decode
+let previews = null;
+let preview = null; // {url, width, height, path}
 let work = null; // AbortController of what is being made
 let choices = 0; // of two files that are read at once, the later one counts
+let again = () => {}; // what to try once there is a key
 
 start();
 
@@ -22,7 +30,7 @@ async function start() {
   try {
     const [served, found] = await Promise.all([knobs.refresh(), getJson("limits")]);
     limits = found;
-    if (!served) trouble(new Error("the server has no networks"));
+    if (!served.any) trouble(new Error("This server has no networks."));
   } catch (error) {
     trouble(error);
     return;
@@ -30,221 +38,244 @@ async function start() {
   $("limits").textContent =
     `${names(limits.takes)}, up to ${bytes(limits.max_body_bytes)} and ${megapixels(limits.max_pixels)}.`;
   for (const format of limits.gives) $("format").append(new Option(format.toUpperCase(), format));
-  setInterval(() => document.hidden || work || knobs.refresh().catch(() => {}), 30_000); // networks are swapped
-  addEventListener("focus", () => work || knobs.refresh().catch(() => {}));
+  if (location.hash.length > 1) knobs.restore(location.hash.slice(1));
+  setInterval(() => document.hidden || work || refresh(), 30_000); // networks are swapped
+  addEventListener("focus", () => work || refresh());
+}
+
+async function refresh() {
+  const { renewed } = await knobs.refresh().catch(() => ({}));
+  if (renewed && picture) renew();
 }
 
 function listen() {
-  $("file").addEventListener("change", () => {
-    if ($("file").files.length) choose($("file").files);
-    $("file").value = ""; // the same file may be chosen again
+  photograph.listen(choose);
+  for (const button of document.querySelectorAll("[data-example]")) {
+    button.addEventListener("click", () => useExample(button.dataset.example));
+  }
+  knobs.onWall((name) => {
+    knobs.pick(name);
+    useExample("coffee.jpg");
   });
-  $("example").addEventListener("click", async () => {
-    const blob = await (await fetch("web/example.jpg")).blob();
-    choose([new File([blob], "chelsea.jpg", { type: blob.type })]);
+  $("reuse").addEventListener("click", () => {
+    const { blob, name } = outcome.shown();
+    choose([new File([blob], name, { type: blob.type })]);
   });
-  $("another").addEventListener("click", () => $("file").click());
-  $("reuse").addEventListener("click", () => choose([new File([answer.blob], answer.name, { type: answer.blob.type })]));
   $("knobs").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (picture && !work) run();
+    if (picture && !work && !$("go").disabled) run();
   });
   $("cancel").addEventListener("click", () => work?.abort());
+  $("shrink").addEventListener("click", shrink);
   $("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
     setKey($("key").value);
     $("key").value = "";
     $("key-form").hidden = $("trouble").hidden = true;
-    if (picture && !work) run();
+    if (picture && !work) again();
   });
   $("zoom").addEventListener("click", () => zoom($("zoom").getAttribute("aria-pressed") !== "true"));
-  $("copy").addEventListener("click", copy);
-  knobs.watch(settle);
-  addEventListener("paste", (event) => event.clipboardData?.files.length && choose(event.clipboardData.files));
-  addEventListener("keydown", (event) => event.key === "Escape" && work?.abort());
-  let depth = 0;
-  const dragging = (on) => document.body.classList.toggle("dragging", on);
-  addEventListener("dragenter", () => dragging(++depth > 0));
-  addEventListener("dragleave", () => dragging(--depth > 0));
-  addEventListener("dragover", (event) => event.preventDefault());
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    depth = 0;
-    dragging(false);
-    if (event.dataTransfer.files.length) choose(event.dataTransfer.files);
+  $("beside").addEventListener("click", () => {
+    zoom(false);
+    const on = $("beside").getAttribute("aria-pressed") !== "true";
+    $("beside").setAttribute("aria-pressed", on);
+    compare.beside(on);
   });
+  compare.holdBy($("hold"));
+  outcome.listen();
+  knobs.watch(change);
+  addEventListener("keydown", (event) => event.key === "Escape" && work?.abort());
+}
+
+async function useExample(name) {
+  const blob = await (await fetch(`web/${name}`)).blob();
+  choose([new File([blob], name, { type: blob.type })]);
 }
 
 /** Take the first of some files as the picture; whether it is one, the server knows best. */
 async function choose(files) {
   work?.abort();
   work = null;
-  working(false);
+  working.show(false);
   clear();
   const file = files[0], mine = ++choices;
-  if (file.size > limits.max_body_bytes) {
-    trouble(new Error(`the file ${file.name} has ${bytes(file.size)}; expected at most ${bytes(limits.max_body_bytes)}`));
-    return;
-  }
-  say(files.length > 1 ? `${files.length} files; this is the first.` : "Reading");
+  working.say("Reading");
   try {
-    const found = await opened(file);
+    const found = await photograph.opened(file, limits.max_body_bytes);
     if (mine !== choices) return;
     take(found);
   } catch (error) {
-    if (mine === choices) trouble(error);
+    if (mine === choices) trouble(error, file.name);
     return;
   }
-  say(files.length > 1 ? `${files.length} files; this is the first.` : `${file.name}, ${picture.width} × ${picture.height}`);
-}
-
-async function opened(file) {
-  try {
-    return { file, ...(await measured(file)) };
-  } catch {
-    return { file, ...(await measured(await readable(file))) }; // a TIFF, say; or none at all: then the server says what it is
-  }
+  const more = files.length > 1 ? `. You dropped ${files.length} files; this is the first.` : "";
+  working.say(`${picture.file.name}, ${picture.width} × ${picture.height}${more}`);
 }
 
 function take(opened) {
-  if (picture) URL.revokeObjectURL(picture.url);
+  if (picture) previews?.close();
   picture = opened;
+  preview = null;
+  document.body.classList.remove("landing");
   compare.showAlone(picture);
   $("empty").hidden = true;
-  $("file").tabIndex = -1; // "Another picture" opens it now
+  $("file").tabIndex = -1; // "Another one" opens it now
   $("tools").hidden = false;
+  gallery.reset();
+  previews = new Previews(picture, limits.max_pixels);
+  if (document.activeElement === document.body) $("knobs").elements.mode[0].focus({ preventScroll: true });
   settle();
+  if (tooLarge()) offerSmaller();
+  again = renew;
+  renew();
 }
 
-/** {url, width, height} of an image file that the browser can show. */
-async function measured(blob) {
-  const url = URL.createObjectURL(blob), image = new Image();
-  image.src = url;
-  try {
-    await image.decode();
-  } catch (error) {
-    URL.revokeObjectURL(url);
-    throw error;
+/** The preview first; then the thumbnails, which are many. */
+async function renew() {
+  const current = previews;
+  await repaint();
+  if (current === previews && knobs.mode() === "stylize") current.thumbnails(knobs.names(), gallery.repaint);
+}
+
+/** A setting has changed: show the result that it had before, or a preview. */
+function change(event) {
+  settle();
+  if (!picture || work) return;
+  const result = visit.find(knobs.request(), picture);
+  if (result) open(result);
+  else if (event.target.name === "mode") renew();
+  else repaint();
+}
+
+/** Paint a preview; until it is there, what is shown is marked as out of date. */
+async function repaint() {
+  const shown = outcome.shown(), current = previews;
+  if (shown) {
+    outcome.hide();
+    compare.tag("Earlier settings");
   }
-  return { url, width: image.naturalWidth, height: image.naturalHeight };
+  if (knobs.mode() !== "stylize" || !knobs.style()) return previews.cancel();
+  const name = title(knobs.style());
+  try {
+    if (preview) compare.tag("Painting");
+    const blob = await current.paint(knobs.previewRequest(picture, current.share));
+    if (!blob || current !== previews || work || outcome.shown()) return;
+    if (preview) URL.revokeObjectURL(preview.url);
+    preview = { url: URL.createObjectURL(blob), width: picture.width, height: picture.height };
+    compare.showBoth(preview, `Preview in the style ${name}`, `Preview: ${name}`);
+  } catch (error) {
+    if (current === previews && (error instanceof Lost || error.problem?.status === 401)) trouble(error);
+    else if (preview) compare.tag("No preview");
+  }
 }
 
 async function run() {
-  const path = knobs.request(), began = performance.now();
+  const wrong = knobs.invalid();
+  if (wrong) {
+    trouble(new Error(`${wrong.label}: ${wrong.words}`));
+    knobs.mark(wrong.field.id);
+    return;
+  }
+  const path = knobs.request(), began = performance.now(), of = picture;
   const mode = knobs.mode(), description = mode === "stylize" ? `Painted as ${knobs.style()}` : "Enlarged";
+  again = run;
+  previews.cancel();
   work = new AbortController();
   const { signal } = work;
   clear();
-  compare.showAlone(picture);
-  working(true);
+  if (!preview || mode !== "stylize") compare.showAlone(picture);
+  working.show(true);
   $("frame").scrollIntoView({ block: "nearest" });
   try {
-    const made = await make(path, picture.file, { signal, tell });
-    const seen = await measured(made.blob).catch(() => ({ url: URL.createObjectURL(made.blob) })); // an AVIF, somewhere old
-    answer = { blob: made.blob, ...seen, name: fileName(made.headers) };
-    show(made, path, description, performance.now() - began);
+    const made = await make(path, picture.file, { signal, tell: working.tell });
+    const url = URL.createObjectURL(made.blob);
+    const seen = await photograph.measured(url).catch(() => ({})); // an AVIF, somewhere old
+    const result = { ...made, url, ...seen, path, picture: of, description, milliseconds: performance.now() - began };
+    result.name = outcome.fileName(made.headers);
+    visit.keep(result, open);
+    open(result);
+    working.say(`Done in ${duration(result.milliseconds)}.`);
     if (mode === "upscale" && compare.isLarger()) zoom(true);
   } catch (error) {
     if (error.name !== "AbortError") trouble(error);
-    else if (work?.signal === signal) say("Cancelled. Nothing more of it is computed.");
+    else if (work?.signal === signal) working.say("Cancelled.");
   } finally {
     if (work?.signal === signal) work = null;
-    working(Boolean(work));
+    working.show(Boolean(work));
   }
 }
 
-function show({ blob, headers }, path, description, milliseconds) {
-  if (answer.width) compare.showBoth(answer, description);
-  const address = new URL(path, document.baseURI).href;
-  const kind = blob.type.replace("image/", "").toUpperCase();
-  const inexact = headers.get("Impasto-Exact") === "false" ? " Too large to be painted as a whole: statistics of a reduced picture." : "";
-  const size = answer.width ? `${answer.width} × ${answer.height}` : "This browser cannot show it";
-  $("facts").textContent = `${size}, ${kind}, ${bytes(blob.size)}.${inexact}`;
-  const stages = timings(headers.get("Server-Timing"));
-  $("stages").replaceChildren(
-    ...stages.map(([, spent]) => {
-      const part = document.createElement("span");
-      part.style.setProperty("--part", spent);
-      return part;
-    }),
-  );
-  $("times").replaceChildren(
-    ...stages.map(([stage, spent]) => {
-      const item = document.createElement("li"), value = document.createElement("b");
-      value.textContent = duration(spent);
-      item.append(`${STAGES[stage] ?? stage} `, value);
-      return item;
-    }),
-  );
-  $("curl").textContent = curl(address, picture.file.name, answer.name, Boolean(key()));
-  Object.assign($("download"), { href: answer.url, download: answer.name, hidden: false });
-  $("reuse").hidden = $("outcome").hidden = false;
-  say(`Done in ${duration(milliseconds)}.`);
-}
-
-/** What the server says of the job, in a line and a bar. The line is read aloud, so it changes seldom. */
-function tell(status) {
-  const { state, share, position, tiles_done, tiles_total } = status;
-  $("cancel").dataset.state = state;
-  if (state === "uploading") {
-    say(share < 1 ? "Uploading" : "Waiting for the server");
-    bar(share < 1 ? share : null);
-  } else if (state === "queued") {
-    say(position > 1 ? `In the queue: ${position - 1} before you` : "In the queue: you are next");
-    bar(null);
-  } else if (state === "running") {
-    say(tiles_total > 1 ? `Working, ${tiles_total} tiles` : "Working");
-    bar(tiles_total > 1 ? tiles_done / tiles_total : null);
-  } else if (state === "done") {
-    say("Fetching the answer");
-    bar(null);
+/** Show a result of this visit, with its photograph and its settings. */
+function open(result) {
+  if (work && result.picture !== picture) return;
+  previews.cancel();
+  if (result.picture !== picture) {
+    take(result.picture);
+    previews.cancel();
   }
+  clear();
+  knobs.restore(result.path);
+  settle();
+  if (result.width) compare.showBoth(result, result.description, "After");
+  outcome.show(result, Boolean(key()));
+  visit.mark(result);
 }
 
-function bar(share) {
-  if (share === null) $("bar").removeAttribute("value");
-  else $("bar").value = share;
+function tooLarge() {
+  return picture.width * picture.height > limits.max_pixels || picture.file.size > limits.max_body_bytes;
 }
 
-function working(on) {
-  const focused = [$("go"), $("cancel")].includes(document.activeElement) || document.activeElement === document.body;
-  $("working").hidden = !on;
-  $("go").hidden = on;
-  $("cancel").hidden = !on;
-  compare.busy(on);
-  if (on) bar(null);
-  if (focused) (on ? $("cancel") : $("go")).focus({ preventScroll: true });
+function offerSmaller() {
+  const has = picture.file.size > limits.max_body_bytes ? bytes(picture.file.size) : megapixels(picture.width * picture.height);
+  const most = picture.file.size > limits.max_body_bytes ? bytes(limits.max_body_bytes) : megapixels(limits.max_pixels);
+  trouble(new Error(`${picture.file.name} has ${has}; this server takes at most ${most}.`));
+  $("shrink").hidden = false;
+}
+
+/** Go on with a copy that is small enough, made in this browser. */
+async function shrink() {
+  let share = fitting(picture, 0.98 * limits.max_pixels), blob;
+  do {
+    blob = await reduced(picture.shown, picture, share, 0.92);
+    share *= 0.8;
+  } while (blob && blob.size > limits.max_body_bytes && share > 0.01);
+  if (blob) choose([new File([blob], picture.file.name.replace(/\.\w+$/, "") + ".jpg", { type: "image/jpeg" })]);
 }
 
 function settle() {
+  const most = knobs.limitFactor(picture, limits.max_output_pixels);
   $("go").textContent = knobs.verb();
-  $("go").disabled = !picture;
+  $("go").disabled = !picture || tooLarge();
   const factor = Number($("factor").value);
-  $("size").textContent =
-    picture && factor >= 1
-      ? `${picture.width} × ${picture.height} becomes ${Math.round(picture.width * factor)} × ${Math.round(picture.height * factor)}`
-      : "";
+  const becomes = picture && factor >= 1
+    ? `${picture.width} × ${picture.height} becomes ${Math.round(picture.width * factor)} × ${Math.round(picture.height * factor)}`
+    : "";
+  $("size").textContent = becomes && most ? `${becomes}. At most ${most} times for this picture.` : becomes;
+  const path = knobs.style() || knobs.mode() === "upscale" ? `#${knobs.request()}` : "";
+  if (picture && path) history.replaceState(null, "", path);
 }
 
 function clear() {
-  for (const each of ["trouble", "key-form", "outcome", "download", "reuse"]) $(each).hidden = true;
+  for (const each of ["trouble", "key-form", "shrink"]) $(each).hidden = true;
+  outcome.hide();
+  visit.mark(null);
   knobs.unmark();
   zoom(false);
-  say("");
-  if (answer) URL.revokeObjectURL(answer.url);
-  answer = null;
+  working.say("");
 }
 
-function trouble(error) {
-  say("");
+function trouble(error, name = picture?.file.name ?? "This file") {
+  working.say("");
   const problem = error instanceof Refused ? error.problem : {};
   const keyless = problem.status === 401 && !key();
-  $("trouble-detail").textContent = keyless ? "this server asks for a key" : error.message;
-  const lines = [];
-  if (error instanceof Lost) lines.push("It stopped, or the network did. Your picture is still here: try again.");
-  if (problem.request_id) lines.push(`Request ${problem.request_id}`);
-  $("trouble-hint").textContent = lines.join(" ");
+  const words = error instanceof Refused ? sentence(problem, name) : error.message;
+  $("trouble-detail").textContent = keyless ? "This server asks for a key." : error instanceof Lost ? "Can't reach the server." : words;
+  $("trouble-hint").textContent = error instanceof Lost && picture ? "Your picture is still here; try again." : "";
+  const technical = [problem.detail, problem.request_id && `Request ${problem.request_id}`].filter(Boolean).join(". ");
+  $("trouble-technical").textContent = technical;
+  $("trouble-more").hidden = !technical;
   $("trouble").hidden = false;
+  $("shrink").hidden = true;
   $("key-form").hidden = problem.status !== 401;
   if (problem.status === 401) $("key").focus();
   if (problem.parameter) knobs.mark(problem.parameter);
@@ -253,31 +284,4 @@ function trouble(error) {
 function zoom(on) {
   compare.actual(on);
   $("zoom").setAttribute("aria-pressed", on);
-}
-
-async function copy() {
-  const text = $("curl").textContent;
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch { // not allowed, or no https: then it is marked, to be copied by hand
-    getSelection().selectAllChildren($("curl"));
-    document.execCommand("copy");
-  }
-  $("copy").textContent = "Copied";
-  setTimeout(() => ($("copy").textContent = "Copy"), 2000);
-}
-
-function fileName(headers) {
-  const header = headers.get("Content-Disposition") ?? "";
-  const full = /filename\*=UTF-8''([^;]+)/.exec(header), plain = /filename="([^"]+)"/.exec(header);
-  return full ? decodeURIComponent(full[1]) : (plain?.[1] ?? "picture");
-}
-
-function say(text) {
-  if ($("status").textContent !== text) $("status").textContent = text;
-}
-
-function names(formats) {
-  const list = formats.map((each) => ({ webp: "WebP" })[each] ?? each.toUpperCase());
-  return `${list.slice(0, -1).join(", ")} or ${list.at(-1)}`;
 }

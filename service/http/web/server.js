@@ -88,7 +88,7 @@ async function received(response) {
   }
 }
 
-async function ask(path, options = {}) {
+export async function ask(path, options = {}) {
   let response;
   try {
     response = await fetch(path, { ...options, headers: headers() });
@@ -102,7 +102,7 @@ async function ask(path, options = {}) {
 
 async function problemOf(text, { status, statusText }) {
   try {
-    return JSON.parse(await text);
+    return { status, ...JSON.parse(await text) };
   } catch {
     return { detail: `${status} ${statusText}`, code: "", status };
   }

@@ -14,7 +14,7 @@ export function duration(milliseconds) {
 }
 
 export function megapixels(count) {
-  return `${+(count / 1e6).toFixed(1)} megapixels`;
+  return `${+(count / 1e6).toFixed(count < 1e6 ? 2 : 1)} megapixels`;
 }
 
 /** "starry_night-full" -> "Starry Night, full"; "composition_vii" -> "Composition VII" */
@@ -48,13 +48,36 @@ export function timings(header) {
   });
 }
 
-/** The same request as a line for a shell; its key stays out of it. */
-export function curl(address, name, saved, keyed) {
-  const form = /^[\w.+-]+$/.test(name) ? `image=@${name}` : `image=@"${name.replace(/["\\]/g, "\\$&")}"`;
-  const key = keyed ? '-H "X-API-Key: $IMPASTO_KEY" ' : "";
-  return `curl ${key}-F ${quoted(form)} ${quoted(address)} -o ${quoted(saved)}`;
+/** "JPEG, PNG or WebP" */
+export function names(formats) {
+  const list = formats.map((each) => ({ webp: "WebP" })[each] ?? each.toUpperCase());
+  return `${list.slice(0, -1).join(", ")} or ${list.at(-1)}`;
 }
 
-function quoted(text) {
-  return /^[\w.+=@/:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+/** What a problem of the server means for a person; `name` is the picture's. */
+export function sentence({ code, detail, retry_after_seconds: seconds }, name) {
+  const again = seconds ? `Try again in ${seconds} s.` : "Try again in a moment.";
+  return {
+    unsupported_image: `${name} is not a picture that this server can read.`,
+    broken_image: `${name} is damaged: it cannot be read to its end.`,
+    too_many_pixels: `${name} is too large for this server with these settings.`,
+    too_many_frames: `${name} has more frames than this server takes.`,
+    body_too_large: `${name} is too large a file for this server.`,
+    overloaded: `The server is busy. ${again}`,
+    unavailable: `The server is starting or stopping. ${again}`,
+    quota_exceeded: `You have reached the limit of this key. ${again}`,
+    deadline_exceeded: "That would take longer than the time that you allow under Advanced.",
+    unknown_model: "This style is no longer served. Choose another one.",
+    inference_failed: `${name} could not be painted. Try another style.`,
+    internal: "Something went wrong on the server. Try again.",
+    request_timeout: "The connection is too slow, and the upload was given up. Try again.",
+  }[code] ?? capital(detail);
+}
+
+/** What is wrong with a number in its field; "" for nothing. */
+export function fault(field) {
+  const { validity, min, max } = field;
+  if (validity.badInput) return "This is not a number.";
+  if (validity.rangeUnderflow) return `The smallest value is ${min}.`;
+  return validity.rangeOverflow ? `The largest value is ${max}.` : "";
 }

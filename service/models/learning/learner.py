@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nets.spool import Painting, Spool, StyleRequest
+from nets.spool import LEAST_PAINTING_PX, LONGEST_PAINTING, Painting, Spool, StyleRequest
 from service.errors import (
     ForbiddenError,
     NoTrainerError,
@@ -20,6 +20,7 @@ from service.errors import (
     UnsuitablePaintingError,
 )
 from service.models.learning.trainer_process import TrainerProcess
+from service.models.model import ModelEntry
 from service.models.registry import Registry
 from service.observability.metrics import Metrics
 from service.settings import Settings
@@ -28,8 +29,6 @@ log = logging.getLogger(__name__)
 
 State = Literal["queued", "learning", "ready", "failed"]
 
-LEAST_SIDE_PX = 64
-LONGEST_SIDES = 4
 _POLL_SECONDS = 0.25
 _RESTART_SECONDS = 5.0
 _MOST_FAILURES = 3
@@ -82,13 +81,14 @@ class Learner:
         known = await asyncio.to_thread(self._spool.find, request.name)
         if self._is_repeated(request, known):
             return await self.find(request.name)
-        if known is not None and known.request.owner == request.owner and known.status.state == "failed":
-            await asyncio.to_thread(self._spool.remove, known)
-        elif known is not None or f"stylize/{request.name}" in self._registry.entries:
+        replaced = known is not None and known.request.owner == request.owner and known.status.state == "failed"
+        if not replaced and (known is not None or f"stylize/{request.name}" in self._registry.entries):
             raise _name_taken(request.name)
         _refuse_unsuitable(painting)
-        self._refuse_too_many(request.owner)
         self._require_trainer()
+        if replaced and known is not None:
+            await asyncio.to_thread(self._spool.remove, known)
+        self._refuse_too_many(request.owner)
         try:
             await asyncio.to_thread(self._spool.submit, request, painting)
         except FileExistsError as error:  # another request was quicker
@@ -114,7 +114,10 @@ class Learner:
 
     def names(self) -> list[str]:
         """Return the names of the learned styles that are served."""
-        return [e.card.name for e in self._registry.entries.values() if self._registry.is_learned(e.key)]
+        return [entry.card.name for entry in self._served()]
+
+    def _served(self) -> list[ModelEntry]:
+        return [entry for entry in self._registry.entries.values() if self._registry.is_learned(entry.key)]
 
     async def preview(self, name: str) -> bytes | None:
         """Return the preview of a style that is being learned: JPEG, or None before the first."""
@@ -207,7 +210,7 @@ class Learner:
             )
 
     def _refuse_too_many(self, owner: str) -> None:
-        learned = [e for e in self._registry.entries.values() if self._registry.is_learned(e.key)]
+        learned = self._served()
         count = len(learned) + len(list(self._spool))
         if count < self._settings.max_learned:
             return
@@ -245,10 +248,10 @@ def _refuse_unsuitable(painting: bytes) -> None:
     """Raise UnsuitablePaintingError for a PNG that is too small or too long."""
     width, height = (int.from_bytes(painting[at : at + 4]) for at in (16, 20))
     short, long = sorted((width, height))
-    if short < LEAST_SIDE_PX or long > LONGEST_SIDES * short:
-        expected = f"at least {LEAST_SIDE_PX} pixels on each side, and a longer side of at most {LONGEST_SIDES} times"
-        raise UnsuitablePaintingError(
-            f"the painting has {width} x {height} pixels; expected {expected} the shorter",
-            value=f"{width}x{height}",
-            expected=f"{expected} the shorter",
+    if short < LEAST_PAINTING_PX or long > LONGEST_PAINTING * short:
+        expected = (
+            f"at least {LEAST_PAINTING_PX} pixels on each side, "
+            f"and a longer side of at most {LONGEST_PAINTING} times the shorter"
         )
+        detail = f"the painting has {width} x {height} pixels; expected {expected}"
+        raise UnsuitablePaintingError(detail, value=f"{width}x{height}", expected=expected)

@@ -107,7 +107,11 @@ def test_styles_of_one_trunk_share_a_batch_and_other_styles_do_not():
         name: harness.submit(name, model=of)
         for name, of in (("a", wave), ("b", other), ("c", udnie), ("d", alone), ("e", wave), ("f", alone))
     }
-    batches = [names(harness.scheduler.take(), **tasks) for _ in range(3)]
+    harness.scheduler.close()
+    batches = []
+    while (batch := harness.scheduler.take()) is not None:
+        batches.append(names(batch, **tasks))
+        harness.compute(batch)
     assert batches == [["a", "c", "e"], ["b"], ["d", "f"]]
 
 

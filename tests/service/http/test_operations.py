@@ -94,7 +94,7 @@ def test_a_well_formed_request_id_is_kept(client, sent, kept):
 
 def test_the_documentation_describes_both_endpoints(client):
     assert client.get("/docs").status_code == 200
-    assert "<title>Impasto</title>" in client.get("/").text
+    assert "<title>Impasto: turn a photograph into a painting</title>" in client.get("/").text
     paths = client.get("/openapi.json").json()["paths"]
     common = {"format", "quality", "profile", "metadata", "deadline_ms", "request-timeout", "If-None-Match"} | {
         "Prefer",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.images.alpha import bounded, filled
+from service.images.alpha import enlarged, filled
 from tests.conftest import decoded, encoded
 from tests.files import png16, read_png16
 
@@ -116,7 +116,58 @@ def test_hidden_pixels_take_the_colour_of_their_neighbours():
     assert (np.diff(full[2, :, 2].astype(int)) >= 0).all()
 
 
-def test_the_networks_alpha_is_held_between_its_neighbours():
-    alpha = np.array([[0, 0, 255, 255]], np.uint8)
-    wild = np.array([[9, 9, 40, 200, 90, 250, 240, 7], [9, 9, 40, 200, 90, 250, 240, 7]], np.uint8)
-    assert bounded(wild, alpha)[0].tolist() == [0, 0, 40, 200, 90, 250, 255, 255]
+def deepest_dip(alpha):
+    """By how many levels a value on a row or column is lower than one farther out, on one side of a convex shape."""
+    halves = [
+        half
+        for each in (alpha, alpha.T)
+        for half in (each[:, : each.shape[1] // 2], each[:, ::-1][:, : each.shape[1] // 2])
+    ]
+    return max(int((np.maximum.accumulate(half, axis=1) - half).max()) for half in halves)
+
+
+def cut_out(opacity=255, side=60):
+    """A disc with a hard edge on nothing."""
+    y, x = np.mgrid[0:side, 0:side] - side / 2
+    pixels = np.zeros((side, side, 4), np.uint8)
+    pixels[np.hypot(x, y) < 22.4] = (250, 240, 60, opacity)
+    return pixels
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "tiff", "gif"])
+@pytest.mark.parametrize("query", ["factor=2", "factor=3", "factor=4"])
+def test_a_hard_cut_out_has_no_holes_and_no_specks(client, kind, query):
+    pixels = cut_out()
+    if kind == "gif":
+        image = Image.fromarray(pixels)
+        buffer = io.BytesIO()
+        image.save(buffer, "GIF")
+        data = buffer.getvalue()
+    else:
+        data = encoded(pixels, kind, **({"lossless": True} if kind == "webp" else {}))
+    alpha = decoded(client.post(f"/upscale?{query}&format=png", content=data).content)[..., 3].astype(int)
+    assert (alpha.min(), alpha.max()) == (0, 255)
+    assert deepest_dip(alpha) <= 20  # of the network: 148
+    assert deepest_dip(255 - alpha[:, ::-1]) >= 200  # the measure sees an edge
+    soft = ((alpha > 12) & (alpha < 243)).sum() / (2 * np.pi * 22.4)  # pixels along the edge, per pixel of its length
+    assert soft < 1.2 * (alpha.shape[0] / 60) ** 2  # no softer than one pixel of the input
+
+
+@pytest.mark.parametrize("opacity", [1, 128, 254])
+def test_a_half_transparent_cut_out_does_not_overshoot(upscaled, opacity):
+    alpha = decoded(upscaled(encoded(cut_out(opacity))).content)[..., 3]
+    assert (alpha.min(), alpha.max()) == (0, opacity)
+    assert (alpha[40:80, 40:80] == opacity).all()
+
+
+@pytest.mark.parametrize("deep", [np.uint8, np.uint16])
+def test_enlarged_alpha_stays_between_its_neighbours(deep):
+    unit = np.iinfo(deep).max // 255
+    alpha = np.array([[0, 0, 90, 180, 180, 180]] * 2, deep) * unit
+    answer = enlarged(alpha, 4, 12)
+    assert answer.dtype == deep
+    assert (answer[0] == answer[3]).all()
+    steps = (answer[0] / unit).round().astype(int)
+    assert (np.diff(steps) >= 0).all()
+    assert steps[[0, 1, 2, -4, -3, -2, -1]].tolist() == [0, 0, 0, 180, 180, 180, 180]
+    assert 0 < steps[4] < 90 < steps[5] < 180

@@ -1,0 +1,81 @@
+// The styles: tiles to choose from beside the picture, and on the wall of the first view.
+
+import { getJson } from "./server.js";
+import { title } from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+const cards = new Map(); // version -> card
+
+/** Show these styles, {name: version}, and return once their cards are read. choose: called with a name on the wall. */
+export async function fill(styles, chosen, choose) {
+  $("gallery").replaceChildren(...[...styles].map(([name, version]) => tile(name, version, name === chosen)));
+  $("exhibition").replaceChildren(...[...styles].map(([name, version]) => exhibit(name, version, choose)));
+  const [first] = styles;
+  if (first) unveil(...first);
+  await Promise.all([...styles].map(([name, version]) => describe(name, version)));
+}
+
+/** Put a painting of the visitor's own photograph on a tile; without a URL, the bundled one comes back. */
+export function repaint(name, url) {
+  const image = $("gallery").querySelector(`input[value="${CSS.escape(name)}"] ~ img`);
+  if (image) image.src = url ?? image.dataset.bundled;
+}
+
+/** The bundled paintings on all tiles. */
+export function reset() {
+  for (const image of $("gallery").querySelectorAll("img")) image.src = image.dataset.bundled;
+}
+
+/** Artist, title and year of the painting that a style comes from; "" while unknown. */
+export function source(version) {
+  return cards.get(version)?.source?.replace(/, public domain\)$/, ")") ?? "";
+}
+
+function thumbnail(name, version) { // the version makes a swapped network's thumbnail another one
+  return `models/stylize/${encodeURIComponent(name)}/thumbnail?v=${version.slice(7, 19)}`;
+}
+
+function tile(name, version, checked) {
+  const label = document.createElement("label"), input = document.createElement("input");
+  const image = new Image(120, 80), text = document.createElement("span");
+  Object.assign(input, { type: "radio", name: "style", value: name, checked });
+  image.alt = "";
+  image.loading = "lazy";
+  image.dataset.bundled = image.src = thumbnail(name, version);
+  image.addEventListener("error", () => image.removeAttribute("src")); // an empty frame rather than a broken one
+  text.textContent = title(name);
+  label.append(input, image, text);
+  return label;
+}
+
+function exhibit(name, version, choose) {
+  const item = document.createElement("li"), button = document.createElement("button");
+  const image = new Image(600, 400), text = document.createElement("span"), from = document.createElement("small");
+  Object.assign(button, { type: "button", value: name });
+  Object.assign(image, { alt: "", loading: "lazy", src: thumbnail(name, version) });
+  text.textContent = title(name);
+  from.dataset.version = version;
+  button.append(image, text, from);
+  button.addEventListener("click", () => choose(name));
+  item.append(button);
+  return item;
+}
+
+/** The photograph at the top turns into a painting, once. */
+function unveil(name, version) {
+  const painting = $("hero").querySelector(".painting");
+  painting.addEventListener("load", () => $("hero").classList.add("unveiled"), { once: true });
+  painting.src = thumbnail(name, version);
+  $("hero-style").textContent = title(name);
+}
+
+async function describe(name, version) {
+  try {
+    if (!cards.has(version)) cards.set(version, await getJson(`models/stylize/${encodeURIComponent(name)}`));
+  } catch {
+    return; // a card is not worth an error
+  }
+  const { license } = cards.get(version);
+  const from = $("exhibition").querySelector(`[data-version="${CSS.escape(version)}"]`);
+  if (from) from.textContent = [source(version), license].filter(Boolean).join(" · ");
+}
