@@ -13,6 +13,7 @@ class OutputParameters(TypedDict, total=False):
 
     format: Format
     quality: int
+    lossless: bool
     profile: Literal["keep", "srgb"]
     metadata: Literal["strip", "keep"]
 

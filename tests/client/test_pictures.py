@@ -94,10 +94,12 @@ def test_every_parameter_reaches_the_service(connect, address):
         max_side=32,
         format="webp",
         quality=60,
+        lossless=True,
         profile="srgb",
         metadata="keep",
     )
     assert (mixed.format, mixed.image().size) == ("webp", (32, 21))
+    assert b"VP8L" in mixed
     assert "mosaic" in mixed.model
     assert "starry_night" in mixed.model
     assert client.upscale(photograph, factor=1.5, format="jpeg").image().size == (90, 60)
