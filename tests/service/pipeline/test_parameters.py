@@ -265,6 +265,10 @@ def test_time_in_composing_is_told(client):
         ("style=mosaic&stroke=big", "stroke", "big"),
         ("style=mosaic&max_side=15", "max_side", "15"),
         ("style=mosaic&max_side=1e3", "max_side", "1e3"),
+        ("style=mosaic&lossless=maybe", "lossless", "maybe"),
+        ("style=mosaic&lossless=true&format=jpeg", "lossless", "true"),
+        ("style=mosaic&format=avif&lossless=1", "lossless", "1"),
+        ("style=mosaic&format=gif&lossless=true", "lossless", "true"),
     ],
 )
 def test_a_wrong_parameter_is_named_with_its_value_and_what_was_expected(client, query, parameter, value):
