@@ -54,7 +54,6 @@ class JobRecord:
     progress: Facts = field(default_factory=dict)
     outcome: Facts = field(default_factory=dict)
     result_bytes: int = 0
-    fetched: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,23 +66,24 @@ class Lease:
 
 @dataclass(frozen=True)
 class Counts:
-    """The contents of a store."""
+    """The contents of a store. oldest_seconds: how long the oldest queued job has waited."""
 
     queued: int
     running: int
     finished: int
     bytes: int
+    oldest_seconds: float
 
 
 @dataclass(frozen=True)
 class Bounds:
     """The limits of a store. Waiting payloads may use half of most_bytes. result_seconds: how long a result is kept.
 
-    most_attempts: how often a job is started before it fails, because each time its worker died.
+    lease_seconds: a worker that reports nothing for so long is dead. most_attempts: a job fails after so many starts.
     """
 
     most_jobs: int
     most_bytes: int
     result_seconds: float
-    lease_seconds: float = 15.0
-    most_attempts: int = 3
+    lease_seconds: float
+    most_attempts: int

@@ -1,6 +1,7 @@
 -- ARGV: id, owner, key, fingerprint, payload, cost, fields (JSON), most jobs, most bytes, result seconds.
 local id, owner, key, fingerprint, payload = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local most_jobs, most_bytes = tonumber(ARGV[8]), tonumber(ARGV[9])
+if get(id, 'state')[1] then return {'new', id} end  -- the answer to the first try was lost
 forget_old(tonumber(ARGV[10]))
 local named = owner .. '\n' .. key
 local known = key ~= '' and redis.call('HGET', P .. 'keys', named)

@@ -1,7 +1,7 @@
 -- What all scripts share. KEYS[1] is the prefix of all keys; its hash tag keeps them in one slot of a cluster.
 --   job:ID hash · payload:ID, result:ID strings · keys hash: owner and Idempotency-Key -> ID
 --   queue:OWNER sorted by arrival + 4 x cost · owners sorted by start tag: those with queued jobs · tags hash
---   leases sorted by their end · finished sorted by the time · totals hash: jobs, queued, payload, result (bytes)
+--   waiting sorted by arrival: queued jobs · leases sorted by their end · finished sorted by the time · totals hash: jobs, queued, payload, result (bytes)
 local P = KEYS[1]
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -12,10 +12,11 @@ local function number(text) return tonumber(text or '0') or 0 end
 local function get(id, ...) return redis.call('HMGET', P .. 'job:' .. id, ...) end
 
 local function enqueue(id)
-  local job = get(id, 'owner', 'order')
+  local job = get(id, 'owner', 'order', 'accepted')
   local owner = job[1]
   redis.call('HSET', P .. 'job:' .. id, 'state', 'queued')
   redis.call('ZADD', P .. 'queue:' .. owner, job[2], id)
+  redis.call('ZADD', P .. 'waiting', job[3], id)
   add_total('queued', 1)
   if not redis.call('ZSCORE', P .. 'owners', owner) then
     local tag = math.max(number(redis.call('HGET', P .. 'tags', owner)), number(redis.call('GET', P .. 'virtual')))
@@ -25,6 +26,7 @@ end
 
 local function dequeue(id, owner)
   if redis.call('ZREM', P .. 'queue:' .. owner, id) == 1 then
+    redis.call('ZREM', P .. 'waiting', id)
     add_total('queued', -1)
     if redis.call('EXISTS', P .. 'queue:' .. owner) == 0 then redis.call('ZREM', P .. 'owners', owner) end
   end

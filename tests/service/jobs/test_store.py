@@ -3,13 +3,15 @@
 import asyncio
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from service.errors import IdempotencyError, OverloadedError, UnavailableError
 from service.jobs.record import Bounds, JobSpec, Outcome
 from service.jobs.redis_store import RedisStore
+from service.observability.metrics import Metrics
 from tests.service.auth.test_quotas import redis, redis_server  # noqa: F401  # a fixture
 
-BOUNDS = Bounds(most_jobs=8, most_bytes=4096, result_seconds=60)
+BOUNDS = Bounds(most_jobs=8, most_bytes=4096, result_seconds=60, lease_seconds=15, most_attempts=3)
 DONE = Outcome("done", {"format": "png"}, b"pixels")
 
 
@@ -21,7 +23,9 @@ def run(redis_server, tmp_path):  # noqa: F811
         async def both(port):
             limits = Bounds(**{**vars(BOUNDS), **bounds})
             address = f"redis://127.0.0.1:{port}/0"
-            stores = [RedisStore(address, limits, {"code": "answer_too_large"}, {"code": "internal"}) for _ in range(2)]
+            metrics = Metrics(CollectorRegistry())
+            problems = {"code": "answer_too_large"}, {"code": "internal"}
+            stores = [RedisStore(address, limits, *problems, metrics) for _ in range(2)]
             try:
                 await test(*stores)
             finally:
@@ -51,13 +55,13 @@ def test_any_replica_works_on_reports_and_serves_a_job(run):
         assert (running.state, running.progress) == ("running", {"tiles": 3})
         assert await other.finish(job.identity, 1, DONE)
         done = await one.find(job.identity, "alice")
-        assert (done.state, done.outcome, done.result_bytes, done.fetched) == ("done", {"format": "png"}, 6, False)
+        assert (done.state, done.outcome, done.result_bytes) == ("done", {"format": "png"}, 6)
         assert await one.result(job.identity) == b"pixels"
-        assert (await other.find(job.identity, "alice")).fetched
-        assert (await one.counts()) == (await other.counts())
+        assert await one.result("unknown") is None
+        assert (await one.sweep()) == (await other.sweep())
         await one.remove(job.identity)
         assert await other.find(job.identity, "alice") is None
-        assert (await other.counts()).bytes == 0
+        assert (await other.sweep()).bytes == 0
 
     run(test)
 
@@ -141,7 +145,7 @@ def test_a_cancelled_job_is_not_started_and_a_running_one_is_lost(run):
         await other.remove(second.identity)
         assert await one.report({(second.identity, 1): {}}) == {second.identity}
         assert not await one.finish(second.identity, 1, DONE)
-        assert (await one.counts()).bytes == 0
+        assert (await one.sweep()).bytes == 0
 
     run(test)
 
@@ -175,7 +179,7 @@ def test_the_store_is_bounded(run):
         for job in jobs:
             await other.start()
             assert await other.finish(job.identity, 1, Outcome("done", {}, bytes(1500)))
-        assert (await one.counts()).bytes == 3000  # the oldest result made room
+        assert (await one.sweep()).bytes == 3000  # the oldest result made room
         assert await one.find(jobs[0].identity, "") is None
         large, _ = await one.add(spec())
         await one.start()
@@ -191,7 +195,7 @@ def test_results_are_forgotten_after_their_time(run):
         await one.start()
         await one.finish(job.identity, 1, DONE)
         await asyncio.sleep(0.1)
-        await other.add(spec())
+        assert (await other.sweep()).finished == 0
         assert await one.find(job.identity, "") is None
 
     run(test, result_seconds=0.05)
@@ -204,5 +208,21 @@ def test_a_store_that_is_down_says_so(run):
         run.process.wait()
         with pytest.raises(UnavailableError, match="does not respond"):
             await other.add(spec())
+
+    run(test)
+
+
+def test_the_store_tells_how_long_the_oldest_job_has_waited(run):
+    async def test(one, other):
+        for _ in range(2):
+            await one.add(spec())
+        await asyncio.sleep(0.05)
+        counts = await other.sweep()
+        assert (counts.queued, counts.running) == (2, 0)
+        assert 0.05 <= counts.oldest_seconds < 5
+        for _ in range(2):
+            await one.start()
+        counts = await other.sweep()
+        assert (counts.queued, counts.running, counts.oldest_seconds) == (0, 2, 0)
 
     run(test)
