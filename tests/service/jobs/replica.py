@@ -16,7 +16,7 @@ from service.models.registry import registry_from_settings
 from service.settings import read_settings
 from tests.service.faults import put_faulty
 
-PASS_SECONDS = 0.2
+PASS_SECONDS = 0.1
 FIRST_CODE = 1_000_000
 
 
