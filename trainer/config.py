@@ -208,7 +208,7 @@ class FamilyRecipe(_Recipe):
     styles_per_iteration: styles that an iteration trains, each on `data.batch` photographs; they take turns.
     style_rate: the learning rate of scales and shifts, as a multiple of the trunk's: a style is trained in few
         iterations, the trunk in all.
-    parent: the trunk file to start from, in a model repository that holds the styles as well.
+    parent: the model repository to start from; in a card, the reference of its trunk.
     """
 
     neutral_iterations: int = Field(0, ge=0)
