@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from service.engine.task import Task
 from service.errors import AnswerTooLargeError, InternalError, ServiceError, StartupError, UnavailableError
@@ -75,7 +76,8 @@ class SharedJobs:
         until = time.monotonic() + (seconds or 0)
         while not job.over and time.monotonic() + (job.seconds_left or 0) < until:
             await self.pause(job, _POLL_SECONDS)
-            job = await self.view(job.identity, job.owner)
+            with suppress(UnavailableError):  # the job is accepted, and its client shall know where it is
+                job = await self.view(job.identity, job.owner)
         return job
 
     async def pause(self, job: JobView, seconds: float) -> None:

@@ -76,15 +76,14 @@ class Client:
     """An owner that asks any replica, and asks again while none responds."""
 
     def __init__(self, owner, ports):
-        self.headers, self.ports = bearer(OWNERS[owner]), ports
+        self.client, self.ports = httpx.Client(headers=bearer(OWNERS[owner]), timeout=10, trust_env=False), ports
         self.until = time.monotonic() + MOST_SECONDS
 
     def ask(self, method, path, **options):
-        headers = self.headers | options.pop("headers", {})
         while time.monotonic() < self.until:
             url = f"http://127.0.0.1:{random.choice(self.ports)}{path}"
             try:
-                response = httpx.request(method, url, headers=headers, timeout=10, trust_env=False, **options)
+                response = self.client.request(method, url, **options)
             except httpx.TransportError:
                 time.sleep(0.1)
                 continue
