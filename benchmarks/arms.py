@@ -46,7 +46,7 @@ class Arm:
     setting: str
     command: tuple[str, ...]
     target: str
-    network: str = "half"
+    network: str = "style"
     environment: Mapping[str, str] = field(default_factory=dict)
     form: bool = True
     tolerance: float = 0.5
@@ -108,7 +108,7 @@ _PEERS: Mapping[str, tuple[tuple[str, ...], str, bool]] = {
 def _peer(
     name: str,
     setting: str,
-    network: str = "half",
+    network: str = "style",
     environment: Mapping[str, str] | None = None,
     tolerance: float = 0.5,
 ) -> Arm:

@@ -1,7 +1,7 @@
 """Each bundled network in each runtime: seconds per megapixel, memory, and the error in 8-bit levels.
 
     make bench PART=networks                               (or: .venv-bench/bin/python benchmarks/networks.py)
-    ... benchmarks/networks.py --networks half --runtimes "OpenVINO, int8"
+    ... benchmarks/networks.py --networks style --runtimes "OpenVINO, int8"
 
 Every figure comes from a fresh process; another one converts and calibrates. The error is relative to torch eager fp32.
 int8 is calibrated on other photographs than the measured one. The share of the peak refers to a 3 x 3 convolution of 64
@@ -49,12 +49,9 @@ class Subject:
 
 
 SUBJECTS = {
-    "half": Subject("stylize/mosaic", (768, 576)),
-    "full": Subject("stylize/starry_night-full", (512, 384)),
+    "style": Subject("stylize/mosaic", (768, 576)),
     "x4": Subject("upscale/x4", (256, 192), factor=4),
 }
-SKIPPED = {("full", "torch.compile, bf16")}
-"""Compiling takes a minute; the other two networks show the effect."""
 
 
 def floats(size: tuple[int, int], which: int) -> Floats:
@@ -196,8 +193,6 @@ def compare(name: str, runtimes: list[str], peak: float, pictures: Path) -> list
         converted = _converted(name, folder) if any("torch" not in each for each in runtimes) else {}
         work = operations(name)
         for runtime in runtimes:
-            if (name, runtime) in SKIPPED:
-                continue
             row: dict[str, float | str] = {"network": name, "runtime": runtime}
             answer = folder / f"{RUNTIMES.index(runtime)}.npy"
             try:

@@ -45,7 +45,7 @@ def measure(arm: Arm, pictures: Pictures, expected: list[Pixels], seconds: float
         for request in sorted(requests, key=lambda r: r.megapixels)[:3]:
             closed(address, [request], 1, 0, count=1)
         keep = Clients(keep=True)
-        if arm.network != "half":
+        if arm.network != "style":
             alone = closed(address, requests[:1], 1, 0, count=1, clients=keep)
             sweep = [
                 _level(address, requests, FULL_SPEED, len(requests), tree, Judge(expected, arm.through, 3.0, alone))
@@ -195,8 +195,8 @@ def main() -> None:
     wanted = [name.strip() for name in options.arms.split(",") if name.strip()]
     chosen = [arm for arm in arms() if not wanted or arm.name in wanted or f"{arm.name}:{arm.setting}" in wanted]
     expected, speeds = expectations(pictures)
-    speeds["half, `model(x)`, bf16"] = bare(pictures, banded=False)
-    speeds["half, in bands, bf16"] = bare(pictures, banded=True)
+    speeds["style, `model(x)`, bf16"] = bare(pictures, banded=False)
+    speeds["style, in bands, bf16"] = bare(pictures, banded=True)
     print("  ".join(f"{name}: {value:.2f} MP/s" for name, value in speeds.items()), flush=True)
     report: dict[str, object] = {
         "machine": this_machine().model_dump(),
@@ -214,7 +214,7 @@ def main() -> None:
         found.append(_tried(arm, pictures, expected[arm.network], options.seconds))
         print(_said(found[-1]), f"[{time.perf_counter() - started:.0f} s]", flush=True)
         _write(options.json, report | {"arms": found})
-    speeds["half, in bands, bf16, afterwards"] = bare(pictures, banded=True)
+    speeds["style, in bands, bf16, afterwards"] = bare(pictures, banded=True)
     _write(options.json, report | {"arms": found})
 
 

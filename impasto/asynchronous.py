@@ -14,15 +14,19 @@ from impasto.exchange import Received, Send, deadline_passed, exchange_of
 from impasto.learning import POLL_SECONDS, LearnedStyle, forget_request, learn_request, style_request
 from impasto.many import CONCURRENCY, Outcome, refuse_concurrency
 from impasto.parameters import Style, StylizeParameters, UpscaleParameters, stylize_query, upscale_query
-from impasto.pictures import Source, content_of, image_of, is_image
+from impasto.pictures import Source, content_of, has_pixels, same_kind
 from impasto.requests import Request, picture
 from impasto.results import Models, Painting, json_of
 from impasto.retries import Retries
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
-Given = TypeVar("Given", bound="Source | Image")
+    from impasto.pictures import Pixels
+
+Given = TypeVar("Given", bound="Source | Pixels")
+Kind = TypeVar("Kind", "Image", "NDArray[Any]")
 
 
 class AsyncClient:
@@ -66,17 +70,17 @@ class AsyncClient:
     ) -> Painting: ...
     @overload
     async def stylize(
-        self, picture: "Image", style: Style, *, deadline: float | None = None, **parameters: Unpack[StylizeParameters]
-    ) -> "Image": ...
+        self, picture: Kind, style: Style, *, deadline: float | None = None, **parameters: Unpack[StylizeParameters]
+    ) -> Kind: ...
     async def stylize(
         self,
-        picture: "Source | Image",
+        picture: "Source | Pixels",
         style: Style,
         *,
         deadline: float | None = None,
         **parameters: Unpack[StylizeParameters],
-    ) -> "Painting | Image":
-        """Transform an image into a style. Returns a Pillow image for a Pillow image, otherwise the bytes of a file.
+    ) -> "Painting | Pixels":
+        """Transform an image into a style. Returns a Pillow image or a NumPy array for one, else the bytes of a file.
 
         Raises ImpastoError, or OSError if a file cannot be read.
         """
@@ -88,16 +92,16 @@ class AsyncClient:
     ) -> Painting: ...
     @overload
     async def upscale(
-        self, picture: "Image", factor: float, *, deadline: float | None = None, **parameters: Unpack[UpscaleParameters]
-    ) -> "Image": ...
+        self, picture: Kind, factor: float, *, deadline: float | None = None, **parameters: Unpack[UpscaleParameters]
+    ) -> Kind: ...
     async def upscale(
         self,
-        picture: "Source | Image",
+        picture: "Source | Pixels",
         factor: float,
         *,
         deadline: float | None = None,
         **parameters: Unpack[UpscaleParameters],
-    ) -> "Painting | Image":
+    ) -> "Painting | Pixels":
         """Enlarge an image: multiply each side by `factor`. Returns and raises the same as `stylize`."""
         return await self._picture("/upscale", upscale_query(factor, parameters), picture, deadline)
 
@@ -174,12 +178,12 @@ class AsyncClient:
         return is_ready(await self._send(Send(Request("GET", "/readyz"), httpx.Timeout(self.timeout), None)))
 
     async def _picture(
-        self, path: str, query: dict[str, str], given: "Source | Image", deadline: float | None
-    ) -> "Painting | Image":
-        lossless = {"format": "png"} if is_image(given) else {}
+        self, path: str, query: dict[str, str], given: "Source | Pixels", deadline: float | None
+    ) -> "Painting | Pixels":
+        lossless = {"format": "png"} if has_pixels(given) else {}
         request = picture(path, {**lossless, **query}, await asyncio.to_thread(content_of, given))
         painting = Painting.of(await self._call(request, self.deadline if deadline is None else deadline))
-        return await asyncio.to_thread(image_of, painting) if is_image(given) else painting
+        return await asyncio.to_thread(same_kind, given, painting) if has_pixels(given) else painting
 
     async def _call(self, request: Request, deadline: float | None) -> httpx.Response:
         exchange = exchange_of(request, self.retries, self.timeout, deadline)
@@ -215,7 +219,7 @@ class AsyncClient:
 
     @staticmethod
     async def _many(
-        pictures: Iterable[Given], concurrency: int, paint: "Callable[[Given], Awaitable[Painting | Image]]"
+        pictures: Iterable[Given], concurrency: int, paint: "Callable[[Given], Awaitable[Painting | Pixels]]"
     ) -> AsyncIterator[Outcome[Given]]:
         refuse_concurrency(concurrency)
 

@@ -7,7 +7,7 @@ from impasto.errors import ImpastoError
 from impasto.results import Painting
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from impasto.pictures import Pixels
 
 Given = TypeVar("Given")
 
@@ -20,10 +20,10 @@ class Outcome(Generic[Given]):
     """The result for one `source`: a `painting` or an `error`."""
 
     source: Given
-    painting: "Painting | Image | None" = None
+    painting: "Painting | Pixels | None" = None
     error: ImpastoError | OSError | None = None
 
-    def unwrap(self) -> "Painting | Image":
+    def unwrap(self) -> "Painting | Pixels":
         """Return the painting, or raise the error."""
         if self.error is not None:
             raise self.error

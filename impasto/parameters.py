@@ -1,11 +1,11 @@
 """The parameters of /stylize and /upscale with their types; docs/parameters.md shows what they do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, get_type_hints
 
 Format = Literal["jpeg", "png", "webp", "avif", "gif", "tiff"]
-Style = str | Mapping[str, float]
-"""A style of the service, or several with weights: "mosaic:0.7,wave:0.3", or {"mosaic": 0.7, "wave": 0.3}."""
+Style = str | Mapping[str, float] | Sequence[str]
+"""A style of the service, or several: "mosaic:0.7,wave:0.3", {"mosaic": 0.7, "wave": 0.3}, or ["mosaic", "wave"]."""
 
 
 class OutputParameters(TypedDict, total=False):
@@ -13,6 +13,7 @@ class OutputParameters(TypedDict, total=False):
 
     format: Format
     quality: int
+    lossless: bool
     profile: Literal["keep", "srgb"]
     metadata: Literal["strip", "keep"]
 
@@ -33,15 +34,24 @@ class UpscaleParameters(OutputParameters, total=False):
 
 
 def stylize_query(style: Style, parameters: StylizeParameters) -> dict[str, str]:
-    """Return the query of POST /stylize. Raises TypeError for an unknown parameter."""
-    if not isinstance(style, str):
-        style = ",".join(f"{name}:{_text(weight)}" for name, weight in style.items())
-    return {"style": style, **_texts(parameters, StylizeParameters)}
+    """Return the query of POST /stylize. Raises TypeError for an unknown parameter, or another kind of style."""
+    return {"style": _style_text(style), **_texts(parameters, StylizeParameters)}
 
 
 def upscale_query(factor: float, parameters: UpscaleParameters) -> dict[str, str]:
     """Return the query of POST /upscale. Raises TypeError for an unknown parameter."""
     return {"factor": _text(factor), **_texts(parameters, UpscaleParameters)}
+
+
+def _style_text(style: Style) -> str:
+    if isinstance(style, str):
+        return style
+    if isinstance(style, Mapping):
+        return ",".join(f"{name}:{_text(weight)}" for name, weight in style.items())
+    if isinstance(style, Sequence) and all(isinstance(name, str) for name in style):
+        return ",".join(style)
+    kinds = "a name, a list of names, or a mapping of names to weights"
+    raise TypeError(f"the style is {style!r}; expected {kinds}")
 
 
 def _texts(parameters: Mapping[str, Any], kind: type) -> dict[str, str]:

@@ -1,15 +1,18 @@
-"""Conversion of images to the bytes that are sent, and back. Pillow is optional."""
+"""Conversion of images to the bytes that are sent, and back. Pillow and NumPy are optional."""
 
 import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeGuard
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
 from impasto.errors import PictureError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image
+
+    Pixels = Image | NDArray[Any]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A path, the bytes of an image file, or a file opened in binary mode."""
@@ -27,23 +30,32 @@ def is_image(picture: object) -> "TypeGuard[Image]":
     return pillow is not None and isinstance(picture, pillow.Image)
 
 
-def content_of(picture: "Source | Image") -> bytes:
-    """Return the bytes to send. Raises PictureError, or OSError if a file cannot be read."""
+def is_array(picture: object) -> "TypeGuard[NDArray[Any]]":
+    """Return whether `picture` is a NumPy array. Does not import NumPy."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(picture, numpy.ndarray)
+
+
+def has_pixels(picture: object) -> "TypeGuard[Pixels]":
+    """Return whether `picture` is a Pillow image or a NumPy array. Its output is of the same kind."""
+    return is_image(picture) or is_array(picture)
+
+
+def content_of(picture: "Source | Pixels") -> bytes:
+    """Return the bytes to send. Raises PictureError, TypeError, or OSError if a file cannot be read."""
     if is_image(picture):
         return _encoded(picture)
+    if is_array(picture):
+        return _encoded(_image_of_array(picture))
     if isinstance(picture, bytes | bytearray | memoryview):
         data = bytes(picture)
     elif isinstance(picture, str | os.PathLike):
         data = Path(picture).read_bytes()
     elif hasattr(picture, "read"):
-        data = picture.read()
+        data = _read(picture)
     else:
-        kinds = "a path, bytes, a file opened in binary mode, or a Pillow image"
+        kinds = "a path, bytes, a file opened in binary mode, a Pillow image, or a NumPy array"
         raise TypeError(f"the image is of type {type(picture).__name__}; expected {kinds}")
-    if not isinstance(data, bytes):
-        raise TypeError(
-            f"the file returns {type(data).__name__}; expected a file opened in binary mode: open(path, 'rb')"
-        )
     if not data:
         raise PictureError(f"{name_of(picture)} is empty; expected an image")
     return data
@@ -58,11 +70,46 @@ def image_of(data: bytes) -> "Image":
     return image
 
 
+def same_kind(given: "Pixels", data: bytes) -> "Pixels":
+    """Return the image in `data` as a NumPy array if `given` is one, else as a Pillow image."""
+    image = image_of(data)
+    if is_image(given):
+        return image
+    import numpy as np  # noqa: PLC0415  # only callers that use arrays need NumPy
+
+    return np.asarray(image)
+
+
 def name_of(picture: object) -> str:
     """Return the name of an image for messages."""
     if isinstance(picture, str | os.PathLike):
         return os.fspath(picture)
     return str(getattr(picture, "filename", None) or getattr(picture, "name", None) or "the image")
+
+
+def _read(file: Any) -> bytes:
+    """Read a file. Raises TypeError if it is open in text mode."""
+    try:
+        data: object = file.read()
+    except UnicodeDecodeError:  # text mode, and an image is no text
+        data = ""
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    raise TypeError(f"the file returns {type(data).__name__}; expected a file opened in binary mode: open(path, 'rb')")
+
+
+def _image_of_array(array: "NDArray[Any]") -> "Image":
+    """Return a Pillow image of an array. Raises PictureError for another shape or type."""
+    shape, kind = array.shape, array.dtype.name
+    colour = kind == "uint8" and len(shape) == 3 and shape[2] in {3, 4}
+    if not colour and not (kind in {"uint8", "uint16"} and len(shape) == 2):
+        expected = "uint8 (H, W), (H, W, 3) or (H, W, 4), or uint16 (H, W)"
+        raise PictureError(f"the array is {kind} {shape}; expected {expected}")
+    if not array.size:
+        raise PictureError(f"the array has no pixels: {shape}")
+    from PIL import Image  # noqa: PLC0415
+
+    return Image.fromarray(array)
 
 
 def _encoded(image: "Image") -> bytes:

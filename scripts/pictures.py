@@ -33,6 +33,7 @@ def styles() -> Image.Image:
     photographs = [read(name).resize(CELL_PX, Image.Resampling.LANCZOS) for name in PHOTOGRAPHS]
     strips = [strip("the photographs", photographs)]
     names = [path.stem for path in sorted((CHECKPOINTS / "stylize").glob("*.safetensors"))]
+    names.remove("neutral")  # it returns the photograph
     for name in sorted(names, key=lambda name: (name not in FIRST_STYLES, name)):
         net = load(CHECKPOINTS / "stylize" / f"{name}.safetensors").net
         strips.append(strip(name, [Image.fromarray(apply(net, np.array(image), CPU)) for image in photographs]))

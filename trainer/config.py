@@ -75,8 +75,6 @@ class StyleLoss(_Section):
     gram_scale: "relative" divides each layer's style term by the style's own energy, so that one weight serves every
         style; "absolute" is the paper's.
     content_scale: "relative" divides the content term by the variance of the content image's features.
-    style_grid: Gram matrices are compared in style_grid^2 patches of each crop, so that an unpainted patch has its full
-        cost; 1 is the paper's.
     half_layers: style layers that are compared once more on the picture and the painting reduced by two, which makes
         larger strokes; none is the paper's.
     half_content_layer: the content layer of the reduced picture.
@@ -91,7 +89,6 @@ class StyleLoss(_Section):
     content_layer: LayerName = "relu3_3"
     content_weight: float = Field(1.0, ge=0)
     style_weight: float = Field(5.0, gt=0)
-    style_grid: int = Field(1, ge=1, le=4)
     style_layers: dict[LayerName, Annotated[float, Field(gt=0)]] = {
         "relu1_2": 1.0,
         "relu2_2": 1.0,
@@ -208,7 +205,7 @@ class FamilyRecipe(_Recipe):
     styles_per_iteration: styles that an iteration trains, each on `data.batch` photographs; they take turns.
     style_rate: the learning rate of scales and shifts, as a multiple of the trunk's: a style is trained in few
         iterations, the trunk in all.
-    parent: the trunk file to start from, in a model repository that holds the styles as well.
+    parent: the model repository to start from; in a card, the reference of its trunk.
     """
 
     neutral_iterations: int = Field(0, ge=0)

@@ -1,6 +1,6 @@
 """The network of every peer and one image's way through it, independent of the server.
 
-PEER_NETWORK: "half" (the bundled `mosaic`, half width) or "examples" (the full-width network of pytorch/examples, with
+PEER_NETWORK: "style" (the bundled `mosaic`) or "examples" (the full-width network of pytorch/examples, with
 seeded weights, for its speed). PEER_TUNED=1: bf16, channels_last and one thread per core.
 """
 

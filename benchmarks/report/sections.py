@@ -41,7 +41,7 @@ def startup(found: Report, _images: Path = IMAGES) -> str:
     )
 
 
-_NETWORK_NAMES = {"half": "`mosaic`, half width", "full": "`starry_night-full`", "x4": "`x4`, faithful"}
+_NETWORK_NAMES = {"style": "`mosaic`", "x4": "`x4`, faithful"}
 
 
 def _network_row(row: Report) -> Row:
@@ -69,7 +69,7 @@ def networks(found: Report, _images: Path = IMAGES) -> str:
         f"{names[row['network']]} in {row['runtime']}: {row['failed']}" for row in found["rows"] if "failed" in row
     ]
     ours = {row["network"]: row for row in found["rows"] if row["runtime"].startswith("Impasto") and "s/MP" in row}
-    share = ours["half"]["share of peak"] if "half" in ours else float("nan")
+    share = ours["style"]["share of peak"] if "style" in ours else float("nan")
     sizes = ", ".join(f"{names[name]} {width} x {height}" for name, (width, height) in found["sizes"].items())
     return "\n".join(
         [
@@ -85,7 +85,7 @@ def networks(found: Report, _images: Path = IMAGES) -> str:
             "",
             table(rows),
             "",
-            f"Target, the half-width network at 65 % of the peak: {met(share >= 0.65)} ({share:.0%}).",
+            f"Target, the style network at 65 % of the peak: {met(share >= 0.65)} ({share:.0%}).",
             "",
             "Share of each operation as the service computes the network (torch profiler):",
             "",

@@ -22,7 +22,7 @@ def serving(found: Report, images: Path = IMAGES) -> str:
             f"`make bench PART=serving`, {where(found)}; {versions}.\n{pictures['count']} photographs, longer side "
             f"{pictures['sides_px'][0]} to {pictures['sides_px'][1]} px, {pictures['megapixels']:.1f} "
             f"megapixels in all; "
-            "JPEG in, JPEG out; `mosaic`, half width, for all. Clients run on the same machine. "
+            "JPEG in, JPEG out; `mosaic`, for all. Clients run on the same machine. "
             "[Benchmarks](performance.md#how-servers-are-compared) describes the method and the two settings."
         ),
         "",
@@ -41,7 +41,7 @@ def serving(found: Report, images: Path = IMAGES) -> str:
         "",
         "**With the network of pytorch/examples** (full width, fp32, seeded weights), 8 clients, one round:",
         "",
-        table(_full(done)) if any(arm["network"] != "half" for arm in done) else "Not measured.",
+        table(_full(done)) if any(arm["network"] != "style" for arm in done) else "Not measured.",
         "",
         "![95th percentile against megapixels/s](images/bench_serving.svg)",
         "",
@@ -51,7 +51,7 @@ def serving(found: Report, images: Path = IMAGES) -> str:
     curves = {
         (arm["name"], arm["setting"]): ([row["MP/s"] for row in arm["sweep"]], [row["p95, s"] for row in arm["sweep"]])
         for arm in done
-        if arm["network"] == "half"
+        if arm["network"] == "style"
     }
     counts = [str(row["clients"]) for row in _half(done)[0]["sweep"]] if _half(done) else []
     plots.lines(images / "bench_serving.svg", "megapixels/s answered", "95th percentile, s", curves, counts)
@@ -59,7 +59,7 @@ def serving(found: Report, images: Path = IMAGES) -> str:
 
 
 def _half(arms: Iterable[Report]) -> list[Report]:
-    return [arm for arm in arms if arm["network"] == "half"]
+    return [arm for arm in arms if arm["network"] == "style"]
 
 
 def _at_8(arm: Report) -> Report:
@@ -116,7 +116,7 @@ def _full(arms: list[Report]) -> list[Row]:
     return [
         {"": arm["name"], "MP/s": _at_8(arm)["MP/s"], "p95, s": _at_8(arm)["p95, s"], "peak, GB": arm["peak, GB"]}
         for arm in arms
-        if arm["network"] != "half"
+        if arm["network"] != "style"
     ]
 
 
@@ -126,7 +126,7 @@ def _wrong(arms: list[Report], tolerance: float) -> list[str]:
     unlike = {
         f"{arm['name']}, {arm['setting']}": sum(row["unlike_alone"] for row in all_rows)
         for arm, all_rows in rows
-        if arm["network"] == "half"
+        if arm["network"] == "style"
     }
     judged = sum(row["judged"] for _, all_rows in rows for row in all_rows)
     differing = ", ".join(f"{name}: {count}" for name, count in unlike.items() if count) or "none"
@@ -143,7 +143,7 @@ def _targets(arms: list[Report], bare: dict[str, float]) -> list[str]:
     ours = [arm for arm in _half(arms) if arm["name"] == "Impasto"]
     documented = [arm for arm in _half(arms) if arm["setting"] == "as documented"]
     peers = [arm for arm in _half(arms) if arm["name"] != "Impasto"]
-    full = [arm for arm in arms if arm["network"] != "half"]
+    full = [arm for arm in arms if arm["network"] != "style"]
     if not ours or not peers:
         return []
     lines = ["**Targets**, for the better setting of Impasto:", ""]

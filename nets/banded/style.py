@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nets.banded.bands import Convolution, Rows, Statistics, Steps, bands
+from nets.banded.bands import Convolution, NearestUpsampled, Rows, Statistics, Steps, bands
 from nets.banded.norms import InstanceNorms, Stylized, normalise_in_place
-from nets.banded.space_to_depth import RgbConvolution, UpsampledConvolution
 from nets.banded.trunk import stylize_with_trunk
 from nets.layers import ResidualBlock, ResizeConv, grain
 from nets.pixels import Picture, from_network, to_unit_range, upload
@@ -63,12 +62,12 @@ def stylize(
     source = body
     for up, size, reusable in ((net.up1, sizes[2], maps[1]), (net.up2, sizes[1], maps[0])):
         assert isinstance(up.conv, ResizeConv)
-        upsampled = UpsampledConvolution(up.conv.conv.conv, source, size)
+        upsampled = Convolution(up.conv.conv.conv, "reflect", NearestUpsampled(source, size))
         source = yield from norms.materialize(upsampled, band_pixels, up.norm, into=reusable)
     output = np.empty_like(picture)
-    rgb = RgbConvolution(net.output.conv.conv, source)
+    rgb = Convolution(net.output.conv.conv, "reflect", source)
     for top, bottom in bands(source.height, band_pixels // source.width):
-        band = rgb.read(top, bottom) + net.output.bias[:, None, None]
+        band = rgb.read(top, bottom).float() + net.output.bias[:, None, None]
         output[top:bottom] = from_network(band, picture.dtype)[0]
         yield
     return Stylized(output, norms.used)

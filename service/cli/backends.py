@@ -49,6 +49,11 @@ class Operation:
         return self.parameters.get("format")
 
     @property
+    def lossless(self) -> bool:
+        """Whether only an output without loss is requested."""
+        return bool(self.parameters.get("lossless"))
+
+    @property
     def recorded(self) -> dict[str, Any]:
         """Everything that determines an output."""
         return {"style" if self.task == "stylize" else "factor": self.what, **self.parameters}

@@ -78,6 +78,10 @@ Format = Annotated[
     typer.Option("--format", help="Of the output; default: OUT's ending, else the picture's own."),
 ]
 Quality = Annotated[int | None, typer.Option(min=1, max=100, help="Of a JPEG, WebP or AVIF.")]
+Lossless = Annotated[
+    bool | None,
+    typer.Option(help="A PNG, WebP or TIFF without loss; default: a WebP is like the picture's own."),
+]
 Profile = Annotated[
     Literal["keep", "srgb"] | None, typer.Option(help="keep: the picture's own colour profile; srgb: converted.")
 ]

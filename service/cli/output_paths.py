@@ -10,7 +10,7 @@ from pathlib import Path
 
 from service.cli.files import STANDARD, Source
 from service.cli.records import Records
-from service.images.formats import SUFFIXES, Format, sniff
+from service.images.formats import LOSSLESS, SUFFIXES, Format, sniff
 
 _ENDINGS: Mapping[Format, frozenset[str]] = {
     "jpeg": frozenset({".jpg", ".jpeg", ".jpe", ".jfif"}),
@@ -112,14 +112,14 @@ def is_one_file(named: Sequence[str], out: str) -> bool:
 
 
 def plan(
-    sources: Sequence[Source], out: str | None, one_file: bool, asked: Format | None, records: Records
+    sources: Sequence[Source], out: str | None, one_file: bool, asked: Format | None, lossless: bool, records: Records
 ) -> list[WorkItem]:
     """Make a work item for each source, each with its own output.
 
-    asked: the requested format. records: of earlier runs; an input keeps its earlier output. Raises PlanError if
-    outputs cannot be assigned.
+    asked: the requested format. lossless: whether only a format without loss will do. records: of earlier runs; an
+    input keeps its earlier output. Raises PlanError if outputs cannot be assigned.
     """
-    formats = [_formats(source, asked) for source in sources]
+    formats = [_formats(source, asked, lossless) for source in sources]
     if out is None or out == STANDARD:
         if len(sources) != 1:
             raise PlanError(f"standard output takes one picture, and there are {len(sources)}: name a folder with -o")
@@ -184,16 +184,19 @@ _CHANGES: Sequence[Callable[[WorkItem], WorkItem | None]] = (
 """The changes that are tried in turn to make an output name unique."""
 
 
-def _formats(source: Source, asked: Format | None) -> tuple[Format, ...]:
+def _formats(source: Source, asked: Format | None, lossless: bool) -> tuple[Format, ...]:
     if asked is not None:
         return (asked,)
     if source.path is None:
         return ()
     try:
         with source.path.open("rb") as file:
-            return _OUTPUT_FORMATS.get(sniff(file.read(_FIRST_BYTES)) or "", ())
+            kinds = _OUTPUT_FORMATS.get(sniff(file.read(_FIRST_BYTES)) or "", ())
     except OSError:  # processing will report why it cannot be read
         return ()
+    if not lossless or not kinds:
+        return kinds
+    return tuple(kind for kind in kinds if kind in LOSSLESS) or ("png",)
 
 
 def _is_one(named: Sequence[str]) -> bool:

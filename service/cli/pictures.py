@@ -81,6 +81,7 @@ def stylize(
     max_side: options.MaxSide = None,
     format: options.Format = None,  # noqa: A002  # the option's name, as in HTTP
     quality: options.Quality = None,
+    lossless: options.Lossless = None,
     profile: options.Profile = None,
     metadata: options.Metadata = None,
     recursive: options.Recursive = False,
@@ -105,6 +106,7 @@ def stylize(
         "max_side": max_side,
         "format": format,
         "quality": quality,
+        "lossless": lossless,
         "profile": profile,
         "metadata": metadata,
     }
@@ -120,6 +122,7 @@ def upscale(
     detail: options.Detail = None,
     format: options.Format = None,  # noqa: A002
     quality: options.Quality = None,
+    lossless: options.Lossless = None,
     profile: options.Profile = None,
     metadata: options.Metadata = None,
     recursive: options.Recursive = False,
@@ -137,7 +140,14 @@ def upscale(
 
     Exit code: 0; 1 if some images failed (they are listed); 2 if nothing was started.
     """
-    parameters = {"detail": detail, "format": format, "quality": quality, "profile": profile, "metadata": metadata}
+    parameters = {
+        "detail": detail,
+        "format": format,
+        "quality": quality,
+        "lossless": lossless,
+        "profile": profile,
+        "metadata": metadata,
+    }
     place = _Place(server, key, checkpoints, device, precision)
     ways = _Ways(out, recursive, overwrite, json, quiet, jobs)
     _do(pictures, Operation("upscale", f"{factor:g}", _given(parameters)), place, ways)
@@ -156,7 +166,7 @@ def _do(pictures: Sequence[str], operation: Operation, place: _Place, ways: _Way
             operation = replace(operation, parameters={**operation.parameters, "format": kind})
         sources = _sources(pictures, ways, folder_or_file, one_file)
         records = Records(None if one_file else folder_or_file)
-        items = plan(sources, out, one_file, operation.format, records)
+        items = plan(sources, out, one_file, operation.format, operation.lossless, records)
         if folder_or_file is not None:
             refuse_unwritable(folder_or_file.parent if one_file else folder_or_file)
         identities = place.identities(operation)

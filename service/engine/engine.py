@@ -9,7 +9,7 @@ from torch import nn
 from nets.architecture import Task
 from nets.banded.run import pattern_picture
 from nets.pixels import Picture
-from nets.style_transfer import StyleTransferConfig, StyleTransferNet
+from nets.style_trunk import StyleTrunkConfig, StyleTrunkNet
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
 from service.engine.cost import CostModel
 from service.engine.device import (
@@ -103,7 +103,7 @@ class Engine:
     def _measure(self) -> None:
         """Measure the device with networks of the size of the bundled ones, whatever models are served."""
         nets: dict[Task, nn.Module] = {
-            "stylize": StyleTransferNet(StyleTransferConfig(width=16)).eval(),
+            "stylize": StyleTrunkNet(StyleTrunkConfig()).eval(),
             "upscale": SuperResolutionNet(SuperResolutionConfig(width=48, residual_blocks=6)).eval(),
         }
         device, max_items = self.devices[0], self._settings.max_batch_items

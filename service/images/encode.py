@@ -11,8 +11,9 @@ from PIL import Image
 
 from service.errors import NotAcceptableError, ParameterError, TooManyPixelsError, shown
 from service.images import animation, png, tiff
-from service.images.formats import ANIMATING, MEDIA_TYPES, Format, Source
+from service.images.formats import ANIMATING, LOSSLESS, MEDIA_TYPES, Format, Source
 from service.images.metadata import Metadata
+from service.images.types import Header
 
 _OWN: dict[Source, Format] = {"jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif", "heic": "jpeg"}
 """The output format for each input format, if the client has no preference. For all others: PNG, which is lossless."""
@@ -42,15 +43,14 @@ class EncodeOptions:
     lossless: bool = False
 
 
-def choose_format(
-    asked: Format | None, accept: str | None, source: Source, animated: bool, alpha: bool = False
-) -> Format:
+def choose_format(asked: Format | None, accept: str | None, header: Header, lossless: bool | None = None) -> Format:
     """Choose the output format: `asked`, else what `Accept` prefers, else the format of the input.
 
-    An animation stays one if `Accept` permits it, and only an animation becomes a GIF. Raises NotAcceptableError if the
+    An animation stays one if `Accept` permits it, and only an animation becomes a GIF. lossless: True permits only
+    formats without loss. Raises NotAcceptableError if the
     client accepts no supported format or the header is malformed, and ParameterError for a GIF of a still image.
     """
-    if asked == "gif" and not animated:
+    if asked == "gif" and not header.animated:
         expected = [kind for kind in MEDIA_TYPES if kind != "gif"]
         raise ParameterError(
             f"format 'gif' is for animations, and this image is not animated; expected one of {', '.join(expected)}",
@@ -60,14 +60,15 @@ def choose_format(
         )
     if asked is not None:
         return asked
-    own: Format = "gif" if source == "gif" and animated else _OWN.get(source, "png")
-    if source == "heic" and alpha:  # a JPEG has no alpha
-        own = "png"
+    possible = [
+        kind for kind in MEDIA_TYPES if (header.animated or kind != "gif") and (kind in LOSSLESS or not lossless)
+    ]
+    own = _own(header)
+    own = own if own in possible else "png"
     if not accept:
         return own
-    possible = [kind for kind in MEDIA_TYPES if animated or kind != "gif"]
     moving = [kind for kind in possible if kind in ANIMATING]
-    best = (_accepted(moving, own, accept) if animated else None) or _accepted(possible, own, accept)
+    best = (_accepted(moving, own, accept) if header.animated else None) or _accepted(possible, own, accept)
     if best is None:
         types = [MEDIA_TYPES[kind] for kind in possible]
         raise NotAcceptableError(
@@ -122,6 +123,15 @@ def encode(pictures: list[NDArray[np.unsignedinteger]], kind: Format, options: E
             value=options.quality,
             expected="a lower quality, or another format",
         ) from error
+
+
+def _own(header: Header) -> Format:
+    """Return the output format that is nearest to the input's."""
+    if header.format == "gif" and header.animated:
+        return "gif"
+    if header.format == "heic" and header.alpha:  # a JPEG has no alpha
+        return "png"
+    return _OWN.get(header.format, "png")
 
 
 def _subsampling(options: EncodeOptions) -> str:

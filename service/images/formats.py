@@ -57,6 +57,9 @@ GREY: frozenset[str] = frozenset({"jpeg", "png", "avif", "tiff"})
 PROFILED: frozenset[str] = frozenset({"jpeg", "png", "webp", "avif", "tiff"})
 """Formats that can carry a colour profile."""
 
+LOSSLESS: frozenset[str] = frozenset({"png", "webp", "tiff"})
+"""Formats that can be written without loss."""
+
 DEEP: frozenset[str] = frozenset({"png", "tiff"})
 """Formats that are written with 16 bits per sample."""
 

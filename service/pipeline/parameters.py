@@ -8,11 +8,21 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.errors import ParameterError, expectation, shown
-from service.images.formats import Format
+from service.images.formats import LOSSLESS, Format
 from service.images.types import MetadataPolicy, ProfilePolicy
 
 MOST_STYLES = 4
@@ -129,12 +139,25 @@ class _Output(_Parameters):
         le=100,
         description="Quality of a JPEG, WebP or AVIF output; 100 is the best. PNG and GIF have none.",
     )
+    lossless: bool | None = Field(
+        None,
+        description="true: a PNG, WebP or TIFF without loss. false: a WebP with loss. Default: a WebP like the input.",
+    )
     profile: ProfilePolicy = Field(
         "keep", description="keep: the colour profile of the input. srgb: converted to sRGB and tagged."
     )
     metadata: MetadataPolicy = Field(
         "strip", description="keep: EXIF, XMP and comments, as far as the output format holds them."
     )
+
+    @field_validator("lossless")
+    @classmethod
+    def _format_can(cls, lossless: bool | None, info: ValidationInfo) -> bool | None:
+        """Refuse `lossless=true` for a format that always loses something."""
+        kind = info.data.get("format")
+        if lossless and kind not in {None, *LOSSLESS}:
+            raise _unexpected(f"format {kind!r} always has loss", f"format {', '.join(sorted(LOSSLESS))}, or none")
+        return lossless
 
 
 # The fields of the last base come first in the OpenAPI document.

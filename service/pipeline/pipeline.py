@@ -141,7 +141,7 @@ class Pipeline:
         milliseconds: dict[str, float] = {}
         measure = partial(self._decoder.measure, data, *limits)
         header = await self._codecs.run(milliseconds, "decode", measure, part="header")
-        output = choose_format(parameters.format, request.accept, header.format, header.animated, header.alpha)
+        output = choose_format(parameters.format, request.accept, header, parameters.lossless)
         quality = parameters.quality or self._quality.get(output)
         wanted = parameters.model_copy(update={"format": output, "quality": quality, "deadline_ms": None})
         tag = partial(entity_tag, data, wanted, plan.identities, self._made_by())

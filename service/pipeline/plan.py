@@ -22,12 +22,9 @@ _PLAIN_ENLARGING = 1.25
 """Up to this factor, strokes are enlarged by resizing rather than by the next larger network. The difference is not
 visible."""
 
-_LEAST_STYLE = 0.7
-"""The share of a style's weights at the faintest strength above 0. The rest is `neutral`; with more of it, the output
-turns grey."""
-
-_SHARE_EXPONENT = 0.85
-"""The output's share over the photograph is the strength to this power, so that the style shows from the beginning."""
+_SOFTENED_EXPONENT = 0.4
+"""Networks between `neutral` and a style: their output's share over the photograph is the strength to this power. They
+are close to the photograph already at a small strength, so a double exposure is never seen."""
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -139,17 +136,17 @@ def _stylize(parameters: StylizeParameters, registry: Registry) -> InferencePlan
     if not strength:
         return InferencePlan(parameters, "style", (), 0.0, {})
     neutral = registry.entries.get(NEUTRAL)
-    layers = []
+    layers, exponent = [], _SOFTENED_EXPONENT
     for family in group_by_family(styles, registry.entries):
         share = sum(share for _, share in family)
         if strength < 1 and neutral is not None and can_interpolate(family[0][0], neutral, registry.entries):
-            style = _LEAST_STYLE + (1 - _LEAST_STYLE) * strength
-            weakened = [*((entry, part * style) for entry, part in family), (neutral, share * (1 - style))]
-            layers.append(Layer(make_mixture(weakened), share))
+            softened = [*((entry, part * strength) for entry, part in family), (neutral, share * (1 - strength))]
+            layers.append(Layer(make_mixture(softened), share))
         else:
             layers.append(Layer(make_mixture(family), share))
+            exponent = 1.0
     enlargers = {} if parameters.stroke == 1 else _plain_upscalers(registry)
-    return InferencePlan(parameters, "style", tuple(layers), strength**_SHARE_EXPONENT, enlargers)
+    return InferencePlan(parameters, "style", tuple(layers), strength**exponent, enlargers)
 
 
 def _upscale(parameters: UpscaleParameters, registry: Registry) -> InferencePlan:

@@ -37,8 +37,11 @@ class Prepared:
 
     @property
     def lossless(self) -> bool:
-        """Whether a WebP is written without loss: the input was, and the client asks for no lower quality."""
-        return self.format == "webp" and self.header.lossless and self.request.parameters.quality in {None, 100}
+        """Whether a WebP is written without loss: as the client asks, else like the input if `quality` permits it."""
+        parameters = self.request.parameters
+        if parameters.lossless is not None:
+            return parameters.lossless
+        return self.header.lossless and parameters.quality in {None, 100}
 
     @property
     def memory(self) -> int:

@@ -21,7 +21,7 @@ def arm(name: str, setting: str, speed: float, timely: float, wrong: int = 0) ->
     overload = {"sent/s": 2.0, "in time, images/s": timely, "in time, MP/s": timely, "share in time": 0.5}
     overload |= {"p95, s": math.nan, "statuses": "200: 3", **judged}
     sweep = [level(clients, speed, wrong if clients == 4 else 0) for clients in (1, 4, 8, 16)]
-    facts = {"network": "half", "at rest, GB": 0.5, "peak, GB": 1.0}
+    facts = {"network": "style", "at rest, GB": 0.5, "peak, GB": 1.0}
     return {"name": name, "setting": setting, **facts, "sweep": sweep, "overload": overload}
 
 
@@ -31,7 +31,7 @@ def report(*arms: dict) -> dict:
         "versions": {"mosec": "1"},
         "pictures": {"count": 12, "sides_px": [256, 2048], "megapixels": 8.0},
         "bf16 tolerance, levels": 6.0,
-        "bare": {"half, in bands, bf16": 2.5},
+        "bare": {"style, in bands, bf16": 2.5},
         "arms": list(arms),
     }
 
@@ -48,7 +48,7 @@ def test_targets_are_met_or_missed_by_the_figures(tmp_path):
 
 
 def test_a_peer_that_did_not_start_is_named(tmp_path):
-    broken = {"name": "BentoML", "setting": "as documented", "network": "half", "failed": "no port"}
+    broken = {"name": "BentoML", "setting": "as documented", "network": "style", "failed": "no port"}
     text = serving.serving(report(arm("Impasto", "as installed", 2.0, 1.0), broken), tmp_path)
     assert "Failed: BentoML, as documented: no port" in text
 

@@ -94,13 +94,18 @@ def test_every_option_becomes_a_parameter(page, files):
         page.set(knob, value)
     page["preserve_color"].click()
     page["metadata"].send_keys(" ")
+    page["lossless"].send_keys(" ")
     data = page.made()
     assert query_of(page) == (
         "/stylize?style=mosaic:0.75,starry_night-full:0.25&strength=0.6&preserve_color=true&stroke=2.5&max_side=64"
-        "&format=webp&quality=71&profile=srgb&metadata=keep&deadline_ms=20500"
+        "&format=webp&quality=71&lossless=true&profile=srgb&metadata=keep&deadline_ms=20500"
     )
     assert (Image.open(io.BytesIO(data)).format, decoded(data).shape) == ("WEBP", (48, 64, 3))
     assert [output.text for output in page.all("output") if output.is_displayed()] == ["60 %", "2.5 times", "25 %"]
+    page.set("format", "jpeg")
+    assert not page["lossless"].is_enabled()
+    page.made()
+    assert "&format=jpeg&quality=71&profile=srgb" in query_of(page)
 
 
 def test_a_picture_is_enlarged_and_looked_at_pixel_by_pixel(page, files):

@@ -55,6 +55,26 @@ def test_an_image_of_pillows_comes_back_as_one(connect, address):
     assert np.array_equal(np.asarray(image), by_bytes)
 
 
+@pytest.mark.parametrize("shape", [(40, 60), (40, 60, 3), (40, 60, 4)])
+def test_an_array_comes_back_as_one(connect, address, shape):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    expected = decoded(connect(address).upscale(encoded(pixels), factor=2, format="png"))
+    for given in (pixels, np.asfortranarray(pixels), np.flipud(np.flipud(pixels).copy())):
+        enlarged = connect(address).upscale(given, factor=2)
+        assert isinstance(enlarged, np.ndarray)
+        assert enlarged.shape == (80, 120, *shape[2:])
+        assert np.array_equal(enlarged, expected)
+    lossy = connect(address).stylize(pixels, style="mosaic", format="jpeg")
+    assert lossy.shape == (40, 60, 3)
+
+
+def test_sixteen_bits_of_grey_stay_sixteen(connect, address):
+    pixels = np.random.default_rng(0).integers(0, 65536, (10, 12), np.uint16)
+    enlarged = connect(address).upscale(pixels, factor=1)
+    assert enlarged.dtype == np.uint16
+    assert np.array_equal(enlarged, pixels)
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"])
 def test_every_common_kind_of_image_can_be_sent(connect, address, mode):
     grey = Image.fromarray(picture()[..., 0])
@@ -94,13 +114,28 @@ def test_every_parameter_reaches_the_service(connect, address):
         max_side=32,
         format="webp",
         quality=60,
+        lossless=True,
         profile="srgb",
         metadata="keep",
     )
     assert (mixed.format, mixed.image().size) == ("webp", (32, 21))
+    assert b"VP8L" in mixed
     assert "mosaic" in mixed.model
     assert "starry_night" in mixed.model
     assert client.upscale(photograph, factor=1.5, format="jpeg").image().size == (90, 60)
+
+
+def test_a_list_of_styles_is_a_mix_in_equal_shares(connect, address):
+    client, photograph = connect(address), encoded(picture())
+    mixed = client.stylize(photograph, style=["mosaic", "starry_night"])
+    assert mixed == client.stylize(photograph, style={"mosaic": 1, "starry_night": 1})
+    assert client.stylize(photograph, ("mosaic",)) == client.stylize(photograph, "mosaic")
+
+
+@pytest.mark.parametrize("style", [3, None, [("mosaic", 0.5)], b"mosaic"])
+def test_something_that_is_not_a_style_is_an_error_of_the_caller(connect, style):
+    with pytest.raises(TypeError, match=r"the style is .*; expected a name, a list of names, or a mapping"):
+        connect("http://127.0.0.1:1").stylize(encoded(picture()), style)
 
 
 def test_an_unknown_parameter_is_an_error_of_the_caller(connect, address):
@@ -113,7 +148,12 @@ def test_an_unknown_parameter_is_an_error_of_the_caller(connect, address):
     [
         (b"", impasto.PictureError, "the image is empty"),
         (12, TypeError, "the image is of type int; expected a path"),
-        (io.StringIO("text"), TypeError, "expected a file opened in binary mode"),
+        ([b"one", b"two"], TypeError, "the image is of type list; expected a path"),
+        (io.StringIO("text"), TypeError, "the file returns str; expected a file opened in binary mode"),
+        (io.TextIOWrapper(io.BytesIO(b"\xff\xd8\xff"), "utf-8"), TypeError, "expected a file opened in binary mode"),
+        (np.zeros((8, 8, 3)), impasto.PictureError, r"the array is float64 \(8, 8, 3\); expected uint8 \(H, W\), "),
+        (np.zeros((3, 8, 8), np.uint8), impasto.PictureError, r"the array is uint8 \(3, 8, 8\)"),
+        (np.zeros((0, 8, 3), np.uint8), impasto.PictureError, r"the array has no pixels: \(0, 8, 3\)"),
         (Path("/nowhere/photo.jpg"), FileNotFoundError, "No such file"),
         (Image.new("F", (8, 8)), impasto.PictureError, "the image has mode F"),
         (Image.new("RGB", (0, 8)), impasto.PictureError, "0 x 8 cannot be sent"),

@@ -17,8 +17,19 @@ from trainer.data import read_rgb
 from trainer.evaluation.evaluate import enlarger, score_upscaling
 from trainer.evaluation.metrics import bicubic
 
-STYLES = ["composition_vii", "engraving", "mosaic", "starry_night", "starry_night-full", "the_scream", "udnie", "wave"]
-FAMILY = ["neutral", *(style for style in STYLES if style != "starry_night-full")]
+STYLES = [
+    "composition_vii",
+    "engraving",
+    "mosaic",
+    "portrait_metzinger",
+    "shipwreck",
+    "starry_night",
+    "the_scream",
+    "udnie",
+    "wave",
+    "woodcut",
+]
+FAMILY = ["neutral", *STYLES]
 UPSCALERS = [f"x{factor}{kind}" for factor in (2, 4, 8) for kind in ("", "_perceptual")]
 
 ROOT = Path(__file__).parent.parent.parent
@@ -32,7 +43,7 @@ def registry():
 
 def test_all_of_them_can_be_served(registry):
     assert registry.refused == {}
-    expected = {*(f"stylize/{style}" for style in [*STYLES, "neutral"]), *(f"upscale/{name}" for name in UPSCALERS)}
+    expected = {*(f"stylize/{style}" for style in FAMILY), *(f"upscale/{name}" for name in UPSCALERS)}
     assert set(registry.models) == expected
 
 
@@ -43,6 +54,7 @@ def test_every_card_says_where_it_comes_from(registry):
         assert card.source
         assert card.training["iterations"] > 0
         assert card.training["git_revision"]
+        assert card.trunk is None or card.trunk.startswith("atelier@sha256:")
         assert card.parent is None or re.fullmatch("sha256:[0-9a-f]{64}", card.parent)
 
 
@@ -55,6 +67,12 @@ def test_an_upscaler_is_better_than_bicubic_on_a_photograph_it_has_not_seen(fact
     assert ours.ssim > baseline.ssim
 
 
+def test_the_trunk_is_small_and_a_style_is_smaller():
+    assert (ROOT / "checkpoints/trunks/atelier.safetensors").stat().st_size < 4_000_000
+    for style in FAMILY:
+        assert (ROOT / f"checkpoints/stylize/{style}.safetensors").stat().st_size < 20_000
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_a_style_repaints_and_keeps_the_content(registry, style):
     """Another palette and another texture, but light stays light along the picture's large forms."""
@@ -64,7 +82,7 @@ def test_a_style_repaints_and_keeps_the_content(registry, style):
     assert np.abs(painted.astype(float) - content).mean() > 15
     small = [np.array(Image.fromarray(p).convert("L").resize((28, 19))).ravel() for p in (content, painted)]
     assert np.corrcoef(*small)[0, 1] > 0.4
-    assert painted.std(axis=(0, 1)).min() > 20  # not a dull veil
+    assert painted.std() > 0.8 * content.std()  # not a dull veil
 
 
 @pytest.mark.parametrize("key", [*(f"stylize/{style}" for style in STYLES), *(f"upscale/{name}" for name in UPSCALERS)])
@@ -81,7 +99,7 @@ def test_bfloat16_stays_near_float32(registry, key):
 
 
 def test_the_styles_are_one_family(registry):
-    """Half way between any two is a picture, not the grey or the noise between strangers (docs/decisions/0004)."""
+    """Half way between any two is a picture, not grey or noise."""
     content = np.array(read_rgb(PHOTOGRAPH).resize((160, 112)))
     for one, other in pairwise(FAMILY):
         net = interpolate([registry.models[f"stylize/{name}"].net for name in (one, other)], [0.5, 0.5])
@@ -89,4 +107,4 @@ def test_the_styles_are_one_family(registry):
             painted = from_network(net(to_network([content])))[0]
         small = [np.array(Image.fromarray(p).convert("L").resize((20, 14))).ravel() for p in (content, painted)]
         assert np.corrcoef(*small)[0, 1] > 0.4, (one, other)
-        assert painted.std(axis=(0, 1)).min() > 20, (one, other)
+        assert painted.std() > 0.7 * content.std(), (one, other)

@@ -137,6 +137,8 @@ def test_a_family_begins_where_its_parent_ended_and_a_new_style_begins_as_their_
     assert torch.allclose(checkpoint_of(tmp_path / "run", "checks").net.stem.norm.bias, known[0].stem.norm.bias)
     average = torch.stack([net.stem.norm.bias for net in known]).mean(dim=0)
     assert torch.allclose(checkpoint_of(tmp_path / "run", "new").net.stem.norm.bias, average, atol=1e-5)
+    trunk = read_trunk(tmp_path / "parent/checkpoints/trunks/tiny.safetensors")
+    assert checkpoint_of(tmp_path / "run", "new").card.training["recipe"]["parent"] == trunk.reference
 
 
 @pytest.mark.parametrize(

@@ -351,7 +351,7 @@ def test_recipes_are_found_by_name_and_their_parents_in_the_package(tmp_path, mo
     monkeypatch.chdir(tmp_path)
     for name in ("engraving", "x4", "paper/style"):
         assert find_recipe(Path(name)).is_file()
-    assert Path(find_parent("checkpoints/stylize/starry_night.safetensors")).is_file()
+    assert Path(find_parent("checkpoints/upscale/x4.safetensors")).is_file()
     assert find_parent("") == ""
-    with pytest.raises(TrainerError, match="or the name of a bundled recipe: composition_vii, engraving"):
+    with pytest.raises(TrainerError, match="or the name of a bundled recipe: engraving, family"):
         find_recipe(Path("engravign"))

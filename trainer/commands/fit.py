@@ -48,7 +48,7 @@ def fit(
         raise TrainerError(f"--name {name}: {to / 'stylize'} has a style of that name; choose another, or pass --force")
     style = new_style(name, painting, style_px, license_, source)
     order = LearningOrder(style, painting, minutes, data or [], state, check)
-    learner = StyleLearner(to, trunk, read_recipe(config, FamilyRecipe).loss, styles_of(to, trunk), vgg16)
+    learner = StyleLearner(to, trunk, read_recipe(config, FamilyRecipe).loss, styles_of(to, trunk)[1], vgg16)
     with FitReporter(name, preview, quiet=as_json) as reporter:
         path, fitted = learner.learn(order, to, reporter)
     if as_json:

@@ -52,7 +52,7 @@ def learn(
 
     Several workers may share a queue, on one volume. A painting whose worker dies is taken over by another.
     """
-    styles = styles_of(checkpoints, trunk)
+    _, styles = styles_of(checkpoints, trunk)
     learner = StyleLearner(checkpoints, trunk, read_recipe(config, FamilyRecipe).loss, styles, vgg16)
     worker = _Worker(Spool(folder), learner, data or [], check)
     signal.signal(signal.SIGTERM, _terminate)

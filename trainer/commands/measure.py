@@ -71,7 +71,7 @@ def gatys(
     content: Annotated[Path, typer.Option("--content", help="Content image.")],
     style: Annotated[Path, typer.Option("--style", help="Style image.")],
     config: Annotated[Path, typer.Option("--config", help="Style recipe with the loss weights.")] = _CONFIGS
-    / "starry_night.toml",
+    / "engraving.toml",
     out: Annotated[Path, typer.Option("--out", help="Output file.")] = Path("gatys.png"),
     iterations: Annotated[int, typer.Option("--iterations", min=1)] = 300,
     short_side_px: Annotated[int, typer.Option("--size", min=16, help="Shorter side of the output, in pixels.")] = 256,

@@ -115,13 +115,16 @@ def say_json(document: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(json.loads(text, parse_constant=lambda _: None), ensure_ascii=False))
 
 
-def styles_of(repository: Path, trunk: str) -> dict[str, StyleTrunkNet]:
-    """Return the styles of a trunk in a model repository by name. Raises TrainerError if there are none."""
-    found = {}
+def styles_of(repository: Path, trunk: str) -> tuple[str, dict[str, StyleTrunkNet]]:
+    """Return the reference of a trunk in a model repository ("NAME@sha256:..."), and its styles by name.
+
+    Raises TrainerError if there are none.
+    """
+    found, reference = {}, ""
     for path in sorted((repository / "stylize").glob("*.safetensors")):
         checkpoint = load(path)
         if isinstance(checkpoint.net, StyleTrunkNet) and (checkpoint.card.trunk or "").startswith(f"{trunk}@"):
-            found[path.stem] = checkpoint.net
+            found[path.stem], reference = checkpoint.net, checkpoint.card.trunk or ""
     if not found:
         raise TrainerError(f"parent {repository}: no style of trunk {trunk} in {repository / 'stylize'}")
-    return found
+    return reference, found

@@ -90,7 +90,8 @@ def family(
     recipe = _with_options(read_recipe(config, FamilyRecipe), parent, iterations)
     directory = Run(run or Path("runs") / recipe.name)
     images = {s.name: find_style_image(s.style_image, config) for s in recipe.styles if s.style_image}
-    known = styles_of(Path(recipe.parent), recipe.name) if recipe.parent else {}
+    reference, known = styles_of(Path(recipe.parent), recipe.name) if recipe.parent else ("", {})
+    recipe = recipe.model_copy(update={"parent": reference})
     inputs = style_family.Inputs(data, images, load_loss_network(vgg16), known, workers)
     made = style_family.train(recipe, inputs, directory, 60 * minutes)
     if as_json:

@@ -43,16 +43,6 @@ class _ProductWithItself(torch.autograd.Function):
         return product
 
 
-def patches(features: Tensor, grid: int) -> Tensor:
-    """Cut a map into grid x grid equal patches: (N, C, H, W) -> (N grid^2, C, H // grid, W // grid)."""
-    if grid == 1:
-        return features
-    n, c, height, width = features.shape
-    h, w = height // grid, width // grid
-    cut = features[..., : grid * h, : grid * w].reshape(n, c, grid, h, grid, w)
-    return cut.permute(0, 2, 4, 1, 3, 5).reshape(n * grid * grid, c, h, w)
-
-
 def style_reconstruction(gram_matrix: Tensor, target: Tensor) -> Tensor:
     """Return the squared Frobenius distance, averaged over the batch: (N, C, C) and (1 or N, C, C) -> scalar."""
     return (gram_matrix - target).square().sum(dim=(1, 2)).mean()

@@ -90,7 +90,7 @@ class StyleObjective:
         distance = losses.feature_reconstruction(features[content_layer], kept)
         if loss.content_scale == "relative":
             distance = distance / kept.float().var(correction=0)
-        grams = {name: losses.gram(losses.patches(features[name], loss.style_grid)) for name in layers}
+        grams = {name: losses.gram(features[name]) for name in layers}
         compared = [weight * self._compare(grams[name], self._grams[scale][name]) for name, weight in layers.items()]
         return {"content": loss.content_weight * distance, "style": loss.style_weight * torch.stack(compared).sum()}
 

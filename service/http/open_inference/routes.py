@@ -131,7 +131,7 @@ async def _run_pixels(
 ) -> tuple[Tensor, dict[str, Any]]:
     pixels = inference.tensor.pixels
     assert pixels is not None
-    for name in ("format", "quality", "profile", "metadata"):
+    for name in ("format", "quality", "lossless", "profile", "metadata"):
         if name in inference.parameters:
             raise BodyError(f"parameter {name!r} is for encoded images only; it cannot be used with the input 'pixels'")
     result = await pipeline.transform_pixels(wanted, list(pixels), charge)

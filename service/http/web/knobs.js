@@ -46,9 +46,10 @@ export async function refresh() {
 /** The request: its path with query, relative to the page. Leaves out what is as it is anyway. */
 export function request() {
   const query = mode() === "stylize" ? stylizing() : enlarging();
-  const { format, quality, profile, metadata } = form.elements;
+  const { format, quality, lossless, profile, metadata } = form.elements;
   add(query, "format", format.value);
   add(query, "quality", quality.value);
+  if (lossless.checked && !lossless.disabled) query.push("lossless=true");
   add(query, "profile", profile.value);
   if (metadata.checked) query.push("metadata=keep");
   if ($("deadline").value) query.push(`deadline_ms=${Math.round(1000 * $("deadline").value)}`);
@@ -88,7 +89,9 @@ export function restore(path) {
     const value = asked.get(id);
     $(id).value = value ?? $(id).getAttribute("value") ?? "";
   }
-  for (const [id, value] of [["preserve_color", "true"], ["metadata", "keep"]]) $(id).checked = asked.get(id) === value;
+  for (const [id, value] of [["preserve_color", "true"], ["lossless", "true"], ["metadata", "keep"]]) {
+    $(id).checked = asked.get(id) === value;
+  }
   $("deadline").value = asked.has("deadline_ms") ? asked.get("deadline_ms") / 1000 : "";
   const stroke = asked.get("stroke") ?? "auto";
   $("stroke").value = Number(stroke) ? "larger" : stroke;
@@ -176,6 +179,8 @@ function changed() {
   for (const part of form.querySelectorAll("[data-mode], [data-only]")) {
     part.hidden = (part.dataset.mode ?? part.dataset.only) !== mode();
   }
+  const format = $("format").value, without = $("lossless");
+  without.disabled = format !== "" && !without.dataset.formats.split(" ").includes(format);
   $("share-knob").hidden = !$("second").value;
   $("times-knob").hidden = $("stroke").value !== "larger";
   for (const range of form.querySelectorAll('input[type="range"]')) {

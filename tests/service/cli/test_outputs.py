@@ -56,6 +56,7 @@ def assert_each_has_its_own(tmp_path, told):
         (["a.jpg", "a.png", "--format", "png"], {"a.png", "a.jpg.png"}),
         (["a.bmp", "a.tiff"], {"a.bmp.png", "a.tiff.png"}),
         (["a.tiff", "a.png"], {"a.png", "a.tiff.png"}),
+        (["a.jpg", "a.tiff", "--lossless"], {"a.jpg.png", "a.tiff.png"}),
     ],
     ids=" ".join,
 )
@@ -157,6 +158,15 @@ def test_what_cannot_be_done_or_is_done_is_said_without_torch(invoked, address, 
     listed = without_torch(checkpoints, tmp_path, "models")
     assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 5)
     assert without_torch(checkpoints, tmp_path, "--version").stdout == "impasto 0.1.0\n"
+
+
+def test_a_lossless_jpeg_is_refused_before_anything_is_made(checkpoints, pictures, tmp_path):
+    pictures(a_png=24)
+    result = without_torch(checkpoints, tmp_path, "upscale", "a.png", "--factor", "2", "-o", "o.jpg", "--lossless")
+    assert result.returncode == 2
+    assert result.stderr == (
+        "impasto: --lossless is 'True': format 'jpeg' always has loss; expected format png, tiff, webp, or none\n"
+    )
 
 
 def test_the_ending_and_the_format_agree(invoked, pictures):

@@ -19,7 +19,7 @@ WORDS = {
     "long": MARK * 1000,
 }
 PARAMETERS = ("style", "factor", "strength", "preserve_color", "stroke", "max_side", "detail", "format", "quality",
-    "profile", "metadata", "deadline_ms", MARK)  # fmt: skip
+    "lossless", "profile", "metadata", "deadline_ms", MARK)  # fmt: skip
 HEADERS = ("Accept", "Accept-Encoding", "Authorization", "Content-Encoding", "Content-Type", "Cookie", "Expect",
     "Forwarded", "Host", "Idempotency-Key", "If-None-Match", "Inference-Header-Content-Length", "Origin", "Prefer",
     "Referer", "Request-Timeout", "Upgrade", "User-Agent", "X-API-Key", "X-Forwarded-For",

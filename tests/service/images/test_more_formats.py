@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from tests.conftest import decoded, encoded, picture
-from tests.files import ADOBE_RGB, DISPLAY_P3, chunk, png16, rgb_profile
+from tests.files import ADOBE_RGB, DISPLAY_P3, animation, chunk, png16, rgb_profile
 from tests.heic import GRADIENT, HALF_TRANSPARENT, LYING, TEN_BITS
 from tests.service.http.test_bad_input import refused
 
@@ -103,6 +103,57 @@ def test_a_lossless_webp_stays_one_unless_less_is_asked_for(plain, alpha):
         assert np.array_equal(decoded(response.content)[visible], pixels[visible])
     for source, query in ((data, "&quality=90"), (encoded(pixels, "webp"), "")):
         assert b"VP8L" not in plain.post(SAME_SIZE + query, content=source).content[:60]
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "avif", "tiff", "bmp", "gif"])
+def test_lossless_is_taken_at_its_word(plain, kind):
+    data = encoded(picture(), kind)
+    expected = decoded(plain.post(f"{SAME_SIZE}&format=png", content=data).content)
+    own = {"webp": "image/webp"}.get(kind, "image/png")
+    for query, accept, media_type in (
+        ("", "*/*", own),
+        ("&format=webp&quality=20", "*/*", "image/webp"),
+        ("&format=tiff", "*/*", "image/tiff"),
+        ("", "image/avif, image/webp;q=0.9", "image/webp"),
+        ("", "image/jpeg, image/*;q=0.1", own),
+    ):
+        headers = {"accept": accept}
+        response = plain.post(f"{SAME_SIZE}&lossless=true{query}", content=data, headers=headers)
+        assert response.headers["content-type"] == media_type, (query, accept)
+        pixels = decoded(response.content)
+        grey = pixels[..., 0] if pixels.ndim > expected.ndim else pixels  # WebP has no grey
+        assert np.array_equal(grey, expected), (query, accept)
+
+
+def test_an_animation_without_loss_stays_one(plain):
+    frames = [picture(seed=seed) for seed in (1, 2)]
+    gif = animation("gif", frames, 100)
+    response = plain.post(f"{SAME_SIZE}&lossless=true", content=gif)
+    assert response.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(response.content)).n_frames == 2
+    webp = plain.post(f"{SAME_SIZE}&lossless=true&format=webp", content=animation("webp", frames, 100, lossless=True))
+    for number, frame in enumerate(frames):
+        with Image.open(io.BytesIO(webp.content)) as image:
+            image.seek(number)
+            assert np.array_equal(np.asarray(image.convert("RGB")), frame)
+
+
+def test_a_format_that_always_loses_something_is_refused_as_lossless(plain):
+    data = encoded(picture(), "jpeg")
+    problem = refused(plain.post(f"{SAME_SIZE}&format=jpeg&lossless=true", content=data), 422, "invalid_parameter")
+    assert problem["detail"] == (
+        "query parameter 'lossless' is 'true': format 'jpeg' always has loss; expected format png, tiff, webp, or none"
+    )
+    headers = {"accept": "image/jpeg, image/avif"}
+    problem = refused(plain.post(f"{SAME_SIZE}&lossless=true", content=data, headers=headers), 406, "not_acceptable")
+    assert problem["expected"] == ["image/png", "image/webp", "image/tiff"]
+
+
+def test_loss_can_be_asked_for(plain):
+    data = encoded(picture(), "webp", lossless=True)
+    assert b"VP8L" in plain.post(SAME_SIZE, content=data).content[:60]
+    assert b"VP8L" not in plain.post(f"{SAME_SIZE}&lossless=false", content=data).content[:60]
+    assert plain.post(f"{SAME_SIZE}&lossless=false&format=jpeg", content=data).status_code == 200
 
 
 def small_grey_png(bits, key, values):

@@ -12,6 +12,7 @@ import pytest
 
 from impasto import parameters as client
 from service.cli import pictures
+from service.images.formats import LOSSLESS
 from service.pipeline.parameters import (
     LARGEST_STROKE,
     MOST_STYLES,
@@ -106,6 +107,10 @@ def test_the_page_offers_nothing_that_the_service_refuses(controls, task, name):
     assert controls.options.get(name, set()) - {""} <= literals(field.annotation)
     if control.get("type") == "range":
         assert float(control["value"]) == field.default
+
+
+def test_the_page_offers_lossless_for_the_formats_that_have_it(controls):
+    assert set(controls.found["lossless"]["data-formats"].split()) == LOSSLESS
 
 
 def test_the_pages_strokes_are_the_services(controls):

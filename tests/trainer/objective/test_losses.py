@@ -65,16 +65,6 @@ def test_pixel_losses():
     assert losses.squared_pixel(a, b).item() == pytest.approx(2.125)
 
 
-def test_patches_are_the_quarters_of_each_map_without_the_odd_rest():
-    x = torch.arange(2 * 3 * 5 * 4.0).reshape(2, 3, 5, 4)
-    cut = losses.patches(x, 2)
-    assert cut.shape == (8, 3, 2, 2)
-    assert torch.equal(cut[1], x[0, :, :2, 2:])
-    assert torch.equal(cut[2], x[0, :, 2:4, :2])
-    assert torch.equal(cut[7], x[1, :, 2:4, 2:])
-    assert torch.equal(losses.patches(x, 1), x)
-
-
 def test_a_grid_is_sharpness_that_is_spread_unevenly_over_cells():
     dots = torch.zeros(1, 3, 66, 66)
     dots[..., ::2, ::2] = 1.0
