@@ -85,7 +85,7 @@ class Quotas:
             self._uncounted()
             return None
         self._note_up()
-        standing = _standing(window_seconds, most, 1 if taken else cost, *window)
+        standing = _standing(most, 1 if taken else cost, *window, window_seconds)
         if not taken:
             raise _exceeded(unit, most, cost, standing)
         return standing
@@ -155,7 +155,7 @@ def _seconds(unit: Unit) -> int:
 
 
 def _standing(
-    window: int, most: int, wanted: int, before: int, before_left: float, now: int, now_left: float
+    most: int, wanted: int, before: int, before_left: float, now: int, now_left: float, window: int = 60
 ) -> Standing:
     """Read the two counters of a window of so many seconds. wanted: how much must be free again in `seconds`."""
     moves_in = before_left if before else now_left % window
