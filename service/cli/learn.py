@@ -31,6 +31,7 @@ def learn(
     ] = None,
     license_: Annotated[str, typer.Option("--license", help="Licence of the painting, for the style's card.")] = "",
     source: Annotated[str, typer.Option("--source", help="Painter, title and year, for the style's card.")] = "",
+    private: Annotated[bool, typer.Option("--private", help="A style for your own key only.")] = False,
     preview: Annotated[
         Path | None, typer.Option("--preview", help="File for a photograph in the style so far, kept up to date.")
     ] = None,
@@ -44,7 +45,7 @@ def learn(
         refuse_no_address(server, key)
         try:
             with Client(server, api_key=key) as client:
-                client.learn(painting, name, minutes=minutes, license=license_, source=source)
+                client.learn(painting, name, minutes=minutes, license=license_, source=source, private=private)
                 _wait(client, name, preview)
         except ImpastoError as error:
             raise refusal_of(error) from error

@@ -78,7 +78,7 @@ class _FolderBook:
     def summary(self) -> dict[str, Any]:
         if self._settings.checkpoint_digests == "off" and self._settings.checkpoint_public_key is None:
             return read_catalogue(self._settings.checkpoints).summary()
-        return self._registry().summary()
+        return self._registry().summary("")
 
     def card(self, task: str, name: str) -> dict[str, Any]:
         found = self._registry().entries[f"{task}/{name}"]
