@@ -91,14 +91,15 @@ class Catalogue:
             raise RefusedError("unknown_model", detail, everything=True)
 
 
-def read_catalogue(folder: Path) -> Catalogue:
-    """Read the cards of a folder of checkpoints. Raises StartupError if there is no model."""
+def read_catalogue(folder: Path, learned: Path | None = None) -> Catalogue:
+    """Read the cards of a folder of checkpoints, and of learned styles. Raises StartupError if there is no model."""
     entries, refused = [], {}
     try:
         present = {path.name for path in folder.iterdir()}
     except OSError as error:
         raise StartupError(f"IMPASTO_CHECKPOINTS={folder}: no such folder ({error.strerror})") from error
-    for task, path in _files(folder, present):
+    files = [*_files(folder, present), *(_files(learned, {"stylize"}) if learned else ())]
+    for task, path in files:
         try:
             entries.append(_read(task, path))
         except _CardError as error:
