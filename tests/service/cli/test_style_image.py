@@ -1,5 +1,6 @@
 """`impasto stylize --style-image`: a painting is learned once, here or by a server, and used."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -59,6 +60,11 @@ def test_a_painting_is_learned_once_and_its_style_stays(impasto, painted, variab
     assert again.stderr == b"1 skipped: done already\n"
     by_name = impasto("stylize", "b.png", "--style", style.stem, "-o", "out", env=variables)
     assert by_name.returncode == 0, by_name.stderr
+    listed = {
+        each["name"]: each["learned"]
+        for each in json.loads(impasto("models", "--json", env=variables).stdout)["models"]
+    }
+    assert listed == {"checks": False, "dots": False, style.stem: True}
     assert b"learning" not in by_name.stderr
 
 
