@@ -151,11 +151,18 @@ def _watch(process: subprocess.Popen[bytes], painting: Painting, quiet: bool) ->
     told = 0.0
     while process.poll() is None:
         if not quiet and time.monotonic() - told > _LINE_SECONDS:
-            status = painting.status
-            left = "" if status.seconds_left is None else f", {status.seconds_left:.0f} s of training left"
-            typer.echo(f"learning {painting.request.name}: {status.share:.0%}{left}", err=True)
+            typer.echo(f"learning {painting.request.name}: {_progress(painting)}", err=True)
             told = time.monotonic()
         time.sleep(_POLL_SECONDS)
+
+
+def _progress(painting: Painting) -> str:
+    status, in_queue = painting.status, painting.folder.exists()  # the trainer removes it when the style is published
+    if not in_queue or status.share >= 1:
+        return "the style is checked"
+    if status.seconds_left is None:
+        return "the trainer starts"
+    return f"{status.share:.0%}, {status.seconds_left:.0f} s of training left"
 
 
 def _reason(painting: Path, waiting: Painting, errors: IO[bytes]) -> str:
