@@ -1,8 +1,8 @@
-"""Interpolation of weights: between styles, from the neutral network to a style, from faithful to perceptual.
+"""Interpolation: between styles, from the neutral network to a style, from faithful to perceptual.
 
 For each pair and each share of the second network: the style term towards both styles (mean over the photographs), the
 content term, and whether the style term changes monotonically. For upscalers: PSNR and LPIPS. Prints tables, and writes
-out/family.json and docs/images/family.jpg.
+out/family.json.
 
     IMPASTO_STYLES=DIR python benchmarks/family.py --vgg16 PATH [--benchmark Set5]
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from nets.checkpoint import Checkpoint, load
 from nets.interpolation import interpolate
@@ -50,7 +49,6 @@ def main() -> None:
     out = ROOT / "out"
     out.mkdir(exist_ok=True)
     (out / "family.json").write_text(json.dumps(result, indent=1))
-    picture().save(ROOT / "docs" / "images" / "family.jpg", quality=88)
 
 
 @torch.inference_mode()
@@ -102,18 +100,6 @@ def upscalers(benchmark: Path, distance: PerceptualDistance) -> list[dict[str, o
             rows.append({"factor": int(name[1:]), "share": share, "psnr": score.psnr, "lpips": score.lpips})
             print(f"{name} {share:.2f}: {score.psnr:.2f} dB, LPIPS {score.lpips:.4f}")
     return rows
-
-
-def picture() -> Image.Image:
-    """Draw a row for each pair of `SHOWN`, and a column for each share."""
-    image = np.array(square(read_rgb(PHOTOGRAPHS / "chelsea.jpg"), SIDE_PX))
-    sheet = Image.new("RGB", (SIDE_PX * len(SHARES), SIDE_PX * len(SHOWN)))
-    for y, pair in enumerate(SHOWN):
-        one, other = (load(CHECKPOINTS / "stylize" / f"{name}.safetensors").net for name in pair)
-        for x, share in enumerate(SHARES):
-            net = interpolate([one, other], [1 - share, share])  # type: ignore[list-item]
-            sheet.paste(Image.fromarray(apply(net, image, CPU)), (SIDE_PX * x, SIDE_PX * y))
-    return sheet
 
 
 if __name__ == "__main__":

@@ -145,12 +145,14 @@ class AsyncClient:
         minutes: float | None = None,
         license: str = "",  # noqa: A002  # as the service calls it
         source: str = "",
+        private: bool = False,
     ) -> LearnedStyle:
         """Have the service learn a style from a painting; `wait_until_learned` waits for it. Raises ImpastoError.
 
-        minutes: the training time; None for the service's own. license, source: for the card of the style.
+        minutes: the training time; None for the service's own. license, source: for the card of the style. private: for
+        the client's own key only.
         """
-        request = learn_request(content_of(painting), name, minutes, license, source)
+        request = learn_request(content_of(painting), name, minutes, license, source, private)
         return LearnedStyle.of(await self._call(request, None))
 
     async def learned(self, name: str) -> LearnedStyle:

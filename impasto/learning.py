@@ -44,9 +44,17 @@ class LearnedStyle:
         return self.state == "ready"
 
 
-def learn_request(painting: bytes, name: str, minutes: float | None, license_: str, source: str) -> Request:
+def learn_request(
+    painting: bytes, name: str, minutes: float | None, license_: str, source: str, private: bool
+) -> Request:
     """Return the request to learn a painting."""
-    given = {"name": name, "minutes": "" if minutes is None else f"{minutes:g}", "license": license_, "source": source}
+    given = {
+        "name": name,
+        "minutes": "" if minutes is None else f"{minutes:g}",
+        "license": license_,
+        "source": source,
+        "private": "true" if private else "",
+    }
     return Request("POST", "/styles", {key: value for key, value in given.items() if value}, painting)
 
 

@@ -40,7 +40,8 @@ MOST_ATTEMPTS = 3
 class StyleRequest:
     """A painting to be learned. minutes: the training time. owner: the name of the caller's key.
 
-    submitted: seconds since 1970. painting_sha256: of the painting's bytes, in hexadecimal.
+    private: whether only the owner may see and use the style. submitted: seconds since 1970. painting_sha256: of the
+    painting's bytes, in hexadecimal.
     """
 
     name: str
@@ -50,6 +51,7 @@ class StyleRequest:
     source: str
     painting_sha256: str
     submitted: float
+    private: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from nets.checkpoint import Card, load
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINTS = ROOT / "checkpoints"
+TASKS = {"stylize": "## Styles", "upscale": "## Factors"}
 
 HEAD = """# The gallery
 
@@ -17,9 +18,9 @@ card.
 
 ![Every factor on the same crop](images/upscale.jpg)
 
-All checkpoints are CC0. The styles share one trunk and were trained together ([ADR 19](decisions/0019-one-trunk-many-styles.md)):
-570 iterations first, then those of the table; an iteration trains two of them. `neutral` returns the photograph:
-`strength` mixes it with the others.
+All checkpoints are CC0. The styles share one trunk and were trained together
+([ADR 19](decisions/0019-one-trunk-many-styles.md)): 570 iterations first, then those of the table; an iteration trains
+two of them. `neutral` returns the photograph: `strength` mixes it with the others.
 
 Known defects: `mosaic` hides small faces. `the_scream` blurs small things. A fine weave can be seen in flat areas of
 `composition_vii` and `starry_night` at high magnification. `x4_perceptual` adds a faint weave to fur. `x8_perceptual`
@@ -33,10 +34,11 @@ started too.
 
 def main() -> None:
     """Write the page: one table per task."""
-    cards = {path: load(path) for path in sorted(CHECKPOINTS.glob("*/*.safetensors"))}
+    paths = sorted(path for task in TASKS for path in (CHECKPOINTS / task).glob("*.safetensors"))
+    cards = {path: load(path) for path in paths}
     names = {loaded.version: f"`{loaded.card.name}`" for loaded in cards.values()}
     lines = [HEAD]
-    for task, title in (("stylize", "## Styles"), ("upscale", "## Factors")):
+    for task, title in TASKS.items():
         lines += [title, "", "| name | iterations | minutes | from | source |", "|---|---|---|---|---|"]
         lines += [row(loaded.card, names) for loaded in cards.values() if loaded.card.task == task] + [""]
     (ROOT / "docs" / "gallery.md").write_text("\n".join(lines), encoding="utf-8")

@@ -5,6 +5,7 @@
     scopes = ["transform"]                and "admin"
     requests_per_minute = 60              optional
     pixels_per_minute = 50_000_000        optional, output pixels
+    style_minutes_per_day = 30            optional, training time of learned styles
     expires = 2027-01-01T00:00:00Z        optional
 
 A plain hash is enough: a key has 256 random bits and cannot be guessed from its hash.
@@ -16,7 +17,7 @@ import re
 import secrets
 import stat
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,8 @@ PREFIX = "impasto_"
 _RANDOM_BYTES = 32
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
-_FIELDS = frozenset({"sha256", "scopes", "requests_per_minute", "pixels_per_minute", "expires"})
+_QUOTAS = ("requests_per_minute", "pixels_per_minute", "style_minutes_per_day")
+_FIELDS = frozenset({"sha256", "scopes", *_QUOTAS, "expires"})
 _LARGEST_FILE_BYTES = 2**20
 
 
@@ -82,21 +84,20 @@ def key_table(
     name: str,
     key: str,
     scopes: Sequence[Scope],
-    requests_per_minute: int | None = None,
-    pixels_per_minute: int | None = None,
+    quotas: Mapping[str, int | None],
     expires: datetime | None = None,
 ) -> str:
-    """Format the lines of one key for the file. Raises KeyFileError for an invalid name or invalid scopes."""
+    """Format the lines of one key for the file. Raises KeyFileError for an invalid name or invalid scopes.
+
+    quotas: by their field in the file; None: no limit.
+    """
     quoted = ", ".join(f'"{scope}"' for scope in scopes)
     lines = [
         f"[keys.{name}]",
         f'sha256 = "{digest_of(key).hex()}"',
         f"scopes = [{quoted}]",
     ]
-    if requests_per_minute is not None:
-        lines.append(f"requests_per_minute = {requests_per_minute}")
-    if pixels_per_minute is not None:
-        lines.append(f"pixels_per_minute = {pixels_per_minute}")
+    lines += [f"{field} = {quota}" for field, quota in quotas.items() if quota is not None]
     if expires is not None:
         lines.append(f"expires = {expires.isoformat()}")
     text = "\n".join(lines) + "\n"
@@ -133,9 +134,6 @@ def _key(name: str, table: Any) -> Key:
         raise KeyFileError(f"{where}.sha256: expected 64 hexadecimal digits, the SHA-256 of the key")
     caller = Caller(name, _scopes(where, table.get("scopes")), *(_quota(where, table, unit) for unit in _QUOTAS))
     return Key(caller, bytes.fromhex(digest), _expiry(where, table.get("expires")))
-
-
-_QUOTAS = ("requests_per_minute", "pixels_per_minute")
 
 
 def _refuse_name(name: str) -> None:

@@ -64,6 +64,12 @@ class KeyRing:
         why = "this key has expired" if known is not None else "this key is not known"
         raise _unauthorized(f"{why}; expected another key in {_EXPECTED}", ', error="invalid_token"')
 
+    def name_of(self, given: str | None) -> str:
+        """Return the name of the holder of a key; that of clients without one if it is not valid."""
+        self._refresh()
+        known = None if given is None else self._find(digest_of(given))
+        return self.anonymous.name if known is None or known.expired() else known.caller.name
+
     def _find(self, digest: bytes) -> Key | None:
         """Compare with every key in constant time, so that the time reveals nothing."""
         found = None

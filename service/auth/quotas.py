@@ -1,7 +1,9 @@
-"""Quotas per minute, in requests and in output pixels. They are counted here, or in Redis for several replicas.
+"""Quotas: requests and output pixels per minute, minutes of training per day.
 
-The window slides (library `limits`): use in the minute before counts less and less. So no caller gets twice its quota
-by sending requests at the end of one minute and at the beginning of the next.
+They are counted here, or in Redis for several replicas.
+
+The window slides (library `limits`): use in the window before counts less and less. So no caller gets twice its quota
+by sending requests at the end of one window and at the beginning of the next.
 """
 
 import asyncio
@@ -11,19 +13,30 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import ConfigurationError, StorageError
 
 from service.auth.caller import UNITS, Caller, Unit
-from service.errors import QuotaError, StartupError, TooManyPixelsError, UnavailableError
+from service.errors import (
+    ParameterError,
+    QuotaError,
+    ServiceError,
+    StartupError,
+    TooManyPixelsError,
+    UnavailableError,
+)
 from service.observability.metrics import Metrics
 from service.settings import PREFIX, Settings
 
 log = logging.getLogger(__name__)
 
-WINDOW_SECONDS = 60
+_WINDOWS: dict[Unit, type[RateLimitItem]] = {
+    "requests": RateLimitItemPerMinute,
+    "pixels": RateLimitItemPerMinute,
+    "style_minutes": RateLimitItemPerDay,
+}
 _ANSWER_SECONDS = 0.5
 _PAUSE_SECONDS = 1.0
 """How long the store is not asked after it failed to respond."""
@@ -50,31 +63,29 @@ class Quotas:
     async def take(self, caller: Caller, unit: Unit, cost: int) -> Standing | None:
         """Use `cost` of a quota, and return what is left; None if there is no limit, or if the store does not respond.
 
-        Raises QuotaError; TooManyPixelsError if even a whole minute is not enough; UnavailableError if the store does
-        not respond and IMPASTO_QUOTA_FAIL is closed.
+        Raises QuotaError; TooManyPixelsError or ParameterError if even the whole quota is not enough;
+        UnavailableError if the store does not respond and IMPASTO_QUOTA_FAIL is closed.
         """
         most = caller.quota(unit)
         if most is None or cost == 0:
             return None
         if cost > most:
-            expected = f"at most {most} pixels, which is this key's quota of a minute"
-            raise TooManyPixelsError(
-                f"the output has {cost} pixels; expected {expected}", value=cost, expected=expected
-            )
-        item = RateLimitItemPerMinute(most, namespace="impasto")
+            raise _more_than_all(unit, most, cost)
+        item = _WINDOWS[unit](most, namespace="impasto")
+        window_seconds = item.get_expiry()
         if time.monotonic() < self._ask_again:
             self._uncounted()
             return None
         try:
             async with asyncio.timeout(2 * _ANSWER_SECONDS):
                 taken = await self._limiter.hit(item, unit, caller.name, cost=cost)
-                window = await self._storage.get_sliding_window(item.key_for(unit, caller.name), WINDOW_SECONDS)
+                window = await self._storage.get_sliding_window(item.key_for(unit, caller.name), window_seconds)
         except (StorageError, OSError, TimeoutError) as error:
             self._note_down(error)
             self._uncounted()
             return None
         self._note_up()
-        standing = _standing(most, 1 if taken else cost, *window)
+        standing = _standing(most, 1 if taken else cost, *window, window_seconds)
         if not taken:
             raise _exceeded(unit, most, cost, standing)
         return standing
@@ -110,7 +121,7 @@ def policy_headers(caller: Caller, standings: dict[Unit, Standing]) -> dict[str,
     quotas = {unit: quota for unit in UNITS if (quota := caller.quota(unit)) is not None}
     if not quotas:
         return {}
-    headers = {"RateLimit-Policy": ", ".join(f'"{unit}";q={most};w={WINDOW_SECONDS}' for unit, most in quotas.items())}
+    headers = {"RateLimit-Policy": ", ".join(f'"{unit}";q={most};w={_seconds(unit)}' for unit, most in quotas.items())}
     known = [f'"{unit}";r={each.remaining};t={each.seconds}' for unit, each in standings.items()]
     return {**headers, "RateLimit": ", ".join(known)} if known else headers
 
@@ -139,29 +150,46 @@ def _storage(where: str) -> MemoryStorage | RedisStorage:
         raise StartupError(f"{PREFIX}QUOTA_STORE: {type(error).__name__}: expected redis://HOST:PORT/DB") from error
 
 
-def _standing(most: int, wanted: int, before: int, before_left: float, now: int, now_left: float) -> Standing:
-    """Read the two counters of the window. wanted: how much must be free again in `seconds`."""
-    moves_in = before_left if before else now_left % WINDOW_SECONDS
-    used = before * before_left / WINDOW_SECONDS + now
+def _seconds(unit: Unit) -> int:
+    return _WINDOWS[unit](1).get_expiry()
+
+
+def _standing(
+    most: int, wanted: int, before: int, before_left: float, now: int, now_left: float, window: int = 60
+) -> Standing:
+    """Read the two counters of a window of so many seconds. wanted: how much must be free again in `seconds`."""
+    moves_in = before_left if before else now_left % window
+    used = before * before_left / window + now
     short = used + wanted - most
     if short <= 0:
         seconds = moves_in
-    elif before and short <= before * before_left / WINDOW_SECONDS:
-        seconds = short * WINDOW_SECONDS / before
+    elif before and short <= before * before_left / window:
+        seconds = short * window / before
     else:  # the counter fades after the window has moved on
-        seconds = moves_in + (now + wanted - most) * WINDOW_SECONDS / max(now, 1)
+        seconds = moves_in + (now + wanted - most) * window / max(now, 1)
     return Standing(max(0, most - math.floor(used)), max(1, math.ceil(seconds)))
 
 
 def _exceeded(unit: Unit, most: int, cost: int, standing: Standing) -> QuotaError:
-    asked = f"; this output has {cost}" if unit == "pixels" else ""
+    asked = {"requests": "", "pixels": f"; this output has {cost}", "style_minutes": f"; this style takes {cost}"}
+    may_use = f"{most} minutes of training a day" if unit == "style_minutes" else f"{most} {unit} a minute"
+    minutes = {"parameter": "minutes", "value": cost, "expected": f"at most {standing.remaining} minutes now"}
     return QuotaError(
-        f"this key may use {most} {unit} a minute, {standing.remaining} are left{asked}; "
-        f"try again in {standing.seconds} s",
+        f"this key may use {may_use}, {standing.remaining} are left{asked[unit]}; try again in {standing.seconds} s",
         {"Retry-After": str(standing.seconds)},
         quota=unit,
         limit=most,
         remaining=standing.remaining,
         retry_after_seconds=standing.seconds,
         **{"violated-policies": [unit]},
+        **(minutes if unit == "style_minutes" else {}),
     )
+
+
+def _more_than_all(unit: Unit, most: int, cost: int) -> ServiceError:
+    if unit == "style_minutes":
+        expected = f"at most {most} minutes, which is this key's quota of a day"
+        detail = f"the style takes {cost} minutes; expected {expected}"
+        return ParameterError(detail, parameter="minutes", value=cost, expected=expected)
+    expected = f"at most {most} pixels, which is this key's quota of a minute"
+    return TooManyPixelsError(f"the output has {cost} pixels; expected {expected}", value=cost, expected=expected)

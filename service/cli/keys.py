@@ -23,10 +23,13 @@ def _keys() -> None:
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the owner: 1 to 64 of A-Z, a-z, 0-9, _ and -.")],
     scope: Annotated[
-        list[str] | None, typer.Option("--scope", help="transform (default) or admin; may be given twice.")
+        list[str] | None, typer.Option("--scope", help="transform (default), styles or admin; may be repeated.")
     ] = None,
     requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Quota.")] = None,
     pixels_per_minute: Annotated[int | None, typer.Option(min=1, help="Quota, in output pixels.")] = None,
+    style_minutes_per_day: Annotated[
+        int | None, typer.Option(min=1, help="Quota, in training time of learned styles.")
+    ] = None,
     days: Annotated[int | None, typer.Option(min=1, max=36500, help="Until it expires; default: never.")] = None,
 ) -> None:
     """Make a key and show it once, on standard error. The lines for IMPASTO_KEYS_FILE go to standard output.
@@ -44,7 +47,12 @@ def new(
         expires = None if days is None else datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
         key = new_key()
         try:
-            table = key_table(name, key, scopes, requests_per_minute, pixels_per_minute, expires)
+            quotas = {
+                "requests_per_minute": requests_per_minute,
+                "pixels_per_minute": pixels_per_minute,
+                "style_minutes_per_day": style_minutes_per_day,
+            }
+            table = key_table(name, key, scopes, quotas, expires)
         except KeyFileError as error:
             raise PlanError(str(error)) from error
     sys.stdout.write(f"\n{table}")

@@ -31,6 +31,7 @@ def learn(
     ] = None,
     license_: Annotated[str, typer.Option("--license", help="Licence of the painting, for the style's card.")] = "",
     source: Annotated[str, typer.Option("--source", help="Painter, title and year, for the style's card.")] = "",
+    private: Annotated[bool, typer.Option("--private", help="A style for your own key only.")] = False,
     preview: Annotated[
         Path | None, typer.Option("--preview", help="File for a photograph in the style so far, kept up to date.")
     ] = None,
@@ -44,14 +45,15 @@ def learn(
         refuse_no_address(server, key)
         try:
             with Client(server, api_key=key) as client:
-                client.learn(painting, name, minutes=minutes, license=license_, source=source)
-                _wait(client, name, preview)
+                client.learn(painting, name, minutes=minutes, license=license_, source=source, private=private)
+                wait(client, name, preview)
         except ImpastoError as error:
             raise refusal_of(error) from error
         typer.echo(f"{name} is ready: impasto stylize photo.jpg --style {name} --server {server}")
 
 
-def _wait(client: Client, name: str, preview: Path | None) -> None:
+def wait(client: Client, name: str, preview: Path | None) -> None:
+    """Wait until a style is learned, and show its progress. Raises ImpastoError. preview: a file to keep up to date."""
     console, shown, told = Console(stderr=True), "", 0.0
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -56,6 +56,20 @@ class ModelEntry:
         """Key and version, as responses report them: "stylize/mosaic@sha256:..."."""
         return f"{self.key}@{self.version}"
 
+    @property
+    def owner(self) -> str:
+        """The name of the key that sent the painting of a learned style; "" for any other model."""
+        return str(self.card.training.get("owner", ""))
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only its owner may see and use the model."""
+        return bool(self.card.training.get("private"))
+
+    def is_visible_to(self, caller: str) -> bool:
+        """Return whether the holder of a key may see and use the model."""
+        return not self.is_private or self.owner == caller
+
 
 @dataclass(frozen=True)
 class Model:

@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from nets.architecture import Task
 from nets.checkpoint import CheckpointError
-from service.errors import StartupError, UnavailableError, UnknownModelError, shown
+from service.errors import StartupError, UnavailableError
 from service.models.folder import CheckpointFolder
 from service.models.interpolation import Mixture, blend, blend_key
 from service.models.manifest import Manifest, manifest_from_settings
-from service.models.model import CheckpointFile, FileStamp, Model, ModelEntry
+from service.models.model import CheckpointFile, FileStamp, Model
+from service.models.served import ServedModels
 from service.models.weights_cache import WeightsCache
 from service.observability.metrics import Metrics
 from service.settings import Settings
@@ -23,7 +24,7 @@ Loading = Literal["eager", "lazy"]
 WarmUp = Callable[[Model], Awaitable[None]]
 
 
-class Registry:
+class Registry(ServedModels):
     """The models in the folder of checkpoints. Its methods must be called on the event loop.
 
     A new file replaces an old one only after it was read, verified and warmed up. Requests in flight keep the old
@@ -42,7 +43,7 @@ class Registry:
 
         manifest: lists the files that may be served; None allows all files. learned: folder of learned styles.
         """
-        self.entries: dict[str, ModelEntry] = {}
+        super().__init__({})
         self.refused: dict[str, str] = {}
         self.loaded = WeightsCache(max_bytes, pinned=lambda key: f"{key}.safetensors" in self.refused)
         self._folder, self._loading = CheckpointFolder(folder, manifest, learned), loading
@@ -87,24 +88,6 @@ class Registry:
                 self._refuse(file, error)
         self._require_models()
         self._update_metrics()
-
-    def find(self, task: Task, name: str, parameter: str) -> ModelEntry:
-        """Return the entry of a model. Raises UnknownModelError, which lists the served models.
-
-        parameter: the query parameter that named the model, for the error.
-        """
-        prefix = "x" if parameter == "factor" else ""  # a client that sends factor=3 does not know the name "x3"
-        entry = self.entries.get(f"{task}/{name}")
-        if entry is None:
-            served = self.factors() if prefix else self.names(task)
-            value = shown(name.removeprefix(prefix))
-            raise UnknownModelError(
-                f"{parameter} {value!r} is not served; served: {', '.join(served) or 'none'}",
-                parameter=parameter,
-                value=value,
-                expected=served,
-            )
-        return entry
 
     async def get(self, task: Task, name: str, parameter: str) -> Model:
         """Return a model and load it first if necessary. Raises UnknownModelError like `find`."""
@@ -163,20 +146,12 @@ class Registry:
             except Exception:
                 log.exception("the reload of the checkpoints failed")
 
-    def names(self, task: Task) -> list[str]:
-        """Return the names of the models of a task, sorted: styles, or "x4", "x4_perceptual"."""
-        return sorted(entry.card.name for entry in self.entries.values() if entry.card.task == task)
-
-    def factors(self) -> list[str]:
-        """Return the values that `?factor=` accepts: "2", "4"."""
-        return [name.removeprefix("x") for name in self.names("upscale") if name.removeprefix("x").isdigit()]
-
     def is_learned(self, key: str) -> bool:
         """Return whether a model that is served was learned from a painting that a client sent."""
         return self._folder.is_learned(self.entries[key].file)
 
-    def summary(self) -> dict[str, Any]:
-        """Return the body of GET /models."""
+    def summary(self, caller: str) -> dict[str, Any]:
+        """Return the body of GET /models for the holder of a key."""
         models = [
             {
                 "model": entry.key,
@@ -186,8 +161,9 @@ class Registry:
                 "scale": entry.facts.scale,
                 "loaded": entry.key in self.loaded,
                 "learned": self.is_learned(entry.key),
+                "private": entry.is_private,
             }
-            for _, entry in sorted(self.entries.items())
+            for _, entry in sorted(self.seen_by(caller).entries.items())
         ]
         return {"models": models, "refused": [{"file": file, "reason": why} for file, why in self.refused.items()]}
 

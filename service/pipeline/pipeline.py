@@ -24,7 +24,8 @@ from service.pipeline.cache import ResultCache
 from service.pipeline.codecs import Codecs
 from service.pipeline.etag import entity_tag, matches
 from service.pipeline.limits import refuse_long_side, refuse_pixels, refuse_whole
-from service.pipeline.plan import plan_inference
+from service.pipeline.parameters import StylizeParameters
+from service.pipeline.plan import InferencePlan, plan_inference
 from service.pipeline.prepared import Loaded, Prepared
 from service.pipeline.progress import Progress
 from service.pipeline.rendering import Rendered, Renderer, stage_milliseconds
@@ -113,7 +114,7 @@ class Pipeline:
         """Run pictures of one size, uint8 (H, W, 3), through the networks, all or none. Raises a ServiceError."""
         count, (height, width) = len(pictures), pictures[0].shape[:2]
         with self._admission.request(request.owner):
-            plan = plan_inference(request.parameters, self._registry)
+            plan = self._plan(request)
             header = Header("png", height, width, count, animated=count > 1, alpha=False, bits=8)
             prepared = Prepared(request, plan, header)
             loaded = await self._load(prepared)
@@ -126,7 +127,7 @@ class Pipeline:
 
     def check(self, request: TransformRequest) -> None:
         """Reject, before the body is read, a request that would be rejected whatever its image is."""
-        plan = plan_inference(request.parameters, self._registry)
+        plan = self._plan(request)
         if request.may_wait:
             self._admission.refuse_if_closed()
             return
@@ -139,9 +140,17 @@ class Pipeline:
         """End the codec threads."""
         self._codecs.close()
 
+    def _plan(self, request: TransformRequest) -> InferencePlan:
+        """Find the networks. Raises UnknownModelError also for a private style of another owner."""
+        if isinstance(request.parameters, StylizeParameters):
+            seen = self._registry.seen_by(request.owner)
+            for name in request.parameters.style:
+                seen.find("stylize", name, "style")
+        return plan_inference(request.parameters, self._registry)
+
     async def _inspect(self, request: TransformRequest, data: bytes) -> Prepared:
         """Find the networks, read the header, choose the format, and compute the entity tag."""
-        plan, parameters = plan_inference(request.parameters, self._registry), request.parameters
+        plan, parameters = self._plan(request), request.parameters
         limits = self._settings.max_pixels, self._settings.max_frames
         milliseconds: dict[str, float] = {}
         measure = partial(self._decoder.measure, data, *limits)

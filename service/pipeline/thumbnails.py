@@ -39,4 +39,5 @@ class Thumbnails:
         parameters = StylizeParameters(
             style=entry.card.name, stroke="off", max_side=_SIDE_PX, format="jpeg", quality=_QUALITY
         )
-        return await self._pipeline.transform(TransformRequest(parameters, may_wait=True), self._photograph)
+        request = TransformRequest(parameters, may_wait=True, owner=entry.owner)
+        return await self._pipeline.transform(request, self._photograph)

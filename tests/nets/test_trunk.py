@@ -14,7 +14,7 @@ from tests.conftest import save_net
 from tests.nets.test_style_trunk import in_another_style, tiny_trunk_net
 
 
-def save_family(folder, names=("checks", "dots"), trunk="tiny", seed=0):
+def save_family(folder, names=("checks", "dots"), trunk="tiny", seed=0, training=None):
     """A model repository with a trunk and a style for each name, made as the trainer makes them."""
     first = tiny_trunk_net(seed)
     path = folder / "trunks" / f"{trunk}.safetensors"
@@ -24,7 +24,9 @@ def save_family(folder, names=("checks", "dots"), trunk="tiny", seed=0):
     for number, name in enumerate(names):
         net = in_another_style(first, number)
         net.load_state_dict({**net.state_dict(), **shared.weights})
-        card = checkpoint.make_card(net, name, trunk=shared.reference, license="CC0-1.0", source="made in a test")
+        card = checkpoint.make_card(
+            net, name, trunk=shared.reference, license="CC0-1.0", source="made in a test", training=training or {}
+        )
         checkpoint.save(folder / "stylize" / f"{name}.safetensors", net, card)
     return path
 

@@ -35,12 +35,12 @@ def command(tmp_path, vgg16_file):
     return ["learn", str(tmp_path / "learned"), *pairs, "--no-check"]
 
 
-def submit(spool, name, owner="", minutes=0.01, pixels=None, submitted=0.0):
+def submit(spool, name, owner="", minutes=0.01, pixels=None, submitted=0.0, private=False):
     file = io.BytesIO()
     Image.fromarray(picture(80, 90) if pixels is None else pixels).save(file, "PNG")
     data = file.getvalue()
     digest = hashlib.sha256(data).hexdigest()
-    return spool.submit(StyleRequest(name, owner, minutes, "CC0-1.0", "a test", digest, submitted), data)
+    return spool.submit(StyleRequest(name, owner, minutes, "CC0-1.0", "a test", digest, submitted, private), data)
 
 
 def run(command):
@@ -67,13 +67,14 @@ def wait_until(condition, seconds=120):
 
 
 def test_the_paintings_of_a_queue_become_styles_beside_their_trunk(spool, command):
-    submit(spool, "mine")
+    submit(spool, "mine", "alice", private=True)
     flat = submit(spool, "flat", pixels=np.full((80, 80, 3), 50, np.uint8), submitted=1.0)
     run(command)
     registry = load_registry(spool.folder)
     assert registry.names("stylize") == ["mine"]
     card = registry.entries["stylize/mine"].card
     assert (card.license, card.source) == ("CC0-1.0", "a test")
+    assert (card.training["owner"], card.training["private"]) == ("alice", True)
     assert [painting.request.name for painting in spool] == ["flat"]
     assert flat.status.state == "failed"
     assert flat.status.reason == "the painting is nearly one colour: there is no style to learn from it"

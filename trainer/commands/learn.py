@@ -105,8 +105,10 @@ class _Worker:
             with _returned_if_terminated(painting, attempts):
                 style = new_style(request.name, painting.image, _STYLE_PX, request.license, request.source)
                 state = painting.training_state
-                facts, data = {"owner": request.owner}, self._photographs
-                order = LearningOrder(style, painting.image, request.minutes, data, state, self._check, facts)
+                facts = {"owner": request.owner, "private": request.private}
+                order = LearningOrder(
+                    style, painting.image, request.minutes, self._photographs, state, self._check, facts
+                )
                 self._learner.learn(order, self._spool.folder, _Reporter(painting))
         except _CancelledError:
             self._spool.forget(painting)

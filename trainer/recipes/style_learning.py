@@ -33,7 +33,7 @@ class LearningOrder:
     photographs: list[Path]
     state: Path | None = None
     check: bool = True
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 class StyleLearner:

@@ -10,7 +10,7 @@ from typing import Any
 from nets.architecture import Task
 from service.errors import ParameterError, UnknownModelError, shown
 from service.models.model import ModelEntry
-from service.models.registry import Registry
+from service.models.served import ServedModels
 from service.pipeline.parameters import Parameters, StylizeParameters, UpscaleParameters, parse_parameters
 
 _VERSION_CHARACTERS = 12
@@ -29,21 +29,21 @@ class Entry:
     model: ModelEntry
 
 
-def entries(registry: Registry) -> dict[str, Entry]:
+def entries(models: ServedModels) -> dict[str, Entry]:
     """List all networks that are served, by name."""
     found = {}
-    for key, model in sorted(registry.entries.items()):
+    for key, model in sorted(models.entries.items()):
         task, name = model.card.task, model.card.name
         plain = name.removesuffix(_PERCEPTUAL)
-        if task == "stylize" or plain.removeprefix("x") in registry.factors():
+        if task == "stylize" or plain.removeprefix("x") in models.factors():
             entry = Entry(key.replace("/", ".", 1), _short(model), task, model)
             found[entry.name] = entry
     return found
 
 
-def find(registry: Registry, name: str, version: str | None) -> Entry:
+def find(models: ServedModels, name: str, version: str | None) -> Entry:
     """Return the network of that name. Raises UnknownModelError, which lists the networks that are served."""
-    known = entries(registry)
+    known = entries(models)
     entry = known.get(name)
     if entry is None:
         raise UnknownModelError(f"model {shown(name)!r} is not served; served: {', '.join(known) or 'none'}")

@@ -16,7 +16,7 @@ from service.http.open_inference.codec import InferenceRequest, Tensor
 from service.http.open_inference.models import Entry, entries, find, parse
 from service.http.open_inference.openapi import FOUND, INDEXED, INFER_REQUEST, INFERRED, LIVE, READY, SERVER
 from service.http.problems import INFERENCE_PROTOCOL
-from service.http.routes.auth import charge_of, count_request, owner_of
+from service.http.routes.auth import CallerName, charge_of, count_request, owner_of
 from service.http.state import state_of
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.request import Charge, TransformRequest
@@ -48,12 +48,12 @@ async def ready(request: Request) -> JSONResponse:
 
 
 @router.post("/repository/index", responses=INDEXED)
-async def index(request: Request) -> list[dict[str, str]]:
+async def index(request: Request, caller: CallerName) -> list[dict[str, str]]:
     """List the networks, and the files that were refused. A body is ignored."""
     registry = state_of(request).registry
     served = [
         {"name": entry.name, "version": entry.version, "state": "READY", "reason": ""}
-        for entry in entries(registry).values()
+        for entry in entries(registry.seen_by(caller)).values()
     ]
     names = {file: file.removesuffix(".safetensors").replace("/", ".", 1) for file in registry.refused}
     taken = {entry["name"] for entry in served}
@@ -66,9 +66,11 @@ async def index(request: Request) -> list[dict[str, str]]:
 
 @router.get("/models/{model}", responses=FOUND)
 @router.get("/models/{model}/versions/{version}", responses=FOUND, operation_id="model_metadata_of_a_version")
-async def model_metadata(request: Request, model: str, version: str | None = None) -> dict[str, Any]:
+async def model_metadata(
+    request: Request, caller: CallerName, model: str, version: str | None = None
+) -> dict[str, Any]:
     """Describe the inputs and outputs of a network: a tensor of encoded images or of pixels, in both directions."""
-    entry = find(state_of(request).registry, model, version)
+    entry = find(state_of(request).registry.seen_by(caller), model, version)
     both = [
         {"name": codec.IMAGE, "datatype": "BYTES", "shape": [-1]},
         {"name": codec.PIXELS, "datatype": "UINT8", "shape": [-1, -1, -1, 3]},
@@ -78,9 +80,9 @@ async def model_metadata(request: Request, model: str, version: str | None = Non
 
 @router.get("/models/{model}/ready", responses=READY)
 @router.get("/models/{model}/versions/{version}/ready", responses=READY, operation_id="version_ready")
-async def model_ready(request: Request, model: str, version: str | None = None) -> JSONResponse:
+async def model_ready(request: Request, caller: CallerName, model: str, version: str | None = None) -> JSONResponse:
     """Tell whether a network is served, and requests are accepted."""
-    find(state_of(request).registry, model, version)
+    find(state_of(request).registry.seen_by(caller), model, version)
     takes = state_of(request).admission.is_open
     return JSONResponse({"name": model, "ready": takes}, 200 if takes else 503)
 
@@ -103,7 +105,7 @@ async def model_ready(request: Request, model: str, version: str | None = None) 
 async def infer(request: Request, model: str, version: str | None = None) -> Response:
     """Run images through a network. The body is JSON, or JSON followed by the bytes of the tensor."""
     state = state_of(request)
-    entry = find(state.registry, model, version)
+    entry = find(state.registry.seen_by(owner_of(request)), model, version)
     state.admission.refuse_if_full(owner_of(request))
     body = await read_body(request, state.settings.max_body_bytes)
     inference = await asyncio.to_thread(codec.read, body, request.headers.get(_JSON_LENGTH))

@@ -27,6 +27,14 @@ def given_key(
 GivenKey = Annotated[str | None, Depends(given_key)]
 
 
+async def name_of_caller(request: Request, key: GivenKey) -> str:
+    """Return the name of the caller of a route that needs no key."""
+    return state_of(request).keys.name_of(key)
+
+
+CallerName = Annotated[str, Depends(name_of_caller)]
+
+
 async def require_transform(request: Request, key: GivenKey) -> Caller:
     """Return the caller. Raises UnauthorizedError or ForbiddenError if it may not transform images."""
     return _authorize(request, key, "transform")
@@ -61,6 +69,15 @@ def charge_of(request: Request) -> Charge:
 
     async def charge(pixels: int) -> None:
         await _take(request, request.scope["state"]["caller"], "pixels", pixels)
+
+    return charge
+
+
+def style_charge_of(request: Request) -> Charge:
+    """Return what the learner calls with the minutes of training. Raises QuotaError when it is called."""
+
+    async def charge(minutes: int) -> None:
+        await _take(request, request.scope["state"]["caller"], "style_minutes", minutes)
 
     return charge
 

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from nets.architecture import Task
 from service.errors import ForbiddenError, ParameterError, UnauthorizedError, UnknownModelError
 from service.http.openapi import NOT_FOUND, problems
-from service.http.routes.auth import require_admin
+from service.http.routes.auth import CallerName, require_admin
 from service.http.state import state_of
 from service.images.formats import MEDIA_TYPES, SOURCE_MEDIA_TYPES
 from service.pipeline.parameters import MOST_STYLES
@@ -54,28 +54,36 @@ async def readyz(request: Request) -> JSONResponse:
 
 
 @router.get("/models", responses=problems())
-async def models(request: Request) -> dict[str, Any]:
-    """List the styles and factors that are served, and the checkpoint files that were refused, with the reason."""
-    return state_of(request).registry.summary()
+async def models(request: Request, caller: CallerName) -> dict[str, Any]:
+    """List the styles and factors that are served, and the checkpoint files that were refused, with the reason.
+
+    A private style is listed for the key that owns it only.
+    """
+    return state_of(request).registry.summary(caller)
 
 
 @router.get("/limits", responses=problems())
 async def limits(request: Request) -> dict[str, Any]:
-    """List the limits on the size of inputs and outputs, and the supported formats."""
-    settings = state_of(request).settings
+    """List the limits on the size of inputs and outputs, and the supported formats.
+
+    learn_minutes: the default training time of a style; null where no style can be learned.
+    """
+    state = state_of(request)
+    settings, learns = state.settings, state.learner is not None and state.learner.obstacle() is None
     names = ("max_body_bytes", "max_pixels", "max_frames", "max_output_pixels", "max_whole_pixels")
     return {
         **{name: getattr(settings, name) for name in names},
         "max_styles": MOST_STYLES,
+        "learn_minutes": settings.learn_minutes if learns else None,
         "takes": list(SOURCE_MEDIA_TYPES),
         "gives": list(MEDIA_TYPES),
     }
 
 
 @router.get("/models/{task}/{name}", responses=problems(UnknownModelError, ParameterError))
-async def model(request: Request, task: Task, name: str) -> dict[str, Any]:
+async def model(request: Request, task: Task, name: str, caller: CallerName) -> dict[str, Any]:
     """Return the card of one model: its architecture, training and licence."""
-    found = state_of(request).registry.find(task, name, "name")
+    found = state_of(request).registry.seen_by(caller).find(task, name, "name")
     return {"model": found.key, "version": found.version, "facts": asdict(found.facts), **asdict(found.card)}
 
 

@@ -8,6 +8,7 @@ from service.errors import InferenceError, UnavailableError, UnknownModelError
 from service.http.api_page import api_page
 from service.http.headers import page_policy
 from service.http.openapi import BINARY, OTHERWISE, problems
+from service.http.routes.auth import CallerName
 from service.http.state import state_of
 from service.http.static import INDEX
 from service.pipeline.etag import matches
@@ -49,10 +50,10 @@ async def docs(request: Request) -> Response:
     response_class=Response,
     responses={**_THUMBNAIL, **problems(UnknownModelError, InferenceError, UnavailableError), **OTHERWISE},
 )
-async def thumbnail(request: Request, name: str) -> Response:
+async def thumbnail(request: Request, name: str, caller: CallerName) -> Response:
     """Return a bundled photograph in a style. The network paints it at the first request."""
     state = state_of(request)
-    entry = state.registry.find("stylize", name, "style")
+    entry = state.registry.seen_by(caller).find("stylize", name, "style")
     return _tagged(request, await state.thumbnails.of(entry), "image/jpeg", f'W/"{entry.version}"', {})
 
 

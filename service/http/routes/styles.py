@@ -1,7 +1,9 @@
 """POST /styles and what follows: a painting becomes a style that /stylize knows."""
 
 import asyncio
+import hashlib
 import math
+import time
 from collections.abc import AsyncIterable
 from typing import Annotated
 
@@ -11,6 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
 from nets.checkpoint import MODEL_NAME
+from nets.spool import StyleRequest
 from service.auth.caller import Caller
 from service.errors import (
     BodyError,
@@ -19,6 +22,7 @@ from service.errors import (
     ForbiddenError,
     NoTrainerError,
     ParameterError,
+    QuotaError,
     StyleExistsError,
     TooManyPixelsError,
     TooManyStylesError,
@@ -30,11 +34,11 @@ from service.errors import (
 )
 from service.http.body import read_picture
 from service.http.openapi import BINARY, NOT_FOUND, OTHERWISE, problems
-from service.http.routes.auth import charge_of, count, require_styles
+from service.http.routes.auth import charge_of, count, owner_of, require_styles, style_charge_of
 from service.http.routes.openapi import REQUEST
 from service.http.routes.transform import refuse_repeated
 from service.http.state import state_of
-from service.models.learning.learner import LearnedStyle, Learner, State, style_request
+from service.models.learning.learner import LearnedStyle, Learner, State
 from service.pipeline.parameters import UpscaleParameters
 from service.pipeline.request import TransformRequest
 
@@ -50,6 +54,7 @@ class StyleParameters(BaseModel, extra="forbid"):
     minutes: float | None = Field(None, gt=0, le=120, description="Training time. Default: the service's own.")
     license: str = Field("", max_length=200, description="Licence of the painting, for the style's card.")
     source: str = Field("", max_length=500, description="Painter, title and year, for the style's card.")
+    private: bool = Field(False, description="For the caller's key only. Needs a service with keys.")
 
 
 class StyleState(BaseModel):
@@ -57,6 +62,7 @@ class StyleState(BaseModel):
 
     name: str
     state: State
+    private: bool = Field(description="Whether only the key that sent the painting may see and use the style.")
     progress: float = Field(description="Share of the training time, from 0 to 1.")
     seconds_left: float | None = Field(None, description="Training time that is left. Time in the queue is not in it.")
     position: int | None = Field(None, description="Of a queued style: its position; 1 is next.")
@@ -89,6 +95,7 @@ _UNKNOWN = {**problems(UnknownModelError, UnauthorizedError, ForbiddenError), **
         202: {"headers": {"Location": {"description": "The path of the style.", "schema": {"type": "string"}}}},
         **problems(
             ParameterError,
+            QuotaError,
             BodyError,
             BodyTooLargeError,
             UnsupportedImageError,
@@ -115,13 +122,26 @@ async def learn(
     The same name and painting give the style that is there, so that a request can be repeated.
     """
     state = state_of(request)
+    if parameters.private and not state.keys.required:
+        raise ParameterError(
+            "this service has no keys, so nothing on it is private", parameter="private", value="true", expected="false"
+        )
     await count(request, caller)
     upload = await read_picture(request, state.settings.max_body_bytes)
     as_png = TransformRequest(UpscaleParameters(factor=1, format="png"), owner=caller.name)
     painting = await state.pipeline.transform(as_png, upload.data, charge=charge_of(request))
     minutes = parameters.minutes or state.settings.learn_minutes
-    wanted = style_request(parameters.name, caller.name, minutes, parameters.license, parameters.source, painting.body)
-    style = await learner.submit(wanted, painting.body)
+    wanted = StyleRequest(
+        parameters.name,
+        caller.name,
+        minutes,
+        parameters.license,
+        parameters.source,
+        hashlib.sha256(painting.body).hexdigest(),
+        time.time(),
+        parameters.private,
+    )
+    style = await learner.submit(wanted, painting.body, style_charge_of(request))
     headers = {
         "Location": f"{_root(request)}/styles/{style.name}",
         "Retry-After": str(max(1, math.ceil(style.seconds_left or 0))),
@@ -131,10 +151,10 @@ async def learn(
 
 
 @router.get("/styles/{name}", responses=_UNKNOWN, response_model_exclude_none=True)
-async def style(request: Request, response: Response, name: str, learner: Learning, _: Authorized) -> StyleState:
+async def style(request: Request, response: Response, name: str, learner: Learning, caller: Authorized) -> StyleState:
     """Return the state of a style that is learned, or was."""
     response.headers.update(_NO_STORE)
-    return _described(request, await learner.find(name))
+    return _described(request, await learner.find(name, caller.name))
 
 
 @router.get(
@@ -146,11 +166,14 @@ async def style(request: Request, response: Response, name: str, learner: Learni
     },
 )
 async def preview(
-    name: str, learner: Learning, _: Authorized, number: Annotated[int, Query(ge=0, description="Any; for caches.")] = 0
+    name: str,
+    learner: Learning,
+    caller: Authorized,
+    number: Annotated[int, Query(ge=0, description="Any; for caches.")] = 0,
 ) -> Response:
     """Return a photograph in the style so far: JPEG, 384 pixels wide."""
     del number  # it only makes the address of each preview another one
-    await learner.find(name)
+    await learner.find(name, caller.name)
     jpeg = await learner.preview(name)
     if jpeg is None:
         detail = f"there is no preview of {name}"
@@ -158,9 +181,9 @@ async def preview(
     return Response(jpeg, media_type="image/jpeg", headers=_NO_STORE)
 
 
-async def found_style(name: str, learner: Learning, _: Authorized) -> LearnedStyle:
+async def found_style(name: str, learner: Learning, caller: Authorized) -> LearnedStyle:
     """Return the style of the path. Raises UnknownModelError, before a stream of events begins."""
-    return await learner.find(name)
+    return await learner.find(name, caller.name)
 
 
 @router.get(
@@ -189,7 +212,7 @@ async def events(
             return
         await asyncio.sleep(_POLL_SECONDS)
         try:
-            style = await learner.find(style.name)
+            style = await learner.find(style.name, owner_of(request))
         except UnknownModelError:  # deleted
             return
 
@@ -206,6 +229,7 @@ def _described(request: Request, style: LearnedStyle) -> StyleState:
     return StyleState(
         name=style.name,
         state=style.state,
+        private=style.private,
         progress=round(style.share, 3),
         seconds_left=style.seconds_left if style.state in {"queued", "learning"} else None,
         position=style.position,

@@ -1,6 +1,6 @@
 // The styles: tiles to choose from beside the picture, and on the wall of the first view.
 
-import { getJson } from "./server.js";
+import { ask, getJson, key } from "./server.js";
 import { title } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -35,6 +35,14 @@ function thumbnail(name, version) { // the version makes a swapped network's thu
   return `models/stylize/${encodeURIComponent(name)}/thumbnail?v=${version.slice(7, 19)}`;
 }
 
+/** The thumbnail of a private style needs the key. Without one, an empty frame rather than a broken image. */
+async function withKey(image) {
+  const path = image.src;
+  image.removeAttribute("src");
+  const response = key() && path.startsWith("http") ? await ask(path).catch(() => null) : null;
+  if (response) image.dataset.bundled = image.src = URL.createObjectURL(await response.blob());
+}
+
 function tile(name, version, checked) {
   const label = document.createElement("label"), input = document.createElement("input");
   const image = new Image(120, 80), text = document.createElement("span");
@@ -42,7 +50,7 @@ function tile(name, version, checked) {
   image.alt = "";
   image.loading = "lazy";
   image.dataset.bundled = image.src = thumbnail(name, version);
-  image.addEventListener("error", () => image.removeAttribute("src")); // an empty frame rather than a broken one
+  image.addEventListener("error", () => withKey(image), { once: true });
   text.textContent = title(name);
   label.append(input, image, text);
   return label;
@@ -53,6 +61,7 @@ function exhibit(name, version, choose) {
   const image = new Image(600, 400), text = document.createElement("span"), from = document.createElement("small");
   Object.assign(button, { type: "button", value: name });
   Object.assign(image, { alt: "", loading: "lazy", src: thumbnail(name, version) });
+  image.addEventListener("error", () => withKey(image), { once: true });
   text.textContent = title(name);
   from.dataset.version = version;
   button.append(image, text, from);

@@ -4,6 +4,7 @@ import * as compare from "./compare.js";
 import * as gallery from "./gallery.js";
 import * as knobs from "./knobs.js";
 import * as outcome from "./outcome.js";
+import * as ownStyle from "./own_style.js";
 import * as photograph from "./photograph.js";
 import { fitting, Previews, reduced } from "./previews.js";
 import { getJson, key, Lost, make, Refused, setKey } from "./server.js";
@@ -39,6 +40,8 @@ async function start() {
     `${names(limits.takes)}, up to ${bytes(limits.max_body_bytes)} and ${megapixels(limits.max_pixels)}.`;
   for (const format of limits.gives) $("format").append(new Option(format.toUpperCase(), format));
   if (location.hash.length > 1) knobs.restore(location.hash.slice(1));
+  const askKey = (error, retry) => (trouble(error), (again = retry));
+  ownStyle.start(limits, { names: knobs.names, renew: knobs.refresh, choose: useStyle, askKey });
   setInterval(() => document.hidden || work || refresh(), 30_000); // networks are swapped
   addEventListener("focus", () => work || refresh());
 }
@@ -46,6 +49,13 @@ async function start() {
 async function refresh() {
   const { renewed } = await knobs.refresh().catch(() => ({}));
   if (renewed && picture) renew();
+}
+
+/** Select a style that was just learned. */
+function useStyle(name) {
+  knobs.pick(name);
+  settle();
+  if (picture && !work) renew();
 }
 
 function listen() {
@@ -72,7 +82,8 @@ function listen() {
     setKey($("key").value);
     $("key").value = "";
     $("key-form").hidden = $("trouble").hidden = true;
-    if (picture && !work) again();
+    refresh(); // private styles
+    if (!work) again();
   });
   $("zoom").addEventListener("click", () => zoom($("zoom").getAttribute("aria-pressed") !== "true"));
   $("beside").addEventListener("click", () => {

@@ -21,10 +21,11 @@ export function listen(choose) {
   addEventListener("dragleave", () => dragging(--depth > 0));
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
+    const taken = event.defaultPrevented; // as a painting
     event.preventDefault();
     depth = 0;
     dragging(false);
-    if (event.dataTransfer.files.length) choose(event.dataTransfer.files);
+    if (!taken && event.dataTransfer.files.length) choose(event.dataTransfer.files);
   });
 }
 

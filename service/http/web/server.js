@@ -1,4 +1,4 @@
-// What the page asks of the server: models, limits, and jobs from the upload to the answer.
+// What the page asks of the server: models, limits, and jobs and styles from the upload to the answer.
 
 /** The server said no. `problem` is its problem+json. */
 export class Refused extends Error {
@@ -13,6 +13,8 @@ export class Lost extends Error {}
 
 const TRIES = 4;
 const TRY_AGAIN_MS = 800;
+const FIRST = ["queued", "running", "learning"];
+const LAST = ["done", "ready", "failed", "cancelled"];
 
 const KEY = "impasto-key";
 
@@ -108,8 +110,11 @@ async function problemOf(text, { status, statusText }) {
   }
 }
 
-/** POST with Prefer: respond-async; the path of the job. XMLHttpRequest, since fetch does not tell how far it is. */
-function upload(path, file, signal, tell) {
+/**
+ * POST with Prefer: respond-async; the path of the job, or of the style. XMLHttpRequest, since fetch does not tell how
+ * far it is. tell: as for make.
+ */
+export function upload(path, file, signal, tell) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", path);
@@ -117,7 +122,7 @@ function upload(path, file, signal, tell) {
     for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => tell({ state: "uploading", share: event.loaded / event.total });
     request.onload = async () => {
-      if (request.status === 202) resolve(request.getResponseHeader("Location").replace(/^.*\/(?=jobs\/)/, ""));
+      if (request.status === 202) resolve(relative(request.getResponseHeader("Location")));
       else reject(new Refused(await problemOf(request.responseText, request)));
     };
     request.onerror = () => reject(new Lost("the server does not answer, or broke off"));
@@ -127,8 +132,13 @@ function upload(path, file, signal, tell) {
   });
 }
 
-/** The job's events to the end; the last status. A stream that breaks is taken up again by asking. */
-function follow(job, signal, tell) {
+/** A path of the server, relative to the page, which a proxy may have moved. */
+export function relative(path) {
+  return path.replace(/^.*\/(?=(jobs|styles)\/)/, "");
+}
+
+/** The events of a job, or of a style, to the end; the last status. A stream that breaks is taken up again by asking. */
+export function follow(job, signal, tell) {
   return new Promise((resolve, reject) => {
     const events = key() ? null : new EventSource(`${job}/events`); // it can send no headers
     let failures = 0;
@@ -140,7 +150,7 @@ function follow(job, signal, tell) {
       failures = 0;
       const status = JSON.parse(event.data);
       tell(status);
-      if (["done", "failed", "cancelled"].includes(status.state)) end(resolve, status);
+      if (LAST.includes(status.state)) end(resolve, status);
     };
     const poll = async () => {
       events?.close();
@@ -149,14 +159,14 @@ function follow(job, signal, tell) {
           const status = await getJson(job);
           failures = 0;
           tell(status);
-          if (["done", "failed", "cancelled"].includes(status.state)) return end(resolve, status);
+          if (LAST.includes(status.state)) return end(resolve, status);
         } catch (error) {
           if (error instanceof Refused || ++failures >= TRIES) return end(reject, error);
         }
         await new Promise((wake) => setTimeout(wake, TRY_AGAIN_MS));
       }
     };
-    for (const state of ["queued", "running", "done", "failed", "cancelled"]) events?.addEventListener(state, hear);
+    for (const state of [...FIRST, ...LAST]) events?.addEventListener(state, hear);
     if (events) events.onerror = poll;
     else poll();
     signal.addEventListener("abort", () => end(reject, new DOMException("cancelled", "AbortError")));

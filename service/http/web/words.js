@@ -13,6 +13,12 @@ export function duration(milliseconds) {
   return seconds < 10 ? `${seconds.toFixed(1)} s` : seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
 }
 
+/** "about 3 minutes left" */
+export function remaining(seconds) {
+  const minutes = Math.round(seconds / 60);
+  return minutes < 1 ? "less than a minute left" : `about ${minutes} minute${minutes > 1 ? "s" : ""} left`;
+}
+
 export function megapixels(count) {
   return `${+(count / 1e6).toFixed(count < 1e6 ? 2 : 1)} megapixels`;
 }
@@ -24,7 +30,7 @@ export function title(name) {
   return [words.join(" "), ...rest].join(", ");
 }
 
-function capital(word) {
+export function capital(word) {
   return word.charAt(0).toUpperCase() + word.slice(1);
 }
 
@@ -70,6 +76,11 @@ export function sentence({ code, detail, retry_after_seconds: seconds }, name) {
     unknown_model: "This style is no longer served. Choose another one.",
     inference_failed: `${name} could not be painted. Try another style.`,
     internal: "Something went wrong on the server. Try again.",
+    style_exists: "There is a style of that name. Choose another name.",
+    too_many_styles: "This server has no room for another style. Discard one first.",
+    unsuitable_painting: `${name} is too small, or too long and narrow: a painting needs at least 64 pixels on each side.`,
+    no_trainer: "This server cannot learn styles now. Its operator finds the reason in the details.",
+    forbidden: "Your key does not allow this.",
     request_timeout: "The connection is too slow, and the upload was given up. Try again.",
   }[code] ?? capital(detail);
 }

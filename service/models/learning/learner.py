@@ -1,10 +1,10 @@
 """Learns styles from paintings: takes the requests, has a trainer work on them, and serves what comes of it."""
 
 import asyncio
-import hashlib
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 State = Literal["queued", "learning", "ready", "failed"]
 
+Charge = Callable[[int], Awaitable[None]]
+"""Receives minutes of training before a painting is queued. May raise a ServiceError."""
+
 _POLL_SECONDS = 0.25
 _RESTART_SECONDS = 5.0
 _MOST_FAILURES = 3
@@ -39,13 +42,14 @@ _RETRY_AFTER_SECONDS = 60
 class LearnedStyle:
     """A style that is learned or was. The fields after `state` are of one that is being learned.
 
-    share: of the training time, in [0, 1]. position: in the queue; 1 is next. previews: made so far. reason: why it
-    failed.
+    private: for its owner only. share: of the training time, in [0, 1]. position: in the queue; 1 is next. previews:
+    made so far. reason: why it failed.
     """
 
     name: str
     owner: str
     state: State
+    private: bool = False
     share: float = 0.0
     seconds_left: float | None = None
     position: int | None = None
@@ -73,22 +77,25 @@ class Learner:
         self._present: set[str] = set()
         self._reloading = asyncio.Lock()
 
-    async def submit(self, request: StyleRequest, painting: bytes) -> LearnedStyle:
+    async def submit(self, request: StyleRequest, painting: bytes, charge: Charge) -> LearnedStyle:
         """Queue a painting, PNG. The same name, owner and painting give the style that is there.
 
-        Raises StyleExistsError, TooManyStylesError, NoTrainerError and UnsuitablePaintingError.
+        charge: is called with the minutes before the painting is queued. Raises StyleExistsError, TooManyStylesError,
+        NoTrainerError and UnsuitablePaintingError, and what `charge` raises.
         """
         known = await asyncio.to_thread(self._spool.find, request.name)
         if self._is_repeated(request, known):
-            return await self.find(request.name)
+            return await self.find(request.name, request.owner)
         replaced = known is not None and known.request.owner == request.owner and known.status.state == "failed"
         if not replaced and (known is not None or f"stylize/{request.name}" in self._registry.entries):
             raise _name_taken(request.name)
         _refuse_unsuitable(painting)
-        self._require_trainer()
+        if obstacle := self.obstacle():
+            raise NoTrainerError(obstacle)
         if replaced and known is not None:
             await asyncio.to_thread(self._spool.remove, known)
         self._refuse_too_many(request.owner)
+        await charge(math.ceil(request.minutes))
         try:
             await asyncio.to_thread(self._spool.submit, request, painting)
         except FileExistsError as error:  # another request was quicker
@@ -97,24 +104,23 @@ class Learner:
             log.exception("the painting cannot be stored")
             reason = f"the painting cannot be stored ({error.strerror}); try again later"
             raise UnavailableError(reason, {"Retry-After": str(_RETRY_AFTER_SECONDS)}) from error
-        return await self.find(request.name)
+        return await self.find(request.name, request.owner)
 
-    async def find(self, name: str) -> LearnedStyle:
-        """Return a style that is learned or was. Raises UnknownModelError for any other."""
+    async def find(self, name: str, caller: str) -> LearnedStyle:
+        """Return a style that is learned or was. Raises UnknownModelError for any other, and a private one of others.
+
+        caller: the name of the caller's key.
+        """
         painting = await asyncio.to_thread(self._spool.find, name)
-        if painting is not None:
+        if painting is not None and (painting.request.owner == caller or not painting.request.private):
             return await asyncio.to_thread(self._describe, painting)
         await self._reload_if_changed()  # it may have left the queue because it is ready
-        entry = self._registry.entries.get(f"stylize/{name}")
-        if entry is None or not self._registry.is_learned(entry.key):
-            raise UnknownModelError(
-                f"no style named {name} was learned here", parameter="name", value=name, expected=self.names()
-            )
-        return LearnedStyle(name, entry.card.training.get("owner", ""), "ready", 1.0)
-
-    def names(self) -> list[str]:
-        """Return the names of the learned styles that are served."""
-        return [entry.card.name for entry in self._served()]
+        seen = {entry.card.name: entry for entry in self._served() if entry.is_visible_to(caller)}
+        entry = seen.get(name)
+        if entry is None:
+            detail = f"no style named {name} was learned here"
+            raise UnknownModelError(detail, parameter="name", value=name, expected=list(seen))
+        return LearnedStyle(name, entry.owner, "ready", entry.is_private, 1.0)
 
     def _served(self) -> list[ModelEntry]:
         return [entry for entry in self._registry.entries.values() if self._registry.is_learned(entry.key)]
@@ -131,7 +137,7 @@ class Learner:
 
     async def delete(self, name: str, owner: str) -> None:
         """Stop learning a style, or remove a learned one. Raises ForbiddenError for a style of another owner."""
-        style = await self.find(name)
+        style = await self.find(name, owner)
         if style.owner != owner:
             raise ForbiddenError(f"the style {name} belongs to another key", parameter="name", value=name)
         painting = await asyncio.to_thread(self._spool.find, name)
@@ -182,6 +188,7 @@ class Learner:
             request.name,
             request.owner,
             status.state,
+            request.private,
             status.share,
             None if status.state == "failed" else left,
             position,
@@ -199,22 +206,23 @@ class Learner:
     def _list_files(self) -> set[str]:
         return {path.name for path in (self._spool.folder / "stylize").glob("*.safetensors")}
 
-    def _require_trainer(self) -> None:
-        """Raise NoTrainerError where no painting could ever be learned."""
+    def obstacle(self) -> str | None:
+        """Return why no painting can be learned here, or None."""
         if not any(entry.card.trunk for entry in self._registry.entries.values()):
-            raise NoTrainerError("no style that is served has a trunk, which a new style needs (docs/training.md)")
+            return "no style that is served has a trunk, which a new style needs (docs/training.md)"
         if self._trainer is not None and (missing := self._trainer.missing()):
-            raise NoTrainerError(
+            return (
                 f"no trainer is installed here ({', '.join(missing)}); run: pip install 'impasto[train]', "
                 "or set IMPASTO_TRAINER=external and run a trainer on the folder of IMPASTO_LEARNED"
             )
+        return None
 
     def _refuse_too_many(self, owner: str) -> None:
         learned = self._served()
         count = len(learned) + len(list(self._spool))
         if count < self._settings.max_learned:
             return
-        own = sorted((e for e in learned if e.card.training.get("owner", "") == owner), key=lambda e: e.file.stamp[0])
+        own = sorted((e for e in learned if e.owner == owner), key=lambda e: e.file.stamp[0])
         advice = f", for example {own[0].card.name}, your oldest" if own else ""
         raise TooManyStylesError(
             f"{count} styles are kept, the limit is {self._settings.max_learned}; delete one first{advice}",
@@ -231,12 +239,6 @@ class Learner:
             return False
         training = entry.card.training
         return wanted == (training.get("owner"), training.get("style_image_sha256"))
-
-
-def style_request(name: str, owner: str, minutes: float, license_: str, source: str, painting: bytes) -> StyleRequest:
-    """Make the request for a style of a painting."""
-    digest = hashlib.sha256(painting).hexdigest()
-    return StyleRequest(name, owner, minutes, license_, source, digest, time.time())
 
 
 def _name_taken(name: str) -> StyleExistsError:

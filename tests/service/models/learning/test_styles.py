@@ -10,52 +10,34 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-import safetensors.torch
 from typer.testing import CliRunner
 
-from impasto import AsyncClient, Client, LearningError, UnknownModelError
-from service.app import create_app
-from service.auth.key_file import digest_of
+from impasto import AsyncClient, Client, LearningError, ParameterError, UnknownModelError
 from service.cli.main import app
 from service.models.learning.trainer_process import TrainerProcess
-from service.models.registry import registry_from_settings
-from service.settings import Settings
-from tests.conftest import encoded, picture, running, save_net, tiny_upscaler
+from tests.conftest import encoded, picture, save_net, tiny_upscaler
+from tests.keys import ALICE, BOB, bearer, write_keys
+from tests.learning import learning_service, trainer_options
 from tests.nets.test_trunk import save_family
-from tests.trainer.conftest import random_vgg16
-from tests.trainer.test_fit import LOSS
 
+CAROL = "impasto_key-of-carol-for-a-test"
 PAINTING = encoded(picture(80, 96))
-ALICE, BOB = "the key of alice in these tests", "the key of bob in these tests"
 
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trainer")
-    safetensors.torch.save_file(random_vgg16(), folder / "vgg16.safetensors")
-    (folder / "tiny.toml").write_text(LOSS)
-    return f"--trunk tiny --no-check --config {folder}/tiny.toml --vgg16 {folder}/vgg16.safetensors"
+    return trainer_options(tmp_path_factory.mktemp("trainer"))
 
 
 @pytest.fixture
 def serve(tmp_path, options):
     """Run a service over a folder of learned styles; gives a client."""
-    save_family(tmp_path / "checkpoints")
 
     @contextmanager
-    def run(key=None, learned=tmp_path / "learned", checkpoints=tmp_path / "checkpoints", **more):
-        settings = Settings(
-            checkpoints=checkpoints,
-            learned=learned,
-            trainer_options=options,
-            device="cpu",
-            precision="fp32",
-            max_batch_items=1,
-            **more,
-        )
+    def run(key=None, **more):
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         with (
-            running(create_app(settings, registry_from_settings(settings))) as address,
+            learning_service(tmp_path, options, **more) as address,
             httpx.Client(base_url=address, trust_env=False, timeout=60, headers=headers) as client,
         ):
             yield client
@@ -63,8 +45,8 @@ def serve(tmp_path, options):
     return run
 
 
-def learn(client, name="mine", painting=PAINTING, minutes=0.02, **more):
-    return client.post("/styles", params={"name": name, "minutes": minutes, **more}, content=painting)
+def learn(client, name="mine", painting=PAINTING, minutes=0.02, headers=None, **more):
+    return client.post("/styles", params={"name": name, "minutes": minutes, **more}, content=painting, headers=headers)
 
 
 def wait_for(client, name, *states):
@@ -215,22 +197,104 @@ def test_a_service_without_a_folder_for_styles_says_which_setting_is_missing(ser
 
 
 def test_a_style_belongs_to_the_key_that_sent_its_painting(serve, tmp_path):
-    keys = tmp_path / "keys.toml"
-    keys.write_text(
-        "".join(
-            f'[keys.{name}]\nsha256 = "{digest_of(key).hex()}"\nscopes = [{scopes}]\n'
-            for name, key, scopes in (("alice", ALICE, '"transform", "styles"'), ("bob", BOB, '"styles"'))
-        )
-        + f'[keys.carol]\nsha256 = "{digest_of("the key of carol in these tests").hex()}"\nscopes = ["transform"]\n'
-    )
-    keys.chmod(0o600)
-    with serve(key=ALICE, trainer="external", keys_file=keys) as client:
+    with serve(key=ALICE, trainer="external", keys_file=key_file(tmp_path)) as client:
         assert learn(client).status_code == 202
-        others = {"Authorization": f"Bearer {BOB}"}
+        others = bearer(BOB)
         assert client.delete("/styles/mine", headers=others).status_code == 403
-        carol = client.get("/styles/mine", headers={"Authorization": "Bearer the key of carol in these tests"})
+        carol = client.get("/styles/mine", headers=bearer(CAROL))
         assert (carol.status_code, carol.json()["expected"]) == (403, "styles")
         assert client.delete("/styles/mine").status_code == 204
+
+
+def key_file(tmp_path, **alice):
+    """Alice and Bob may transform and learn, Carol may transform."""
+    both = {"scopes": ["transform", "styles"]}
+    alice, bob = {"key": ALICE, **both, **alice}, {"key": BOB, **both}
+    return write_keys(
+        tmp_path / "keys.toml", {"alice": alice, "bob": bob, "carol": {"key": CAROL, "scopes": ["transform"]}}
+    )
+
+
+def requests_about(client, name, key):
+    """Every request that names a style, as the holder of a key sends it."""
+    headers, image = bearer(key), encoded(picture(40, 50))
+    tensor = {"inputs": [{"name": "pixels", "shape": [8, 8, 3], "datatype": "UINT8", "data": [0] * 192}]}
+    waits = {**headers, "Prefer": "respond-async"}
+    return [
+        client.get(f"/models/stylize/{name}", headers=headers),
+        client.get(f"/models/stylize/{name}/thumbnail", headers=headers),
+        client.get(f"/styles/{name}", headers=headers),
+        client.get(f"/styles/{name}/events", headers=headers),
+        client.get(f"/v2/models/stylize.{name}", headers=headers),
+        client.get(f"/v2/models/stylize.{name}/ready", headers=headers),
+        client.post(f"/v2/models/stylize.{name}/infer", json=tensor, headers=headers),
+        client.post(f"/stylize?style={name}", content=image, headers=headers),
+        client.post(f"/stylize?style={name}", content=image, headers=waits),
+        client.post(f"/stylize?style=checks:0.5,{name}:0.5", content=image, headers=headers),
+    ]
+
+
+def test_a_private_style_exists_for_its_own_key_only(serve, tmp_path):
+    save_family(tmp_path / "learned", ("hers",), training={"owner": "alice", "private": True})
+    with serve(trainer="external", keys_file=key_file(tmp_path)) as client:
+        assert {answer.status_code for answer in requests_about(client, "hers", ALICE)} <= {200, 202}
+        told = {
+            (answer.status_code, answer.text.replace("hers", "none")[:60])
+            for answer in requests_about(client, "hers", BOB)
+        }
+        assert told == {(answer.status_code, answer.text[:60]) for answer in requests_about(client, "none", BOB)}
+        assert {status for status, _ in told} == {404}
+        for unknown in requests_about(client, "none", BOB):
+            assert "hers" not in unknown.text
+        for headers, sees in ((bearer(ALICE), True), (bearer(BOB), False), ({}, False)):
+            models = client.get("/models", headers=headers).json()["models"]
+            assert ({"stylize/hers": True}.items() <= {m["model"]: m["private"] for m in models}.items()) == sees
+            index = client.post("/v2/repository/index", headers=headers).json()
+            assert ("stylize.hers" in {each["name"] for each in index}) == sees
+        assert client.delete("/styles/hers", headers=bearer(BOB)).status_code == 404
+        answer = learn(client, "hers", headers=bearer(BOB))
+        assert (answer.status_code, answer.json()["code"]) == (409, "style_exists")
+        assert client.delete("/styles/hers", headers=bearer(ALICE)).status_code == 204
+
+
+def test_a_private_style_in_the_queue_exists_for_its_own_key_only(serve, tmp_path):
+    with serve(trainer="external", keys_file=key_file(tmp_path)) as client:
+        answer = learn(client, private="true", headers=bearer(ALICE))
+        assert (answer.status_code, answer.json()["private"]) == (202, True)
+        assert client.get("/styles/mine", headers=bearer(ALICE)).json()["state"] == "queued"
+        for path in ("/styles/mine", "/styles/mine/events", "/styles/mine/preview"):
+            refused = client.get(path, headers=bearer(BOB))
+            assert (refused.status_code, refused.json()["detail"]) == (404, "no style named mine was learned here")
+        assert client.delete("/styles/mine", headers=bearer(BOB)).status_code == 404
+        assert client.delete("/styles/mine", headers=bearer(ALICE)).status_code == 204
+
+
+def test_a_service_without_keys_has_no_private_styles(serve):
+    with serve(trainer="external") as client:
+        answer = learn(client, private="true")
+        assert (answer.status_code, answer.json()["parameter"]) == (422, "private")
+        with Client(str(client.base_url)) as ours, pytest.raises(ParameterError, match="nothing on it is private"):
+            ours.learn(PAINTING, "mine", private=True)
+
+
+def test_a_key_may_use_so_many_minutes_of_training_a_day(serve, tmp_path):
+    with serve(trainer="external", keys_file=key_file(tmp_path, style_minutes_per_day=10)) as client:
+        hers = bearer(ALICE)
+        too_many = learn(client, minutes=11, headers=hers)
+        assert (too_many.status_code, too_many.json()["parameter"], too_many.json()["value"]) == (422, "minutes", 11)
+        assert learn(client, "checks", minutes=10, headers=hers).status_code == 409
+        for _ in range(2):  # the second is the same request
+            answer = learn(client, minutes=5.5, headers=hers)
+            assert answer.status_code == 202
+        assert '"style_minutes";q=10;w=86400' in answer.headers["ratelimit-policy"]
+        refused = learn(client, "second", minutes=5, headers=hers)
+        assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
+        expected = {"quota": "style_minutes", "limit": 10, "parameter": "minutes", "value": 5}
+        assert expected.items() <= refused.json().items()
+        assert refused.json()["expected"] == "at most 4 minutes now"
+        assert int(refused.headers["retry-after"]) > 60
+        assert learn(client, "second", minutes=4, headers=hers).status_code == 202
+        assert learn(client, "third", minutes=100, headers=bearer(BOB)).status_code == 202
 
 
 def test_the_trainer_is_stopped_while_the_service_is_busy(tmp_path, options):
