@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,12 +21,16 @@ class _CardError(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """A model. scale: the factor by which each side grows. version: "sha256:..." of its file."""
+    """A model. scale: the factor by which each side grows. version: "sha256:..." of its file.
+
+    learned: whether it is a style that was learned from a painting.
+    """
 
     task: str
     name: str
     scale: int
     version: str
+    learned: bool = False
 
     @property
     def key(self) -> str:
@@ -60,7 +64,8 @@ class Catalogue:
                 "version": entry.version,
                 "scale": entry.scale,
                 "loaded": False,
-                "learned": False,
+                "learned": entry.learned,
+                "private": False,
             }
             for entry in sorted(self.entries, key=lambda entry: entry.key)
         ]
@@ -91,16 +96,19 @@ class Catalogue:
             raise RefusedError("unknown_model", detail, everything=True)
 
 
-def read_catalogue(folder: Path) -> Catalogue:
-    """Read the cards of a folder of checkpoints. Raises StartupError if there is no model."""
+def read_catalogue(folder: Path, learned: Path | None = None) -> Catalogue:
+    """Read the cards of a folder of checkpoints, and of learned styles. Raises StartupError if there is no model."""
     entries, refused = [], {}
     try:
         present = {path.name for path in folder.iterdir()}
     except OSError as error:
         raise StartupError(f"IMPASTO_CHECKPOINTS={folder}: no such folder ({error.strerror})") from error
-    for task, path in _files(folder, present):
+    files = list(_files(folder, present))
+    names = {path.name for task, path in files if task == "stylize"}
+    files += [each for each in _files(learned, {"stylize"}) if each[1].name not in names] if learned else []
+    for task, path in files:
         try:
-            entries.append(_read(task, path))
+            entries.append(replace(_read(task, path), learned=not path.is_relative_to(folder)))
         except _CardError as error:
             refused[f"{task}/{path.name}"] = str(error)
     if not entries:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from service.models.registry import Registry
 
 _PHOTOGRAPH = Path("docs/images/photographs/coffee.jpg")
-_INSTALLED_PHOTOGRAPH = Path(__file__).parent.parent / "http" / "web" / "example.jpg"
+_INSTALLED_PHOTOGRAPH = Path(__file__).parent.parent / "http" / "web" / "coffee.jpg"
 
 
 def greeting(host: str, port: int, registry: "Registry", engine: "Engine", seconds: float) -> str:

@@ -46,13 +46,14 @@ def learn(
         try:
             with Client(server, api_key=key) as client:
                 client.learn(painting, name, minutes=minutes, license=license_, source=source, private=private)
-                _wait(client, name, preview)
+                wait(client, name, preview)
         except ImpastoError as error:
             raise refusal_of(error) from error
         typer.echo(f"{name} is ready: impasto stylize photo.jpg --style {name} --server {server}")
 
 
-def _wait(client: Client, name: str, preview: Path | None) -> None:
+def wait(client: Client, name: str, preview: Path | None) -> None:
+    """Wait until a style is learned, and show its progress. Raises ImpastoError. preview: a file to keep up to date."""
     console, shown, told = Console(stderr=True), "", 0.0
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -14,6 +14,7 @@ from service.cli import options
 from service.cli.backends import RefusedError, refusal_of, refuse_no_address
 from service.cli.catalogue import read_catalogue
 from service.cli.exit_codes import plainly
+from service.cli.style_image import with_styles_folder
 from service.settings import read_settings
 
 if TYPE_CHECKING:
@@ -73,11 +74,11 @@ class _FolderBook:
 
     def __init__(self, checkpoints: Path | None) -> None:
         given = {} if checkpoints is None else {"checkpoints": checkpoints}
-        self._settings = read_settings(**given)
+        self._settings = with_styles_folder(read_settings(**given))
 
     def summary(self) -> dict[str, Any]:
         if self._settings.checkpoint_digests == "off" and self._settings.checkpoint_public_key is None:
-            return read_catalogue(self._settings.checkpoints).summary()
+            return read_catalogue(self._settings.checkpoints, self._settings.learned).summary()
         return self._registry().summary("")
 
     def card(self, task: str, name: str) -> dict[str, Any]:

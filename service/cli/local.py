@@ -25,8 +25,9 @@ _OWN_PICTURES: dict[str, Any] = {
     "max_output_pixels": 400_000_000,
     "max_pixels_in_flight": 500_000_000,
     "decoder": "thread",
+    "trainer": "external",
 }
-"""Default limits. They are higher than those of a service, because the images belong to the user."""
+"""Default limits. They are higher than those of a service, because the images belong to the user. No trainer starts."""
 
 _FULL_SECONDS = 0.1
 

@@ -90,12 +90,21 @@ Metadata = Annotated[
 ]
 
 Style = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--style",
         help="A style, or up to four: mosaic:0.7,wave:0.3.",
         autocompletion=complete_style,
         show_default=False,
+    ),
+]
+StyleImage = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PAINTING",
+        exists=True,
+        dir_okay=False,
+        help="In place of --style: learn the style of a painting first, once; takes minutes.",
     ),
 ]
 Strength = Annotated[float | None, typer.Option(min=0, max=1, help="0: the photograph, 1 (default): the style.")]

@@ -19,8 +19,9 @@ from service.cli.output_paths import PlanError, WorkItem, format_of, is_one_file
 from service.cli.records import Records
 from service.cli.report import Report
 from service.cli.run import Run, StopError
+from service.cli.style_image import learn_here, learn_on_server, with_styles_folder
 from service.cli.writing import refuse_unwritable
-from service.settings import read_settings
+from service.settings import Settings, read_settings
 
 _LOCAL_JOBS, _SERVER_JOBS = 2, 4
 
@@ -44,11 +45,16 @@ class _Place:
         if self.server:
             models = server_models(self.server, self.key)
             return None if models is None else frozenset(f"{model.key}@{model.version}" for model in models)
-        given = {"checkpoints": self.checkpoints, "device": self.device, "precision": self.precision}
-        settings = read_settings(**{name: value for name, value in given.items() if value is not None})
-        catalogue = read_catalogue(settings.checkpoints)
+        settings = self._settings()
+        catalogue = read_catalogue(settings.checkpoints, settings.learned)
         catalogue.check(operation)
         return catalogue.identities
+
+    def learn(self, painting: Path, quiet: bool) -> str:
+        """Learn the style of a painting, and return its name. Raises RefusedError."""
+        if self.server:
+            return learn_on_server(painting, self.server, self.key)
+        return learn_here(painting, self._settings(), quiet)
 
     def backend(self, operation: Operation) -> AbstractAsyncContextManager[Backend]:
         """Return the backend. Raises StartupError."""
@@ -56,7 +62,13 @@ class _Place:
             return server_backend(self.server, operation, self.key)
         from service.cli import local  # noqa: PLC0415  # torch takes seconds, and a server needs none here
 
-        return local.local_backend(local.local_settings(self.checkpoints, self.device, self.precision), operation)
+        settings = local.local_settings(self.checkpoints, self.device, self.precision)
+        return local.local_backend(settings.model_copy(update={"learned": self._settings().learned}), operation)
+
+    def _settings(self) -> Settings:
+        given = {"checkpoints": self.checkpoints, "device": self.device, "precision": self.precision}
+        settings = read_settings(**{name: value for name, value in given.items() if value is not None})
+        return with_styles_folder(settings)
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,8 @@ class _Ways:
 
 def stylize(
     pictures: options.Pictures,
-    style: options.Style,
+    style: options.Style = None,
+    style_image: options.StyleImage = None,
     out: options.Out = None,
     strength: options.Strength = None,
     preserve_color: options.PreserveColor = None,
@@ -112,7 +125,10 @@ def stylize(
     }
     place = _Place(server, key, checkpoints, device, precision)
     ways = _Ways(out, recursive, overwrite, json, quiet, jobs)
-    _do(pictures, Operation("stylize", style, _given(parameters)), place, ways)
+    with plainly():
+        if (style is None) == (style_image is None):
+            raise PlanError("expected a style (--style), or a painting to learn one from (--style-image)")
+    _do(pictures, Operation("stylize", style or "", _given(parameters)), place, ways, style_image)
 
 
 def upscale(
@@ -157,7 +173,9 @@ def _given(parameters: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-def _do(pictures: Sequence[str], operation: Operation, place: _Place, ways: _Ways) -> None:
+def _do(
+    pictures: Sequence[str], operation: Operation, place: _Place, ways: _Ways, painting: Path | None = None
+) -> None:
     with ending_on(signal.SIGINT, signal.SIGTERM), plainly():
         out = _out(pictures, ways)
         folder_or_file = None if out in {None, STANDARD} else Path(str(out))
@@ -169,6 +187,8 @@ def _do(pictures: Sequence[str], operation: Operation, place: _Place, ways: _Way
         items = plan(sources, out, one_file, operation.format, operation.lossless, records)
         if folder_or_file is not None:
             refuse_unwritable(folder_or_file.parent if one_file else folder_or_file)
+        if painting is not None:
+            operation = replace(operation, what=place.learn(painting, ways.quiet))
         identities = place.identities(operation)
         report = Report(len(items), ways.as_json, ways.quiet)
         left = _readable(items, report)

@@ -32,6 +32,7 @@ from service.images.types import Decoded, DecodeOptions, Header
 from service.images.untrusted import apng, avif, checks, gain_map, gif, tiff, tiff_samples, webp
 from service.images.untrusted import jpeg as jpeg_file
 from service.images.untrusted import png as png_file
+from service.images.vips import refuse_warnings
 
 _DEPTH_HEADER, _FRAMES_HEADER, _GAIN_MAP_HEADER = "Impasto-Depth", "Impasto-Frames", "Impasto-Gain-Map"
 
@@ -122,7 +123,9 @@ def _opened(data: bytes, max_pixels: int | None = None) -> Iterator[tuple[Image.
     except Exception as error:  # decoders raise any kind for damaged files, also AttributeError and MemoryError
         if kind == "tiff" and isinstance(error, UnidentifiedImageError) and (what := tiff_samples.describe(data)):
             raise unsupported(what) from error
-        why = str(error).partition(" <_io.")[0]  # Pillow adds the repr of the file object, with a memory address
+        why = " ".join(
+            str(error).partition(" <_io.")[0].split()
+        )  # Pillow adds the repr of the file object, with a memory address
         raise BrokenImageError(
             f"the {kind.upper()} cannot be decoded: {why}", value=kind, expected="an undamaged image"
         ) from error
@@ -175,6 +178,8 @@ def _rasters(data: bytes, image: Image.Image, header: Header, options: DecodeOpt
     orientation = _orientation(data, image, header)
     if header.format == "tiff" and (why := tiff_samples.damage(data)) is not None:
         raise OSError(why)
+    if header.format == "tiff" and tiff_samples.is_fax(data):
+        refuse_warnings(data)
     if header.bits == 16 and not header.animated and header.format in {"png", "tiff"}:
         deep_answer = options.enlarging and options.output_format in DEEP
         raster = from_deep(_for_decoders(data, header.format), image.mode, orientation)

@@ -24,6 +24,14 @@ def pixels(image: pyvips.Image) -> NDArray[Any]:
     return array if array.ndim == 3 else array[..., None]
 
 
+def refuse_warnings(data: bytes) -> None:
+    """Decode an image file and discard the pixels. Raises OSError for what libvips or its decoder warns of."""
+    try:
+        single_threaded(pyvips.Image.new_from_buffer(data, "", fail_on="warning")).avg()
+    except pyvips.Error as error:
+        raise OSError(reason(error)) from error
+
+
 def reason(error: pyvips.Error) -> str:
     """Return the last line of an error of libvips; those before it belong to earlier operations."""
     return str(error).strip().splitlines()[-1]

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from service.images.decode import decode, measure
+from service.images.formats import sniff
 from service.images.types import DecodeOptions
 from tests.files import animation
 
@@ -109,13 +110,9 @@ CORPUS |= {
 }
 
 
-def kind_of(data):
-    return {b"GIF8": "gif", b"RIFF": "webp", b"\x89PNG": "png"}[data[:4]]
-
-
 def shown_by_chromium(driver, data):
     """RGBA of each frame, and its milliseconds."""
-    answer = driver.execute_async_script(DECODE, base64.b64encode(data).decode(), f"image/{kind_of(data)}")
+    answer = driver.execute_async_script(DECODE, base64.b64encode(data).decode(), f"image/{sniff(data)}")
     assert "error" not in answer, answer
     frames = [
         np.frombuffer(base64.b64decode(each["pixels"]), np.uint8).reshape(each["height"], each["width"], 4)

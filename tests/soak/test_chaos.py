@@ -21,7 +21,7 @@ import pytest
 from tests.conftest import encoded, picture, save_net, tiny_style_net, tiny_upscaler
 from tests.end_to_end.test_serve import ROOT
 from tests.service.faults import LOST, faulty_picture
-from tests.service.images.test_hostile_files import mutated, sources
+from tests.service.images.test_hostile_files import mutated, to_mutate
 from tests.soak.book import Book, account, metrics, record, settle
 from tests.soak.clients import Client
 from tests.soak.process import Watched, watched
@@ -248,7 +248,7 @@ def test_ten_thousand_bad_requests_and_then_a_good_one(folder):
 def test_five_thousand_mutated_files_leave_no_memory_behind(folder):
     """Through decoder processes. The seed of each is in the message of a failure."""
     with watched(checkpoints=folder, log_level="error", max_pixels=1_000_000) as service, service.client() as client:
-        originals, statuses, most = sources(), {}, 0.0
+        originals, statuses, most = to_mutate(), {}, 0.0
         measured = []
         for seed in range(MUTATIONS):
             dice = random.Random(1_000_000 + seed)  # others than those of tests/service/images/test_hostile_files.py

@@ -44,6 +44,10 @@ class Directory:
     numbers: dict[int, int]
     named_bytes: int
 
+    def is_in(self, data: bytes) -> bool:
+        """Return whether the values of all entries are inside the file."""
+        return all(entry.start + entry.size <= len(data) for entry in self.entries.values())
+
     def content(self, data: bytes, tag: int) -> bytes:
         """Return the bytes of an entry's values; empty if it is missing or outside the file."""
         entry = self.entries.get(tag)
@@ -146,7 +150,7 @@ class _Layout:
             if size > inline:
                 (start,) = struct.unpack(self.order + ("Q" if self.big else "I"), value)
             entries[tag] = Entry(kind, length, start)
-            if length == 1 and kind in _UNSIGNED:
+            if length == 1 and kind in _UNSIGNED and size <= inline:
                 (numbers[tag],) = struct.unpack_from(self.order + _UNSIGNED[kind], value)
         return Directory(self.order, entries, numbers, named)
 

@@ -16,7 +16,8 @@ _TILE_OFFSETS, _TILE_BYTES = 324, 325
 _SUBSAMPLING, _YCBCR = 530, 6
 
 _NONE, _LZW, _OLD_JPEG, _JPEG, _DEFLATE, _PACKBITS, _OLD_DEFLATE = 1, 5, 6, 7, 8, 32773, 32946
-_READ = frozenset({_NONE, 2, 3, 4, _LZW, _OLD_JPEG, _JPEG, _DEFLATE, _PACKBITS, _OLD_DEFLATE})
+_FAX = frozenset({2, 3, 4})
+_READ = _FAX | frozenset({_NONE, _LZW, _OLD_JPEG, _JPEG, _DEFLATE, _PACKBITS, _OLD_DEFLATE})
 _READ_IN_EIGHT_BITS = frozenset({34925, 50000, 50001})
 """Compressions that Pillow's libtiff decodes. The libtiff of libvips, which reads 16 bits, does not."""
 
@@ -73,7 +74,7 @@ def unsupported(data: bytes) -> str | None:
 def describe(data: bytes) -> str | None:
     """Describe the samples of the first page; None if it is damaged or empty."""
     page = tiff.first_page(data)
-    if page is None or not {_WIDTH, _HEIGHT, _BITS} <= page.entries.keys():
+    if page is None or not page.is_in(data) or not {_WIDTH, _HEIGHT, _BITS} <= page.entries.keys():
         return None
     if not page.entries.keys() & {_STRIP_OFFSETS, _TILE_OFFSETS}:
         return None
@@ -84,6 +85,12 @@ def describe(data: bytes) -> str | None:
         f"photometric interpretation {page.numbers.get(_PHOTOMETRIC, 1)}, "
         f"compression {page.numbers.get(_COMPRESSION, _NONE)}"
     )
+
+
+def is_fax(data: bytes) -> bool:
+    """Return whether the first page has a fax compression: libtiff only warns of damage in it."""
+    page = tiff.first_page(data)
+    return page is not None and page.numbers.get(_COMPRESSION) in _FAX
 
 
 def damage(data: bytes) -> str | None:

@@ -1,5 +1,6 @@
 """Files that are made, or were found, to break decoders: each is answered or refused, and none is an error of ours."""
 
+import functools
 import io
 import os
 import random
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import encoded, picture
+from tests.corpus import corpus
 from tests.files import ADOBE_RGB, animation, chunk, png16, rgb_profile, tiff16
 from tests.hostile import bombs, white_png
 from tests.service.http.test_bad_input import refused
@@ -80,6 +82,12 @@ def sources():
     return files
 
 
+@functools.cache
+def to_mutate():
+    """Files whose mutations are sent: those above, and the corpus."""
+    return [*sources(), *(file.data for file in corpus().values() if len(file.data) < 50_000)]
+
+
 def mutated(data, dice):
     """Some bytes set, a stretch dropped, doubled or zeroed, numbers made large, or the end cut off."""
     data = bytearray(data)
@@ -105,7 +113,7 @@ def mutated(data, dice):
 
 def send_mutations(plain, count):
     """The seed of each is in the message of a failure."""
-    originals, counts = sources(), {}
+    originals, counts = to_mutate(), {}
     for seed in range(count):
         dice = random.Random(seed)
         data = mutated(originals[seed % len(originals)], dice)

@@ -72,6 +72,16 @@ def test_a_tiff_whose_compression_is_not_read_is_named(plain, dtype, number, nam
     assert name in refused(plain.post(SAME_SIZE, content=bytes(data)), 415, "unsupported_image")["detail"]
 
 
+@pytest.mark.parametrize("tag", [256, 259, 277, 278])
+def test_a_tag_of_eight_bytes_in_a_classic_tiff_is_damage(plain, tag):
+    data = bytearray(tiff(noise("uint8", 16), photometric="rgb"))
+    at = next(at for at in range(8, len(data) - 4) if struct.unpack_from("<H", data, at)[0] == tag
+              and struct.unpack_from("<HI", data, at + 2) in {(3, 1), (4, 1)})  # fmt: skip
+    data[at + 2 : at + 4] = struct.pack("<H", 16)
+    response = plain.post(SAME_SIZE, content=bytes(data))
+    assert response.status_code in {200, 413, 415, 422}, response.text
+
+
 def test_a_whole_tiff_that_no_decoder_knows_is_described(plain):
     data = tiff(noise("uint16", 16, 2), photometric="minisblack", extrasamples=["unassalpha"], planarconfig="contig")
     detail = refused(plain.post(SAME_SIZE, content=data), 415, "unsupported_image")["detail"]
