@@ -254,7 +254,8 @@ class Learner:
         """Return whether the same owner has sent the same painting by this name before, and it has not failed."""
         wanted = request.owner, request.painting_sha256
         if known is not None:
-            return wanted == (known.request.owner, known.request.painting_sha256) and known.status.state != "failed"
+            ended = known.cancelled or known.status.state == "failed"
+            return wanted == (known.request.owner, known.request.painting_sha256) and not ended
         entry = self._registry.entries.get(f"stylize/{request.name}")
         if entry is None or not self._registry.is_learned(entry.key):
             return False
