@@ -40,7 +40,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "codec_threads", "decoder", "decoder_seconds", "decoder_memory_bytes", "jpeg_quality", "webp_quality",
         "avif_quality",
     ),
-    "Asynchronous jobs": ("max_jobs", "max_jobs_running", "max_job_bytes", "job_seconds"),
+    "Asynchronous jobs": (
+        "job_store", "max_jobs", "max_jobs_running", "max_job_bytes", "job_seconds", "job_lease_seconds",
+        "job_attempts",
+    ),
     "Learned styles": ("learned", "trainer", "trainer_options", "max_learned", "learn_minutes"),
     "Connections": (
         "max_header_bytes", "max_connections", "max_connection_requests", "head_seconds", "body_seconds",

@@ -15,6 +15,7 @@ from service.auth.keys import KeyRing
 from service.auth.quotas import Quotas
 from service.engine.engine import Engine, warm_up_pictures
 from service.engine.threads import helper_pool, permitted_threads
+from service.errors import StartupError
 from service.http.body_timeout import BodyTimeout
 from service.http.cors import add_cors
 from service.http.head_options import HeadAndOptions
@@ -35,12 +36,13 @@ from service.observability.metrics import Metrics
 from service.observability.tracing import Tracer
 from service.pipeline.admission import Admission
 from service.pipeline.cache import ResultCache
-from service.pipeline.jobs import JobStore
+from service.pipeline.job_store import JobStore
+from service.pipeline.memory_jobs import MemoryJobs
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.rendering import Renderer
 from service.pipeline.request import TransformResult
 from service.pipeline.thumbnails import Thumbnails
-from service.settings import Settings
+from service.settings import PREFIX, Settings
 
 _FILE_THREADS = 8
 """Threads of `asyncio.to_thread`: for files, checkpoints and bodies."""
@@ -115,7 +117,7 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
         made_by=lambda: (__version__, engine.precision, settings.max_whole_pixels),
     )
     pages = read_pages()
-    jobs_store = JobStore(settings, engine.scheduler.tasks_before, metrics)
+    jobs_store = _open_jobs(settings, pipeline, admission, engine, renderer, metrics)
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
     learner = _learner(settings, registry, engine, metrics)
     state = State(
@@ -140,6 +142,25 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
     return state
 
 
+def _open_jobs(
+    settings: Settings, pipeline: Pipeline, admission: Admission, engine: Engine, renderer: Renderer, metrics: Metrics
+) -> JobStore:
+    """Return the store that IMPASTO_JOB_STORE names. Raises StartupError."""
+    where, ahead = (
+        settings.job_store.get_secret_value() if settings.job_store else "memory",
+        engine.scheduler.tasks_before,
+    )
+    if where == "memory":
+        return MemoryJobs(settings, pipeline.transform, ahead, metrics)
+    if not where.startswith(("redis://", "rediss://")):  # the value may hold a password, so it is not shown
+        raise StartupError(f"{PREFIX}JOB_STORE: expected memory, redis://HOST:PORT/DB or rediss://HOST:PORT/DB")
+    try:
+        from service.pipeline.shared_jobs import SharedJobs  # noqa: PLC0415  # needs an optional extra
+    except ImportError as error:
+        raise StartupError(f"{PREFIX}JOB_STORE: needs the package redis: pip install 'impasto[redis]'") from error
+    return SharedJobs(settings, pipeline, lambda: admission.is_open, renderer.seconds_queued, ahead, metrics)
+
+
 def _learner(settings: Settings, registry: Registry, engine: Engine, metrics: Metrics) -> Learner | None:
     """Return what learns styles, if there is a folder for them."""
     if settings.learned is None:
@@ -162,6 +183,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     watching = asyncio.create_task(state.registry.watch(settings.watch_seconds)) if settings.watch_seconds else None
     learning = asyncio.create_task(state.learner.run()) if state.learner is not None else None
     admission.open()
+    state.jobs.start()
     try:
         yield
     finally:  # an error or a cancellation also stops the parts: a thread left over would abort the process

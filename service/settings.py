@@ -169,6 +169,13 @@ class Settings(BaseSettings):
         description="Maximum bytes of waiting bodies (up to half) and stored results of asynchronous jobs.",
     )
     job_seconds: float = Field(600.0, gt=0, description="Seconds for which the result of a finished job is kept.")
+    job_store: SecretStr | None = Field(
+        None, description="Where jobs are kept: memory (default), or redis://HOST:PORT/DB for several replicas."
+    )
+    job_lease_seconds: float = Field(
+        15.0, ge=1, description="With Redis: a replica that is silent for so long is dead; its jobs start elsewhere."
+    )
+    job_attempts: int = Field(3, ge=1, description="With Redis: a job fails after this many replicas died of it.")
     max_header_bytes: int = Field(16384, ge=1024, le=2**20, description="Maximum size of the request line and headers.")
     max_connections: int = Field(
         500, ge=1, description="Maximum open connections. Further connections are answered 503 and closed."

@@ -14,7 +14,7 @@ from service.models.registry import Registry
 from service.observability.metrics import Metrics
 from service.observability.tracing import Tracer
 from service.pipeline.admission import Admission
-from service.pipeline.jobs import JobStore
+from service.pipeline.job_store import JobStore
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.rendering import Renderer
 from service.pipeline.thumbnails import Thumbnails

@@ -89,12 +89,25 @@ class Metrics:
         self.async_job_bytes = self._gauge(
             "impasto_async_job_bytes", "Size of the bodies and results of asynchronous jobs."
         )
+        self._of_the_job_store()
         self.decoder_restarts = self._counter("impasto_decoder_restarts", "Replaced decoder processes.", ["reason"])
         for reason in ("crash", "timeout", "killed", "idle"):
             self.decoder_restarts.labels(reason)  # creates it at 0, so that an alert sees the first increase
         self.log_lines_lost = self._gauge(
             "impasto_log_lines_lost", "Log lines that could not be written since the start."
         )
+
+    def _of_the_job_store(self) -> None:
+        """The first two are those of the whole store in every replica; the others are those of this process."""
+        self.async_jobs_waiting = self._gauge("impasto_async_jobs_waiting", "Jobs that no replica has started.")
+        self.async_oldest_seconds = self._gauge(
+            "impasto_async_oldest_seconds", "How long the oldest of them has waited."
+        )
+        self.async_claims = self._counter("impasto_async_claims", "Jobs that this replica started.")
+        self.async_leases_expired = self._counter(
+            "impasto_async_leases_expired", "Leases of dead workers that this replica ended."
+        )
+        self.job_store_errors = self._counter("impasto_job_store_errors", "Failed calls to the job store.")
 
     def _of_access(self) -> None:
         self.keys = self._gauge("impasto_keys", "API keys in the key file, including expired ones.")

@@ -94,6 +94,20 @@ class Pipeline:
             self._cache.keep(result.etag, result)
         return result
 
+    async def appraise(self, request: TransformRequest, data: bytes) -> tuple[float, int]:
+        """Predict the seconds that an image takes, and count the output pixels; both are 0 for a cached output.
+
+        Raises what `transform` raises before it decodes the image.
+        """
+        prepared = await self._inspect(request, data)
+        if self._cache.find(prepared.etag) is not None:
+            return 0.0, 0
+        loaded = await self._load(prepared)
+        seconds = self._renderer.cost_seconds(loaded.plan, prepared.frames)
+        seconds += self._costs.predict(_CODECS, loaded.coded_pixels)
+        refuse_if_late(request.expires, seconds)
+        return seconds, loaded.output_pixels
+
     async def transform_pixels(
         self, request: TransformRequest, pictures: Sequence[Picture], charge: Charge = no_charge
     ) -> PixelsResult:

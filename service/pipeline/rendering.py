@@ -147,15 +147,22 @@ class Renderer:
 
     def predicted_seconds(self, loaded: LoadedPlan, pictures: int) -> float:
         """Predict the time from now until `pictures` of them are rendered: the queue ahead, and each pass."""
-        working = math.prod(loaded.sizes.working)
-        passes = [self._costs.predict(model.label, working) for model, _ in loaded.layers]
-        if loaded.enlarger is not None:
-            passes.append(self._costs.predict(loaded.enlarger.label, working))
-        if not passes:
+        if not (passes := self._passes(loaded)):
+            return 0.0
+        ahead = self._scheduler.seconds_before(time.monotonic() + AGEING_FACTOR * passes[0])
+        return ahead + self.cost_seconds(loaded, pictures)
+
+    def cost_seconds(self, loaded: LoadedPlan, pictures: int) -> float:
+        """Predict the time to render `pictures` on free devices."""
+        if not (passes := self._passes(loaded)):
             return 0.0
         composing = self._costs.predict(_COMPOSE, loaded.sizes.composed_pixels(loaded.plan))
-        ahead = self._scheduler.seconds_before(time.monotonic() + AGEING_FACTOR * passes[0])
-        return ahead + pictures * (sum(passes) + composing)
+        return pictures * (sum(passes) + composing)
+
+    def _passes(self, loaded: LoadedPlan) -> list[float]:
+        """Predict the seconds of each pass of one picture."""
+        models = [model for model, _ in loaded.layers] + ([loaded.enlarger] if loaded.enlarger else [])
+        return [self._costs.predict(model.label, math.prod(loaded.sizes.working)) for model in models]
 
     def close(self) -> None:
         """Wait for the threads, and end them."""

@@ -16,7 +16,7 @@ RULES = "docker/prometheus/rules.yml"
 def test_configuration_and_rules_are_valid():
     result = run(tool("promtool"), "check", "config", "docker/prometheus/prometheus.yml")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "38 rules found" in result.stdout
+    assert "39 rules found" in result.stdout
 
 
 def test_the_rules_do_what_they_say():

@@ -1,6 +1,5 @@
 """GET and DELETE /jobs/{id}: the progress and the result of a request that was answered with 202."""
 
-import asyncio
 from collections.abc import AsyncIterable
 from typing import Annotated, Any
 
@@ -9,15 +8,16 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
 from service.auth.caller import Caller
-from service.errors import ForbiddenError, NoResultError, UnauthorizedError, UnknownJobError
+from service.errors import ForbiddenError, NoResultError, UnauthorizedError, UnavailableError, UnknownJobError
 from service.http.openapi import BINARY, OTHERWISE, problems
 from service.http.problems import problem_content
 from service.http.routes.auth import require_transform
 from service.http.routes.responses import picture_response
 from service.http.state import state_of
 from service.images.formats import MEDIA_TYPES
+from service.jobs.record import State
 from service.pipeline.etag import matches
-from service.pipeline.jobs import Job, JobStore, State
+from service.pipeline.job_store import JobView
 from service.pipeline.request import NotModified
 
 _POLL_SECONDS = 0.1
@@ -45,42 +45,44 @@ class JobStatus(BaseModel):
     problem: dict[str, Any] | None = Field(None, description="Of a job that failed: the problem, as in problem+json.")
 
 
-def status_of(job: Job, jobs: JobStore) -> JobStatus:
+def status_of(job: JobView) -> JobStatus:
     """Describe a job for its client."""
-    status = JobStatus(id=job.identity, state=job.state)
-    progress, result, error = job.progress, job.result, job.error
-    if job.state in {"queued", "running"} and (seconds := progress.seconds_left) is not None:
-        status.seconds_left = round(seconds, 1)
-    if job.state == "queued":
-        status.position = jobs.position(job)
-    elif job.state == "running":
-        status.tiles_done, status.tiles_total = progress.tiles_done, progress.tiles_total
-    elif job.state == "done" and result is not None:
-        status.bytes, status.media_type = len(result.body), MEDIA_TYPES[result.format]
-        status.milliseconds = {stage: round(value, 1) for stage, value in result.milliseconds.items()}
-    elif job.state == "failed" and error is not None:
-        status.problem = problem_content(
-            error.status, error.code, detail=error.detail, request_id=job.request.request_id, **error.facts
-        )
-    return status
+    error, done = job.error, job.format is not None
+    problem = (
+        None
+        if error is None
+        else problem_content(error.status, error.code, detail=error.detail, request_id=job.request_id, **error.facts)
+    )
+    return JobStatus(
+        id=job.identity,
+        state=job.state,
+        position=job.position,
+        tiles_done=job.tiles_done,
+        tiles_total=job.tiles_total,
+        seconds_left=None if job.seconds_left is None else round(job.seconds_left, 1),
+        bytes=job.result_bytes,
+        media_type=None if job.format is None else MEDIA_TYPES[job.format],
+        milliseconds={stage: round(value, 1) for stage, value in job.milliseconds.items()} if done else None,
+        problem=problem,
+    )
 
 
-async def find_job(request: Request, identity: str, caller: Annotated[Caller, Depends(require_transform)]) -> Job:
+async def find_job(request: Request, identity: str, caller: Annotated[Caller, Depends(require_transform)]) -> JobView:
     """Return the job of the path. Raises UnknownJobError, before a stream of events begins."""
-    return state_of(request).jobs.find(identity, caller.name)
+    return await state_of(request).jobs.view(identity, caller.name)
 
 
-FoundJob = Annotated[Job, Depends(find_job)]
+FoundJob = Annotated[JobView, Depends(find_job)]
 
 router = APIRouter(tags=["jobs"])
 _UNKNOWN = {**problems(UnknownJobError, UnauthorizedError, ForbiddenError), **OTHERWISE}
 
 
 @router.get("/jobs/{identity}", responses=_UNKNOWN, response_model_exclude_none=True)
-async def job(request: Request, response: Response, job: FoundJob) -> JobStatus:
+async def job(response: Response, job: FoundJob) -> JobStatus:
     """Return the state and progress of a job. The id is a secret; a job of an API key also needs that key."""
     response.headers.update(_NO_STORE)
-    return status_of(job, state_of(request).jobs)
+    return status_of(job)
 
 
 @router.get(
@@ -100,15 +102,18 @@ async def events(request: Request, job: FoundJob) -> AsyncIterable[ServerSentEve
     jobs, sent = state_of(request).jobs, None
     yield ServerSentEvent(retry=_RETRY_MILLISECONDS)
     while True:
-        status = status_of(job, jobs)
+        status = status_of(job)
         if sent is None or status.model_copy(update={"seconds_left": sent.seconds_left}) != sent:
             yield ServerSentEvent(event=status.state, raw_data=status.model_dump_json(exclude_none=True))
             sent = status
-        if status.state not in {"queued", "running"}:
+        if job.over:
             return
+        await jobs.pause(job, _POLL_SECONDS)
         try:
-            await asyncio.wait_for(job.over.wait(), _POLL_SECONDS)
-        except TimeoutError:
+            job = await jobs.view(job.identity, job.owner)
+        except UnknownJobError:  # it was deleted
+            return
+        except UnavailableError:  # the store is expected to return
             continue
 
 
@@ -126,13 +131,15 @@ async def result(request: Request, job: FoundJob) -> Response:
     """Return the result with the headers of a synchronous response, or the problem of a failed job."""
     if job.error is not None:
         raise job.error
-    if job.result is None:
+    if job.state != "done":
         hint = "it was cancelled" if job.state == "cancelled" else f"it is {job.state}"
         raise NoResultError(f"the job has no result: {hint}", value=job.state, expected="done")
-    job.fetched = True
-    if matches(job.result.etag, request.headers.getlist("if-none-match")):
-        raise NotModified(job.result.etag)
-    response = picture_response(request, job.result, job.request.filename, job.request.label)
+    result = await state_of(request).jobs.result(job)
+    if result is None:
+        raise UnknownJobError("no such job: it was deleted")
+    if matches(result.etag, request.headers.getlist("if-none-match")):
+        raise NotModified(result.etag)
+    response = picture_response(request, result, job.filename, job.label)
     response.headers.update(_NO_STORE)
     return response
 

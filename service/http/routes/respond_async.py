@@ -15,9 +15,8 @@ from service.http.routes.jobs import status_of
 from service.http.routes.responses import picture_response
 from service.http.state import state_of
 from service.pipeline.etag import entity_tag
-from service.pipeline.jobs import Job, JobRequest
-from service.pipeline.progress import Progress
-from service.pipeline.request import TransformRequest, TransformResult
+from service.pipeline.job_store import JobRequest, JobView
+from service.pipeline.request import TransformRequest
 
 
 async def respond_async(
@@ -31,37 +30,33 @@ async def respond_async(
     parameters = wanted.parameters.model_copy(update={"deadline_ms": None})
     fingerprint = await asyncio.to_thread(entity_tag, upload.data, parameters, wanted.accept, wanted.owner)
     request_id: str = request.scope["state"]["request_id"]
-    job_request = JobRequest(len(upload.data), fingerprint, upload.filename, label, request_id, key, wanted.owner)
-    charge = charge_of(request)
-
-    async def work(progress: Progress) -> TransformResult:
-        return await state.pipeline.transform(wanted, upload.data, progress, charge)
-
+    query = dict(request.query_params)
+    job_request = JobRequest(wanted, query, fingerprint, upload.filename, label, request_id, key)
     state.pipeline.check(wanted)  # again: the service may have closed while the body came
-    job, new = state.jobs.open(job_request, work)
+    job, new = await state.jobs.accept(job_request, upload.data, charge_of(request))
     try:
-        over = await while_connected(request, state.jobs.wait(job, preference.wait_seconds))
+        job = await while_connected(request, state.jobs.wait(job, preference.wait_seconds))
     except ClientLeftError:
         if new and key is None:  # no other client knows its address
             await state.jobs.delete(job)
         raise
-    if over and job.error is not None and new:
-        state.jobs.forget(job)
+    if job.error is not None and new:
+        await state.jobs.delete(job)
         raise job.error
-    if over and job.result is not None and preference.wait_seconds is not None:
+    if job.state == "done" and preference.wait_seconds is not None:
+        result = await state.jobs.result(job)
         if key is None:
-            state.jobs.forget(job)
-        return picture_response(request, job.result, upload.filename, label)
+            await state.jobs.delete(job)
+        if result is not None:
+            return picture_response(request, result, upload.filename, label)
     return _accepted(request, job, preference)
 
 
-def _accepted(request: Request, job: Job, preference: Preference) -> Response:
-    seconds = job.progress.seconds_left
+def _accepted(request: Request, job: JobView, preference: Preference) -> Response:
     headers = {
         "Location": f"{request.scope.get('root_path', '')}/jobs/{job.identity}",
         "Preference-Applied": preference.applied,
-        "Retry-After": str(max(1, math.ceil(seconds or 0))),
+        "Retry-After": str(max(1, math.ceil(job.seconds_left or 0))),
         "Cache-Control": "no-store",
     }
-    status = status_of(job, state_of(request).jobs)
-    return JSONResponse(status.model_dump(exclude_none=True), 202, headers)
+    return JSONResponse(status_of(job).model_dump(exclude_none=True), 202, headers)

@@ -150,10 +150,10 @@ def free_port():
 
 
 @contextmanager
-def redis(program, folder, port=None):
-    """(port, process) of a Redis that keeps nothing."""
+def redis(program, folder, port=None, options=()):
+    """(port, process) of a Redis that keeps nothing, unless options say so."""
     port = port or free_port()
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         while True:

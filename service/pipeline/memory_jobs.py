@@ -1,4 +1,4 @@
-"""Asynchronous jobs: requests that were answered with 202, and whose results are kept until they are fetched.
+"""Jobs in the memory of this process: the default.
 
 Each job runs as an asyncio task, a few at a time. Settings bound the number of jobs, their bytes (bodies that wait, and
 results) and the time that results are kept.
@@ -9,57 +9,29 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from service.engine.task import Task
-from service.errors import (
-    AnswerTooLargeError,
-    IdempotencyError,
-    InternalError,
-    OverloadedError,
-    QuotaError,
-    ServiceError,
-    UnknownJobError,
-)
+from service.errors import AnswerTooLargeError, InternalError, ServiceError
+from service.jobs.record import State
+from service.jobs.refusals import key_reused, no_room
 from service.observability.metrics import Metrics
+from service.pipeline.job_store import JobRequest, JobView, may_pass, unknown_job
 from service.pipeline.progress import Progress
-from service.pipeline.request import TransformResult
+from service.pipeline.request import Charge, TransformRequest, TransformResult
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-State = Literal["queued", "running", "done", "failed", "cancelled"]
-Work = Callable[[Progress], Coroutine[Any, Any, TransformResult]]
-"""Computes the result, and updates the progress. It holds the body of the request until it ends."""
+Transform = Callable[[TransformRequest, bytes, Progress, Charge], Coroutine[Any, Any, TransformResult]]
+"""Computes the result, and updates the progress: `Pipeline.transform`."""
 
 COLLECTING_SECONDS = 10.0
 """How long a service that shuts down waits for a result to be fetched."""
 
 _POLL_SECONDS = 0.05
-_RETRY_AFTER_SECONDS = 5
-
-
-@dataclass(frozen=True)
-class JobRequest:
-    """What a job is made from. filename, label: for the Content-Disposition of the result.
-
-    body_bytes: the size of the body that the job holds. fingerprint: differs between different requests. key: the
-    client's Idempotency-Key. owner: the name of the API key that may see the job.
-    """
-
-    body_bytes: int
-    fingerprint: str
-    filename: str | None
-    label: str
-    request_id: str
-    key: str | None = None
-    owner: str = ""
-
-    @property
-    def owned_key(self) -> tuple[str, str] | None:
-        """The Idempotency-Key together with its owner, so that owners do not share keys."""
-        return (self.owner, self.key) if self.key else None
 
 
 @dataclass(eq=False)
@@ -96,92 +68,87 @@ class Job:
         return self.over.is_set() and (self.fetched or self.result is None)
 
 
-class JobStore:
-    """All jobs of one service. Use it on the event loop only."""
+class MemoryJobs:
+    """A JobStore for one process. Its jobs end with the process."""
 
-    def __init__(self, settings: Settings, ahead: Callable[[Task], int], metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, transform: Transform, ahead: Callable[[Task], int], metrics: Metrics
+    ) -> None:
         """ahead: counts the tasks that the devices take before a given one."""
-        self._settings, self._ahead, self._metrics = settings, ahead, metrics
+        self._settings, self._transform, self._ahead, self._metrics = settings, transform, ahead, metrics
         self._jobs: dict[str, Job] = {}
         self._by_key: dict[tuple[str, str], Job] = {}
         self._running = asyncio.Semaphore(settings.max_jobs_running)
 
-    def open(self, request: JobRequest, work: Work) -> tuple[Job, bool]:
-        """Return the job for a request, and whether it is new: the same key and request return the same job.
-
-        A job that was cancelled, or that failed for a passing reason, is started again. Raises IdempotencyError if
-        another request has the key, and OverloadedError if the store is full.
-        """
-        known = self._by_key.get(request.owned_key) if request.owned_key else None
+    async def accept(self, request: JobRequest, data: bytes, charge: Charge) -> tuple[JobView, bool]:
+        """Start a job, or find the one with its key; see JobStore."""
+        owned_key = _owned_key(request)
+        known = self._by_key.get(owned_key) if owned_key else None
         if known is not None and known.request.fingerprint != request.fingerprint:
-            raise IdempotencyError(
-                "this Idempotency-Key was used with another request; expected a new key",
-                parameter="Idempotency-Key",
-                expected="a new key for another request",
-            )
-        if known is not None and (known.cancelled or (known.error is not None and _may_pass(known.error))):
-            self.forget(known)
+            raise key_reused()
+        if known is not None and (known.cancelled or (known.error is not None and may_pass(known.error))):
+            self._forget(known)
         elif known is not None:
-            return known, False
-        self._make_room(request.body_bytes)
-        job = Job(secrets.token_urlsafe(18), request, request.body_bytes)
+            return self._view(known), False
+        self._make_room(len(data))
+        job = Job(secrets.token_urlsafe(18), request, len(data))
         self._jobs[job.identity] = job
-        if request.owned_key:
-            self._by_key[request.owned_key] = job
-        job.task = asyncio.create_task(self._run(job, work))
+        if owned_key:
+            self._by_key[owned_key] = job
+        job.task = asyncio.create_task(self._run(job, data, charge))
         job.task.add_done_callback(lambda task: self._end(job, task))
         self._update_metrics()
-        return job, True
+        return self._view(job), True
+
+    async def view(self, identity: str, owner: str) -> JobView:
+        """Return an owner's job; see JobStore."""
+        return self._view(self.find(identity, owner))
 
     def find(self, identity: str, owner: str = "") -> Job:
-        """Return an owner's job. Raises UnknownJobError, also for a job of another owner."""
+        """Return an owner's job itself. Raises UnknownJobError, also for a job of another owner."""
         job = self._jobs.get(identity)
         if job is None or job.request.owner != owner:
-            kept = self._settings.job_seconds
-            raise UnknownJobError(f"no such job: it never existed, was deleted, or its {kept:g} s are over")
+            raise unknown_job(self._settings.job_seconds)
         return job
 
-    async def delete(self, job: Job) -> None:
-        """Cancel a job that is not over; it stays known as cancelled for a while. Forget a job that is over.
-
-        On return the job has left the devices' queue.
-        """
-        if job.over.is_set() or job.cancelled or job.task is None:
-            self.forget(job)
-        else:
-            job.cancelled = True
-            job.task.cancel()
-            await job.over.wait()
-
-    def forget(self, job: Job) -> None:
-        """Remove a job and its result."""
-        self._jobs.pop(job.identity, None)
-        owned_key = job.request.owned_key
-        if owned_key and self._by_key.get(owned_key) is job:
-            del self._by_key[owned_key]
-        if job.expiry is not None:
-            job.expiry.cancel()
-        self._update_metrics()
-
-    async def wait(self, job: Job, seconds: int | None) -> bool:
-        """Wait until a job is over, or until the prediction or the clock says that it takes longer than `seconds`.
-
-        None: wait until it is known whether the image is accepted. Returns whether the job is over.
-        """
-        until = time.monotonic() + (seconds or 0)
-        while not job.over.is_set():
-            ends = job.progress.ends
+    async def wait(self, job: JobView, seconds: int | None) -> JobView:
+        """Wait for the end of a job, or for the time that it will take; see JobStore."""
+        ours, until = self.find(job.identity, job.owner), time.monotonic() + (seconds or 0)
+        while not ours.over.is_set():
+            ends = ours.progress.ends
             late = seconds is None or time.monotonic() > until or (ends is not None and ends > until)
-            if job.progress.known.is_set() and late:
+            if ours.progress.known.is_set() and late:
                 break
-            try:
-                await asyncio.wait_for(job.over.wait(), _POLL_SECONDS if seconds else 0.005)
-            except TimeoutError:
-                continue
-        return job.over.is_set()
+            await _wait(ours, _POLL_SECONDS if seconds else 0.005)
+        return self._view(ours)
 
-    def position(self, job: Job) -> int:
-        """Return the position in the queue; 1 is next."""
+    async def pause(self, job: JobView, seconds: float) -> None:
+        """Wait for `seconds`, or for the end of the job."""
+        ours = self._jobs.get(job.identity)
+        await (_wait(ours, seconds) if ours is not None else asyncio.sleep(seconds))
+
+    async def result(self, job: JobView) -> TransformResult | None:
+        """Return the result, and note that it was fetched."""
+        ours = self.find(job.identity, job.owner)
+        ours.fetched = True
+        return ours.result
+
+    async def delete(self, job: JobView) -> None:
+        """Cancel or forget a job; see JobStore. On return it has left the devices' queue."""
+        ours = self._jobs.get(job.identity)
+        if ours is None:
+            return
+        if ours.over.is_set() or ours.cancelled or ours.task is None:
+            self._forget(ours)
+        else:
+            ours.cancelled = True
+            ours.task.cancel()
+            await ours.over.wait()
+
+    def start(self) -> None:
+        """Do nothing: each job starts when it is accepted."""
+
+    def _position(self, job: Job) -> int:
         if (task := job.progress.task) is not None:
             return 1 + self._ahead(task)
         before = list(self._jobs.values())
@@ -200,16 +167,45 @@ class JobStore:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for job in list(self):
-            self.forget(job)
+            self._forget(job)
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs.values())
 
-    async def _run(self, job: Job, work: Work) -> TransformResult:
+    async def _run(self, job: Job, data: bytes, charge: Charge) -> TransformResult:
         if self._running.locked():
             job.progress.known.set()
         async with self._running:
-            return await work(job.progress)
+            return await self._transform(job.request.wanted, data, job.progress, charge)
+
+    def _view(self, job: Job) -> JobView:
+        request, progress, result, state = job.request, job.progress, job.result, job.state
+        running = state == "running"
+        return JobView(
+            job.identity,
+            request.owner,
+            state,
+            request.filename,
+            request.label,
+            request.request_id,
+            position=self._position(job) if state == "queued" else None,
+            tiles_done=progress.tiles_done if running else None,
+            tiles_total=progress.tiles_total if running else None,
+            seconds_left=progress.seconds_left if running or state == "queued" else None,
+            result_bytes=None if result is None else len(result.body),
+            format=None if result is None else result.format,
+            milliseconds={} if result is None else result.milliseconds,
+            error=job.error,
+        )
+
+    def _forget(self, job: Job) -> None:
+        self._jobs.pop(job.identity, None)
+        owned_key = _owned_key(job.request)
+        if owned_key and self._by_key.get(owned_key) is job:
+            del self._by_key[owned_key]
+        if job.expiry is not None:
+            job.expiry.cancel()
+        self._update_metrics()
 
     def _end(self, job: Job, task: "asyncio.Task[TransformResult]") -> None:
         error = None if task.cancelled() else task.exception()
@@ -229,7 +225,7 @@ class JobStore:
         log.info("job", extra={"state": job.state, "refused": refused, "bytes": job.size_bytes})
         if self._jobs.get(job.identity) is job:
             delay = self._settings.job_seconds
-            job.expiry = asyncio.get_running_loop().call_later(delay, self.forget, job)
+            job.expiry = asyncio.get_running_loop().call_later(delay, self._forget, job)
         self._update_metrics()
 
     def _keep(self, job: Job, result: TransformResult) -> None:
@@ -238,7 +234,7 @@ class JobStore:
         for other in sorted(finished, key=lambda other: (not other.expendable, other.finished)):
             if self._bytes + size <= most:
                 break
-            self.forget(other)
+            self._forget(other)
         if self._bytes + size > most:
             detail = f"the result has {size} bytes, more than can be kept; ask for it without Prefer: respond-async"
             job.error = AnswerTooLargeError(detail, expected=f"at most {most} bytes for all jobs")
@@ -249,13 +245,13 @@ class JobStore:
         """Forget expendable jobs, the oldest first. Raises OverloadedError if that is not enough."""
         waiting = body_bytes + sum(job.size_bytes for job in self if not job.over.is_set())
         if 2 * waiting > self._settings.max_job_bytes:  # the other half is for results
-            raise _no_room(f"the jobs that wait have {waiting} bytes, half of {self._settings.max_job_bytes} may")
+            raise no_room(f"the jobs that wait have {waiting} bytes, half of {self._settings.max_job_bytes} may")
         for job in [job for job in self if job.expendable]:
             if len(self._jobs) < self._settings.max_jobs:
                 return
-            self.forget(job)
+            self._forget(job)
         if len(self._jobs) >= self._settings.max_jobs:
-            raise _no_room(f"{len(self._jobs)} jobs are kept, the limit is {self._settings.max_jobs}")
+            raise no_room(f"{len(self._jobs)} jobs are kept, the limit is {self._settings.max_jobs}")
 
     @property
     def _bytes(self) -> int:
@@ -268,14 +264,11 @@ class JobStore:
         self._metrics.async_job_bytes.set(self._bytes)
 
 
-def _may_pass(error: ServiceError) -> bool:
-    """Tell whether the same request may succeed later."""
-    return error.status >= 500 or error.status == QuotaError.status
+def _owned_key(request: JobRequest) -> tuple[str, str] | None:
+    """Return the Idempotency-Key together with its owner, so that owners do not share keys."""
+    return (request.owner, request.key) if request.key else None
 
 
-def _no_room(why: str) -> OverloadedError:
-    return OverloadedError(
-        f"{why}; try again in {_RETRY_AFTER_SECONDS} s",
-        {"Retry-After": str(_RETRY_AFTER_SECONDS)},
-        retry_after_seconds=_RETRY_AFTER_SECONDS,
-    )
+async def _wait(job: Job, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(job.over.wait(), seconds)

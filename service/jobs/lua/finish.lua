@@ -1,0 +1,21 @@
+-- ARGV: id, attempt, state, outcome (JSON), result, whether it may pass (1 or 0), most bytes, problem of a large result.
+local id, result, most_bytes = ARGV[1], ARGV[5], tonumber(ARGV[7])
+if not holds(id, ARGV[2]) then return 0 end
+drop_payload(id)
+local function room() return total('payload') + total('result') + #result <= most_bytes end
+for _, expendable in ipairs({true, false}) do
+  if room() then break end
+  for _, old in ipairs(redis.call('ZRANGE', P .. 'finished', 0, -1)) do
+    if room() then break end
+    if is_expendable(old) or not expendable then forget(old) end
+  end
+end
+if not room() then
+  conclude(id, 'failed', ARGV[8], '0')
+  return 1
+end
+conclude(id, ARGV[3], ARGV[4], ARGV[6])
+redis.call('SET', P .. 'result:' .. id, result)
+redis.call('HSET', P .. 'job:' .. id, 'result_bytes', #result)
+add_total('result', #result)
+return 1

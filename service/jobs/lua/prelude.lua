@@ -1,0 +1,75 @@
+-- What all scripts share. KEYS[1] is the prefix of all keys; its hash tag keeps them in one slot of a cluster.
+--   job:ID hash · payload:ID, result:ID strings · keys hash: owner and Idempotency-Key -> ID
+--   queue:OWNER sorted by arrival + 4 x cost · owners sorted by start tag: those with queued jobs · tags hash
+--   waiting sorted by arrival: queued jobs · leases sorted by their end · finished sorted by the time · totals hash: jobs, queued, payload, result (bytes)
+local P = KEYS[1]
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+
+local function total(name) return tonumber(redis.call('HGET', P .. 'totals', name) or '0') end
+local function add_total(name, count) redis.call('HINCRBY', P .. 'totals', name, string.format('%d', count)) end  -- -0 is no integer
+local function number(text) return tonumber(text or '0') or 0 end
+local function get(id, ...) return redis.call('HMGET', P .. 'job:' .. id, ...) end
+
+local function enqueue(id)
+  local job = get(id, 'owner', 'order', 'accepted')
+  local owner = job[1]
+  redis.call('HSET', P .. 'job:' .. id, 'state', 'queued')
+  redis.call('ZADD', P .. 'queue:' .. owner, job[2], id)
+  redis.call('ZADD', P .. 'waiting', job[3], id)
+  add_total('queued', 1)
+  if not redis.call('ZSCORE', P .. 'owners', owner) then
+    local tag = math.max(number(redis.call('HGET', P .. 'tags', owner)), number(redis.call('GET', P .. 'virtual')))
+    redis.call('ZADD', P .. 'owners', string.format('%.6f', tag), owner)
+  end
+end
+
+local function dequeue(id, owner)
+  if redis.call('ZREM', P .. 'queue:' .. owner, id) == 1 then
+    redis.call('ZREM', P .. 'waiting', id)
+    add_total('queued', -1)
+    if redis.call('EXISTS', P .. 'queue:' .. owner) == 0 then redis.call('ZREM', P .. 'owners', owner) end
+  end
+end
+
+local function drop_payload(id)
+  add_total('payload', -redis.call('STRLEN', P .. 'payload:' .. id))
+  redis.call('DEL', P .. 'payload:' .. id)
+end
+
+local function forget(id)
+  local job = get(id, 'owner', 'key')
+  if job[1] then
+    dequeue(id, job[1])
+    local named = job[1] .. '\n' .. (job[2] or '')
+    if redis.call('HGET', P .. 'keys', named) == id then redis.call('HDEL', P .. 'keys', named) end
+    add_total('jobs', -1)
+  end
+  drop_payload(id)
+  add_total('result', -redis.call('STRLEN', P .. 'result:' .. id))
+  redis.call('DEL', P .. 'job:' .. id, P .. 'result:' .. id)
+  redis.call('ZREM', P .. 'leases', id)
+  redis.call('ZREM', P .. 'finished', id)
+end
+
+local function conclude(id, state, outcome, may_pass)
+  drop_payload(id)
+  redis.call('ZREM', P .. 'leases', id)
+  redis.call('HSET', P .. 'job:' .. id, 'state', state, 'outcome', outcome, 'may_pass', may_pass)
+  redis.call('ZADD', P .. 'finished', string.format('%.6f', now), id)
+end
+
+local function forget_old(seconds)
+  local old = redis.call('ZRANGEBYSCORE', P .. 'finished', '-inf', string.format('%.6f', now - seconds))
+  for _, id in ipairs(old) do forget(id) end
+end
+
+local function is_expendable(id)
+  local job = get(id, 'state', 'fetched')
+  return job[1] ~= 'done' or job[2] == '1'
+end
+
+local function holds(id, attempt)
+  local job = get(id, 'state', 'attempt')
+  return job[1] == 'running' and job[2] == attempt
+end

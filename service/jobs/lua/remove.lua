@@ -1,0 +1,9 @@
+-- ARGV: id.
+local job = get(ARGV[1], 'state', 'owner')
+if job[1] == 'queued' or job[1] == 'running' then
+  dequeue(ARGV[1], job[2])
+  conclude(ARGV[1], 'cancelled', '{}', '0')
+elseif job[1] then
+  forget(ARGV[1])
+end
+return 1

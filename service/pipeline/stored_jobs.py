@@ -1,0 +1,83 @@
+"""Requests, results and errors in the form in which a store keeps them: JSON and bytes."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from service.errors import InternalError, ServiceError
+from service.jobs.record import Facts, JobRecord, JobSpec, Outcome
+from service.pipeline.job_store import JobRequest, may_pass
+from service.pipeline.parameters import Parameters, StylizeParameters, UpscaleParameters, parse_parameters
+from service.pipeline.request import TransformRequest, TransformResult
+
+_MODELS: dict[str, type[Parameters]] = {"stylize": StylizeParameters, "upscale": UpscaleParameters}
+
+
+def spec_of(request: JobRequest, data: bytes, cost_seconds: float) -> JobSpec:
+    """Return what the store keeps of a request. The deadline is kept on the system clock, which replicas share."""
+    wanted = request.wanted
+    (kind,) = (name for name, model in _MODELS.items() if isinstance(wanted.parameters, model))
+    expires = None if wanted.expires is None else time.time() + wanted.expires - time.monotonic()
+    facts = {
+        "query": dict(request.query),
+        "accept": wanted.accept,
+        "expires": expires,
+        "filename": request.filename,
+        "label": request.label,
+        "request_id": request.request_id,
+    }
+    return JobSpec(kind, data, facts, cost_seconds, request.owner, request.key or "", request.fingerprint)
+
+
+def request_of(job: JobRecord) -> TransformRequest:
+    """Return the request of a job. Raises ParameterError if another version of the service accepted it."""
+    facts, expires = job.facts, job.facts["expires"]
+    return TransformRequest(
+        parse_parameters(_MODELS[job.kind], facts["query"]),
+        accept=facts["accept"],
+        expires=None if expires is None else time.monotonic() + expires - time.time(),
+        may_wait=True,
+        owner=job.owner,
+    )
+
+
+def outcome_of(result: TransformResult) -> Outcome:
+    """Return what the store keeps of a result."""
+    facts = {
+        "format": result.format,
+        "exact": result.exact,
+        "sources": result.sources,
+        "declared": dict(result.declared),
+        "etag": result.etag,
+        "milliseconds": result.milliseconds,
+        "cached": result.cached,
+    }
+    return Outcome("done", facts, result.body)
+
+
+def result_of(facts: Facts, body: bytes) -> TransformResult:
+    """Return the result that the store has kept."""
+    sources = tuple((name, share) for name, share in facts["sources"])
+    return TransformResult(body, **{**facts, "sources": sources})
+
+
+def failure_of(error: ServiceError) -> Outcome:
+    """Return what the store keeps of an error."""
+    return Outcome("failed", error_facts(error), may_pass=may_pass(error))
+
+
+def error_facts(error: ServiceError) -> dict[str, Any]:
+    """Return an error as JSON."""
+    return {"code": error.code, "detail": error.detail, "headers": error.headers, "facts": error.facts}
+
+
+def error_of(facts: Facts) -> ServiceError:
+    """Return the error that the store has kept."""
+    kinds = {kind.code: kind for kind in _kinds(ServiceError)}
+    return kinds.get(facts["code"], InternalError)(facts["detail"], facts["headers"], **facts["facts"])
+
+
+def _kinds(error: type[ServiceError]) -> Iterator[type[ServiceError]]:
+    for kind in error.__subclasses__():
+        yield kind
+        yield from _kinds(kind)
