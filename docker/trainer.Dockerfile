@@ -23,7 +23,7 @@ RUN sh /src/docker/install.sh slim 'import trainer.commands.main'
 # The base without its shell, package managers and other programs.
 FROM ${BASE} AS bare
 RUN groupadd --gid 10001 impasto && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp impasto \
-    && install --directory --owner 10001 --group 10001 /app/runs /checkpoints /vgg16
+    && install --directory --owner 10001 --group 10001 /app/runs /checkpoints /learned /vgg16
 COPY docker/strip.py /
 RUN ["python3", "-I", "/strip.py"]
 

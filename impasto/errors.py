@@ -111,6 +111,12 @@ class TooManyStylesError(ProblemError):
     known_code = "too_many_styles"
 
 
+class StorageFullError(ProblemError):
+    """The disk of the service has no room for a painting."""
+
+    known_code = "storage_full"
+
+
 class UnsuitablePaintingError(ProblemError):
     """The painting is too small, or much longer than wide."""
 

@@ -4,6 +4,7 @@ FOLDER/queue/NAME/request.json, painting   what is asked for; the folder appears
 FOLDER/queue/NAME/status.json              how far it is; written by the trainer
 FOLDER/queue/NAME/preview.jpg, state.pt    a photograph in the style so far, and the trainer's state
 FOLDER/queue/NAME/lock                     locked (flock) by the trainer that works on it, as long as it lives
+FOLDER/queue/.trainer                      touched by every trainer at an interval, as long as it lives
 FOLDER/queue/NAME/cancel                   there if the request was withdrawn while a trainer worked on it
 FOLDER/stylize/NAME.safetensors            the result: FOLDER is a model repository (docs/checkpoint.md)
 
@@ -34,6 +35,9 @@ LONGEST_PAINTING = 4
 
 MOST_ATTEMPTS = 3
 """How often a trainer may end while it works on a painting, until the painting is given up."""
+
+_ANNOUNCED_SECONDS = 60.0
+"""How long after its last sign a trainer counts as alive. The clocks of two machines may differ a little."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,19 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._queue = folder / "queue"
+        self._sign = self._queue / ".trainer"
+
+    def announce_trainer(self) -> None:
+        """Note that a trainer works on this queue. Raises OSError."""
+        self._queue.mkdir(parents=True, exist_ok=True)
+        self._sign.touch()
+
+    def has_trainer(self) -> bool:
+        """Return whether a trainer has announced itself in the last minute."""
+        try:
+            return time.time() - self._sign.stat().st_mtime < _ANNOUNCED_SECONDS
+        except OSError:
+            return False
 
     def submit(self, request: StyleRequest, painting: bytes) -> Painting:
         """Queue a painting. Raises FileExistsError if one of that name is in the queue, and OSError for a full disk."""

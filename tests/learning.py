@@ -7,6 +7,7 @@ from pathlib import Path
 
 import safetensors.torch
 
+from nets.spool import Spool
 from service.app import create_app
 from service.models.registry import registry_from_settings
 from service.settings import Settings
@@ -24,8 +25,11 @@ def trainer_options(folder: Path) -> str:
 
 
 @contextmanager
-def learning_service(folder: Path, options: str, **more: object):
-    """Run a service over the trunk and the learned styles of a folder; gives its address."""
+def learning_service(folder: Path, options: str, announced: bool = True, **more: object):
+    """Run a service over the trunk and the learned styles of a folder; gives its address.
+
+    announced: whether an external trainer has shown itself, which then takes its time.
+    """
     if not (folder / "checkpoints").exists():
         save_family(folder / "checkpoints")
     given = {
@@ -37,6 +41,8 @@ def learning_service(folder: Path, options: str, **more: object):
         "max_batch_items": 1,
     }
     settings = Settings(**given | more)
+    if settings.trainer == "external" and announced and settings.learned is not None:
+        Spool(settings.learned).announce_trainer()
     with running(create_app(settings, registry_from_settings(settings))) as address:
         yield address
 

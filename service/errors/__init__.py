@@ -26,7 +26,13 @@ from service.errors.requests import (
     SlowRequestError,
     UnknownModelError,
 )
-from service.errors.styles import NoTrainerError, StyleExistsError, TooManyStylesError, UnsuitablePaintingError
+from service.errors.styles import (
+    NoTrainerError,
+    StorageFullError,
+    StyleExistsError,
+    TooManyStylesError,
+    UnsuitablePaintingError,
+)
 
 __all__ = [
     "AnswerTooLargeError",
@@ -50,6 +56,7 @@ __all__ = [
     "ServiceError",
     "SlowRequestError",
     "StartupError",
+    "StorageFullError",
     "StyleExistsError",
     "TooManyFramesError",
     "TooManyPixelsError",

@@ -27,6 +27,13 @@ class TooManyStylesError(ServiceError):
     }
 
 
+class StorageFullError(ServiceError):
+    """The disk has no room for a painting."""
+
+    status, code = 507, "storage_full"
+    example: ClassVar = {"detail": "the painting cannot be stored: No space left on device"}
+
+
 class UnsuitablePaintingError(ServiceError):
     """The painting is too small, or much longer than wide."""
 

@@ -1,6 +1,7 @@
 """Your own style: a painting is sent, watched, kept or discarded; across a reload, and with words for every refusal."""
 
 import base64
+import time
 
 import httpx
 import numpy as np
@@ -19,7 +20,11 @@ def address(driver, tmp_path_factory):
     """A service that learns styles, with a trainer beside it."""
     folder = tmp_path_factory.mktemp("learning")
     options = trainer_options(folder)
-    with learning_service(folder, options, **OFFER) as address, external_trainer(folder, options):
+    with learning_service(folder, options, announced=False, **OFFER) as address, external_trainer(folder, options):
+        until = time.monotonic() + 120
+        while httpx.get(f"{address}/limits", trust_env=False).json()["learn_minutes"] is None:
+            assert time.monotonic() < until, "the trainer has not started"
+            time.sleep(0.2)
         yield address
 
 

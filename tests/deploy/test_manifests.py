@@ -104,6 +104,21 @@ def test_a_volume_of_checkpoints_is_watched(tmp_path):
     assert float(config["data"]["IMPASTO_WATCH_SECONDS"]) > 0
 
 
+def test_a_trainer_and_the_service_share_the_volume_of_learned_styles(tmp_path):
+    found = manifests(with_component(tmp_path, "learning"))
+    [config] = of_kind(found, "ConfigMap")
+    assert config["data"]["IMPASTO_TRAINER"] == "external"
+    pods = {each["metadata"]["name"]: each["spec"]["template"]["spec"] for each in of_kind(found, "Deployment")}
+    for spec in (pods["impasto"], pods["impasto-trainer"]):
+        [volume] = [each["name"] for each in spec["volumes"] if "persistentVolumeClaim" in each]
+        [mount] = [each for each in spec["containers"][0]["volumeMounts"] if each["name"] == volume]
+        assert mount == {"name": volume, "mountPath": config["data"]["IMPASTO_LEARNED"]}
+        assert spec["securityContext"]["fsGroup"] == 10001
+    assert pods["impasto-trainer"]["containers"][0]["args"] == ["learn", config["data"]["IMPASTO_LEARNED"]]
+    [policy] = [each for each in of_kind(found, "NetworkPolicy") if each["metadata"]["name"] == "impasto-trainer"]
+    assert policy["spec"]["ingress"] == policy["spec"]["egress"] == []
+
+
 def test_an_image_of_checkpoints_is_served_by_its_digests(tmp_path):
     [config] = of_kind(manifests(with_component(tmp_path, "checkpoints-oci")), "ConfigMap")
     assert config["data"]["IMPASTO_CHECKPOINT_DIGESTS"] == "require"

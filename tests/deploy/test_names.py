@@ -125,8 +125,19 @@ def test_settings_of_the_manifests():
 def test_settings_of_compose(compose):
     given = compose["services"]["service"]["environment"]
     accepted({name: default(value) for name, value in given.items()})
-    trainer = COMPOSE["services"]["trainer"]["environment"]
-    assert set(trainer) <= OF_THE_TRAINER
+    for name in ("trainer", "learner"):
+        assert set(COMPOSE["services"][name]["environment"]) <= OF_THE_TRAINER
+
+
+def test_the_learner_of_compose_and_the_service_share_the_volume_of_learned_styles():
+    service, learner = COMPOSE["services"]["service"], COMPOSE["services"]["learner"]
+    folder = service["environment"]["IMPASTO_LEARNED"]
+    assert service["environment"]["IMPASTO_TRAINER"] == "external"
+    for each in (service, learner):
+        assert f"learned:{folder}" in each["volumes"]
+    assert learner["command"].split()[:2] == ["learn", folder]
+    for image in DOCKERFILES.values():  # a new volume has the owner of the image's folder
+        assert re.search(rf"install --directory --owner 10001 --group 10001 [^&]*{folder}\b", image)
 
 
 def test_settings_of_the_images():

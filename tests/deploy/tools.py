@@ -37,6 +37,7 @@ COMPONENTS = {
     "ingress": (),
     "checkpoints-pvc": (),
     "checkpoints-oci": (),
+    "learning": (),
     "redis": (),
     "otel": (),
     "gpu": (),

@@ -69,7 +69,9 @@ def wait_until(condition, seconds=120):
 def test_the_paintings_of_a_queue_become_styles_beside_their_trunk(spool, command):
     submit(spool, "mine", "alice", private=True)
     flat = submit(spool, "flat", pixels=np.full((80, 80, 3), 50, np.uint8), submitted=1.0)
+    assert not spool.has_trainer()
     run(command)
+    assert spool.has_trainer()
     registry = load_registry(spool.folder)
     assert registry.names("stylize") == ["mine"]
     card = registry.entries["stylize/mine"].card

@@ -2,9 +2,10 @@
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -24,6 +25,7 @@ from trainer.recipes.style_learning import LearningOrder, StyleLearner
 _STYLE_PX = 512
 _POLL_SECONDS = 0.5
 _NOTE_SECONDS = 0.5
+_ANNOUNCE_SECONDS = 10.0
 
 
 class _CancelledError(Exception):
@@ -70,6 +72,7 @@ class _Worker:
 
     def run(self, idle_seconds: float | None) -> None:
         """Learn paintings until none has come for so many seconds; None: for ever."""
+        threading.Thread(target=self._announce, daemon=True).start()
         idle_since = time.monotonic()
         while True:
             if self.learn_next():
@@ -78,6 +81,13 @@ class _Worker:
                 return
             else:
                 time.sleep(_POLL_SECONDS)
+
+    def _announce(self) -> None:
+        """Tell the services, as long as this process lives, that there is a trainer."""
+        while True:
+            with suppress(OSError):  # a full disk: the painting fails with that reason
+                self._spool.announce_trainer()
+            time.sleep(_ANNOUNCE_SECONDS)
 
     def learn_next(self) -> bool:
         """Learn the next painting that no other worker has. Returns whether there was one."""
@@ -109,7 +119,9 @@ class _Worker:
                 order = LearningOrder(
                     style, painting.image, request.minutes, self._photographs, state, self._check, facts
                 )
-                self._learner.learn(order, self._spool.folder, _Reporter(painting))
+                path, _ = self._learner.learn(order, self._spool.folder, _Reporter(painting))
+                if painting.cancelled:  # since the last iteration
+                    path.unlink(missing_ok=True)
         except _CancelledError:
             self._spool.forget(painting)
         except (TrainerError, CheckpointError) as error:

@@ -1,5 +1,6 @@
 """Routes for operators: probes, metrics, the models that are served, and their reload."""
 
+import asyncio
 from dataclasses import asdict
 from typing import Any
 
@@ -69,7 +70,8 @@ async def limits(request: Request) -> dict[str, Any]:
     learn_minutes: the default training time of a style; null where no style can be learned.
     """
     state = state_of(request)
-    settings, learns = state.settings, state.learner is not None and state.learner.obstacle() is None
+    settings = state.settings
+    learns = state.learner is not None and await asyncio.to_thread(state.learner.obstacle) is None
     names = ("max_body_bytes", "max_pixels", "max_frames", "max_output_pixels", "max_whole_pixels")
     return {
         **{name: getattr(settings, name) for name in names},

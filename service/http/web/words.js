@@ -77,6 +77,7 @@ export function sentence({ code, detail, retry_after_seconds: seconds }, name) {
     inference_failed: `${name} could not be painted. Try another style.`,
     internal: "Something went wrong on the server. Try again.",
     style_exists: "There is a style of that name. Choose another name.",
+    storage_full: "The server's disk is full. Its operator has to make room.",
     too_many_styles: "This server has no room for another style. Discard one first.",
     unsuitable_painting: `${name} is too small, or too long and narrow: a painting needs at least 64 pixels on each side.`,
     no_trainer: "This server cannot learn styles now. Its operator finds the reason in the details.",

@@ -1,6 +1,7 @@
 """Learns styles from paintings: takes the requests, has a trainer work on them, and serves what comes of it."""
 
 import asyncio
+import errno
 import logging
 import math
 import time
@@ -13,6 +14,7 @@ from nets.spool import LEAST_PAINTING_PX, LONGEST_PAINTING, Painting, Spool, Sty
 from service.errors import (
     ForbiddenError,
     NoTrainerError,
+    StorageFullError,
     StyleExistsError,
     TooManyStylesError,
     UnavailableError,
@@ -35,6 +37,10 @@ Charge = Callable[[int], Awaitable[None]]
 _POLL_SECONDS = 0.25
 _RESTART_SECONDS = 5.0
 _MOST_FAILURES = 3
+_CANCEL_SECONDS = 5.0
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+RESERVED_NAMES = frozenset({"neutral"})
+"""Names that no painting may take: `neutral` is what faint strengths mix with."""
 _RETRY_AFTER_SECONDS = 60
 
 
@@ -83,14 +89,15 @@ class Learner:
         charge: is called with the minutes before the painting is queued. Raises StyleExistsError, TooManyStylesError,
         NoTrainerError and UnsuitablePaintingError, and what `charge` raises.
         """
-        known = await asyncio.to_thread(self._spool.find, request.name)
+        known = await self._find_unless_cancelled(request.name)
         if self._is_repeated(request, known):
             return await self.find(request.name, request.owner)
         replaced = known is not None and known.request.owner == request.owner and known.status.state == "failed"
-        if not replaced and (known is not None or f"stylize/{request.name}" in self._registry.entries):
+        taken = known is not None or f"stylize/{request.name}" in self._registry.entries
+        if request.name in RESERVED_NAMES or (taken and not replaced):
             raise _name_taken(request.name)
         _refuse_unsuitable(painting)
-        if obstacle := self.obstacle():
+        if obstacle := await asyncio.to_thread(self.obstacle):
             raise NoTrainerError(obstacle)
         if replaced and known is not None:
             await asyncio.to_thread(self._spool.remove, known)
@@ -100,9 +107,11 @@ class Learner:
             await asyncio.to_thread(self._spool.submit, request, painting)
         except FileExistsError as error:  # another request was quicker
             raise _name_taken(request.name) from error
-        except OSError as error:  # a full disk
+        except OSError as error:
             log.exception("the painting cannot be stored")
-            reason = f"the painting cannot be stored ({error.strerror}); try again later"
+            reason = f"the painting cannot be stored: {error.strerror}"
+            if error.errno in _FULL:
+                raise StorageFullError(reason) from error
             raise UnavailableError(reason, {"Retry-After": str(_RETRY_AFTER_SECONDS)}) from error
         return await self.find(request.name, request.owner)
 
@@ -112,7 +121,8 @@ class Learner:
         caller: the name of the caller's key.
         """
         painting = await asyncio.to_thread(self._spool.find, name)
-        if painting is not None and (painting.request.owner == caller or not painting.request.private):
+        visible = painting is not None and (painting.request.owner == caller or not painting.request.private)
+        if painting is not None and visible and not painting.cancelled:
             return await asyncio.to_thread(self._describe, painting)
         await self._reload_if_changed()  # it may have left the queue because it is ready
         seen = {entry.card.name: entry for entry in self._served() if entry.is_visible_to(caller)}
@@ -121,6 +131,15 @@ class Learner:
             detail = f"no style named {name} was learned here"
             raise UnknownModelError(detail, parameter="name", value=name, expected=list(seen))
         return LearnedStyle(name, entry.owner, "ready", entry.is_private, 1.0)
+
+    async def _find_unless_cancelled(self, name: str) -> Painting | None:
+        """Return the painting of a name in the queue. One that was cancelled leaves at the trainer's next step."""
+        until = time.monotonic() + _CANCEL_SECONDS
+        while True:
+            painting = await asyncio.to_thread(self._spool.find, name)
+            if painting is None or not painting.cancelled or time.monotonic() > until:
+                return painting
+            await asyncio.sleep(_POLL_SECONDS)
 
     def _served(self) -> list[ModelEntry]:
         return [entry for entry in self._registry.entries.values() if self._registry.is_learned(entry.key)]
@@ -215,6 +234,8 @@ class Learner:
                 f"no trainer is installed here ({', '.join(missing)}); run: pip install 'impasto[train]', "
                 "or set IMPASTO_TRAINER=external and run a trainer on the folder of IMPASTO_LEARNED"
             )
+        if self._trainer is None and not self._spool.has_trainer():
+            return "no trainer works on the folder of IMPASTO_LEARNED; start one there: impasto-train learn FOLDER"
         return None
 
     def _refuse_too_many(self, owner: str) -> None:
@@ -233,7 +254,8 @@ class Learner:
         """Return whether the same owner has sent the same painting by this name before, and it has not failed."""
         wanted = request.owner, request.painting_sha256
         if known is not None:
-            return wanted == (known.request.owner, known.request.painting_sha256) and known.status.state != "failed"
+            ended = known.cancelled or known.status.state == "failed"
+            return wanted == (known.request.owner, known.request.painting_sha256) and not ended
         entry = self._registry.entries.get(f"stylize/{request.name}")
         if entry is None or not self._registry.is_learned(entry.key):
             return False

@@ -1,8 +1,10 @@
 """A painting becomes a style over HTTP: learned, watched, served, deleted, refused, and kept across a restart."""
 
 import asyncio
+import io
 import json
 import os
+import resource
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +12,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from impasto import AsyncClient, Client, LearningError, ParameterError, UnknownModelError
+from nets.spool import Spool
 from service.cli.main import app
 from service.models.learning.trainer_process import TrainerProcess
 from tests.conftest import encoded, picture, save_net, tiny_upscaler
@@ -43,6 +47,13 @@ def serve(tmp_path, options):
             yield client
 
     return run
+
+
+def bilevel(width, height):
+    """A PNG of one bit a pixel."""
+    file = io.BytesIO()
+    Image.new("1", (width, height)).save(file, "PNG")
+    return file.getvalue()
 
 
 def learn(client, name="mine", painting=PAINTING, minutes=0.02, headers=None, **more):
@@ -143,6 +154,9 @@ def test_what_is_learned_survives_a_restart_and_can_be_withdrawn(serve):
         ({"name": "My Painting"}, PAINTING, 422, "invalid_parameter"),
         ({"minutes": 0}, PAINTING, 422, "invalid_parameter"),
         ({"hours": 1}, PAINTING, 422, "invalid_parameter"),
+        ({"name": "neutral"}, PAINTING, 409, "style_exists"),
+        ({}, encoded(picture(16, 16)), 422, "unsuitable_painting"),
+        ({}, bilevel(10_000, 10_000), 413, "too_many_pixels"),
         ({}, encoded(picture(40, 96)), 422, "unsuitable_painting"),
         ({}, encoded(picture(70, 300)), 422, "unsuitable_painting"),
         ({}, b"no painting", 415, "unsupported_image"),
@@ -164,9 +178,44 @@ def test_a_flat_painting_fails_with_the_reason_and_may_be_replaced(serve):
         assert client.delete("/styles/mine").status_code == 204
 
 
+def test_a_painting_in_cmyk_reaches_the_trainer_as_rgb(serve, tmp_path):
+    file = io.BytesIO()
+    Image.fromarray(picture(80, 96)).convert("CMYK").save(file, "JPEG")
+    with serve(trainer="external") as client:
+        assert learn(client, painting=file.getvalue()).status_code == 202
+    with Image.open(Spool(tmp_path / "learned").find("mine").image) as painting:
+        assert (painting.mode, painting.size) == ("RGB", (96, 80))
+
+
+def test_a_disk_without_room_for_the_painting_is_told(serve):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with serve(trainer="external") as client:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))  # the painting has more bytes
+        try:
+            answer = learn(client)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert (answer.status_code, answer.json()["code"]) == (507, "storage_full")
+        assert client.get("/styles/mine").status_code == 404
+        assert learn(client).status_code == 202
+
+
+def test_a_style_that_is_cancelled_is_gone_at_once_and_may_be_sent_again(serve, tmp_path):
+    spool = Spool(tmp_path / "learned")
+    with serve(trainer="external") as client:
+        learn(client)
+        with spool.find("mine").locked():  # as a trainer does that is at work on it
+            assert client.delete("/styles/mine").status_code == 204
+            assert client.get("/styles/mine").status_code == 404
+            answer = learn(client)  # the trainer has not let it go in five seconds
+            assert (answer.status_code, answer.json()["code"]) == (409, "style_exists")
+        spool.remove(spool.find("mine"))
+        assert learn(client).status_code == 202
+
+
 def test_a_folder_that_cannot_be_written_is_told_and_stops_nothing_else(serve, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with serve(learned=tmp_path / "file", trainer="external") as client:
+    with serve(learned=tmp_path / "file") as client:
         answer = learn(client)
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert "the painting cannot be stored" in answer.json()["detail"]
@@ -179,6 +228,17 @@ def test_a_checkpoint_folder_without_a_trunk_can_learn_nothing(serve, tmp_path):
         answer = learn(client)
         assert (answer.status_code, answer.json()["code"]) == (503, "no_trainer")
         assert "no style that is served has a trunk" in answer.json()["detail"]
+
+
+def test_without_a_trainer_on_its_folder_a_service_learns_nothing(serve, tmp_path):
+    with serve(trainer="external", announced=False) as client:
+        answer = learn(client)
+        assert (answer.status_code, answer.json()["code"]) == (503, "no_trainer")
+        assert "no trainer works on the folder of IMPASTO_LEARNED" in answer.json()["detail"]
+        assert client.get("/limits").json()["learn_minutes"] is None
+        Spool(tmp_path / "learned").announce_trainer()
+        assert client.get("/limits").json()["learn_minutes"] == 5
+        assert learn(client).status_code == 202
 
 
 def test_styles_are_limited_in_number(serve):
