@@ -1,5 +1,6 @@
 """The page at "/", in a browser: from the upload to the download, and what goes wrong on the way."""
 
+import asyncio
 import io
 import re
 import shlex
@@ -309,8 +310,8 @@ def test_a_job_that_is_forgotten_meanwhile_is_made_in_line(page, files, served):
     page.choose(path)
     page.go()
     page.until(lambda: page.text("status").startswith("Working"))
-    ticket = next(ticket for ticket in app.state.jobs if not ticket.over.is_set())
-    ticket.task.get_loop().call_soon_threadsafe(app.state.jobs.forget, ticket)
+    job = next(job for job in app.state.jobs if not job.over.is_set())
+    asyncio.run_coroutine_threadsafe(app.state.jobs.stop(), job.task.get_loop())
     net.go.set()
     page.until(page["outcome"].is_displayed)
     assert net.passes.count([WAIT]) == 2

@@ -2,10 +2,13 @@
 
 import copy
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 
+from nets.spool import Spool
 from tests.deploy.faults import faults, of_kind
 from tests.deploy.tools import (
     KUSTOMIZATIONS,
@@ -115,6 +118,11 @@ def test_a_trainer_and_the_service_share_the_volume_of_learned_styles(tmp_path):
         assert mount == {"name": volume, "mountPath": config["data"]["IMPASTO_LEARNED"]}
         assert spec["securityContext"]["fsGroup"] == 10001
     assert pods["impasto-trainer"]["containers"][0]["args"] == ["learn", config["data"]["IMPASTO_LEARNED"]]
+    _, _, script = pods["impasto-trainer"]["containers"][0]["livenessProbe"]["exec"]["command"]
+    script = script.replace(config["data"]["IMPASTO_LEARNED"], str(tmp_path))
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 1
+    Spool(tmp_path).announce_trainer()
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
     [policy] = [each for each in of_kind(found, "NetworkPolicy") if each["metadata"]["name"] == "impasto-trainer"]
     assert policy["spec"]["ingress"] == policy["spec"]["egress"] == []
 

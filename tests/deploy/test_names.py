@@ -170,13 +170,18 @@ def test_the_secret_of_keys_is_where_the_setting_says_and_not_for_others(tmp_pat
     assert volume["secret"]["defaultMode"] & 0o007 == 0
 
 
+def services(found):
+    """The Deployments that answer requests: not the trainer, which has no port."""
+    return [each for each in of_kind(found, "Deployment") if each["metadata"]["name"] != "impasto-trainer"]
+
+
 def test_one_port_everywhere():
     port = int(re.search(r"EXPOSE (\d+)", DOCKERFILES["service"])[1])
     for folder in variants().values():
         found = manifests(folder)
         for config in settings_maps(found):
             assert int(config["data"]["IMPASTO_PORT"]) == port
-        for deployment in of_kind(found, "Deployment"):
+        for deployment in services(found):
             [container] = deployment["spec"]["template"]["spec"]["containers"]
             assert [each["containerPort"] for each in container["ports"]] == [port]
     scraped = yaml.safe_load((ROOT / "docker/prometheus/prometheus.yml").read_text())["scrape_configs"][0]
@@ -206,7 +211,7 @@ def test_grace_is_longer_than_the_drain():
     for folder in variants().values():
         found = manifests(folder)
         configs = {config["metadata"]["name"]: config for config in settings_maps(found)}
-        for deployment in of_kind(found, "Deployment"):
+        for deployment in services(found):
             [source] = deployment["spec"]["template"]["spec"]["containers"][0]["envFrom"]
             config = configs[source["configMapRef"]["name"]]
             pod = deployment["spec"]["template"]["spec"]

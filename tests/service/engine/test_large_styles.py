@@ -42,6 +42,7 @@ def answers(tmp_path_factory):
     pixels = np.asarray(Image.open(PHOTOGRAPH).convert("RGB").resize((450, 300)))
     folder = tmp_path_factory.mktemp("checkpoints")
     (folder / "stylize").mkdir()
+    (folder / "trunks").symlink_to(ROOT / "checkpoints" / "trunks")
     (folder / "stylize" / "wave.safetensors").symlink_to(ROOT / "checkpoints" / "stylize" / "wave.safetensors")
     return (
         stylize(folder, pixels, "wave"),

@@ -99,6 +99,7 @@ def test_the_documentation_describes_both_endpoints(client):
     common = {"format", "quality", "profile", "metadata", "deadline_ms", "request-timeout", "If-None-Match"} | {
         "Prefer",
         "Idempotency-Key",
+        "lossless",
     }
     for path, parameters in (
         ("/stylize", {"style", "strength", "preserve_color", "stroke", "max_side"}),
