@@ -196,7 +196,7 @@ def test_every_path_is_served():
         for _, template in pod_templates(found):
             for container in containers(template):
                 probes = [container[key] for key in container if key.endswith("Probe")]
-                asked |= {(probe["httpGet"]["path"], "GET") for probe in probes}
+                asked |= {(probe["httpGet"]["path"], "GET") for probe in probes if "httpGet" in probe}
         for monitor in of_kind(found, "ServiceMonitor"):
             asked |= {(endpoint["path"], "GET") for endpoint in monitor["spec"]["endpoints"]}
     assert ("/readyz", "GET") in asked

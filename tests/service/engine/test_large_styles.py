@@ -18,7 +18,7 @@ from tests.conftest import decoded, encoded, picture, running, save_net, seeded,
 
 ROOT = Path(__file__).parent.parent.parent.parent
 PHOTOGRAPH = ROOT / "docs" / "images" / "photographs" / "coffee.jpg"
-WHOLE, TILE = 60_000, 40_000
+WHOLE, TILE = 300_000, 230_000
 
 
 def stylize(folder, pixels, style, **settings):
@@ -38,8 +38,8 @@ def border_steps(painted, rows):
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    """(whole, tiled) answers of a bundled network to one photograph of 300 x 450."""
-    pixels = np.asarray(Image.open(PHOTOGRAPH).convert("RGB").resize((450, 300)))
+    """(whole, tiled) answers of a bundled network to one photograph of 600 x 900."""
+    pixels = np.asarray(Image.open(PHOTOGRAPH).convert("RGB").resize((900, 600)))
     folder = tmp_path_factory.mktemp("checkpoints")
     (folder / "stylize").mkdir()
     (folder / "trunks").symlink_to(ROOT / "checkpoints" / "trunks")
@@ -58,7 +58,7 @@ def test_the_answer_says_whether_it_is_the_whole_pictures(answers):
 def test_no_seam_can_be_seen(answers):
     """Across the borders of tiles the picture steps no more than beside them."""
     net = load(ROOT / "checkpoints" / "stylize" / "wave.safetensors").net
-    plan = TilingLimits(WHOLE, TILE).plan(architecture_of(net).facts(net.config), 300, 450)
+    plan = TilingLimits(WHOLE, TILE).plan(architecture_of(net).facts(net.config), 600, 900)
     assert plan.reduced
     assert len(plan.windows) > 4
     painted = decoded(answers[1].content)
