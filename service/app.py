@@ -15,7 +15,6 @@ from service.auth.keys import KeyRing
 from service.auth.quotas import Quotas
 from service.engine.engine import Engine, warm_up_pictures
 from service.engine.threads import helper_pool, permitted_threads
-from service.errors import StartupError
 from service.http.body_timeout import BodyTimeout
 from service.http.cors import add_cors
 from service.http.head_options import HeadAndOptions
@@ -42,7 +41,7 @@ from service.pipeline.pipeline import Pipeline
 from service.pipeline.rendering import Renderer
 from service.pipeline.request import TransformResult
 from service.pipeline.thumbnails import Thumbnails
-from service.settings import PREFIX, Settings
+from service.settings import Settings, redis_address
 
 _FILE_THREADS = 8
 """Threads of `asyncio.to_thread`: for files, checkpoints and bodies."""
@@ -146,19 +145,12 @@ def _open_jobs(
     settings: Settings, pipeline: Pipeline, admission: Admission, engine: Engine, renderer: Renderer, metrics: Metrics
 ) -> JobStore:
     """Return the store that IMPASTO_JOB_STORE names. Raises StartupError."""
-    where, ahead = (
-        settings.job_store.get_secret_value() if settings.job_store else "memory",
-        engine.scheduler.tasks_before,
-    )
-    if where == "memory":
+    address, ahead = redis_address(settings.job_store, "JOB_STORE"), engine.scheduler.tasks_before
+    if address is None:
         return MemoryJobs(settings, pipeline.transform, ahead, metrics)
-    if not where.startswith(("redis://", "rediss://")):  # the value may hold a password, so it is not shown
-        raise StartupError(f"{PREFIX}JOB_STORE: expected memory, redis://HOST:PORT/DB or rediss://HOST:PORT/DB")
-    try:
-        from service.pipeline.shared_jobs import SharedJobs  # noqa: PLC0415  # needs an optional extra
-    except ImportError as error:
-        raise StartupError(f"{PREFIX}JOB_STORE: needs the package redis: pip install 'impasto[redis]'") from error
-    return SharedJobs(settings, pipeline, lambda: admission.is_open, renderer.seconds_queued, ahead, metrics)
+    from service.pipeline.shared_jobs import SharedJobs  # noqa: PLC0415  # needs an optional extra
+
+    return SharedJobs(settings, address, pipeline, lambda: admission.is_open, renderer.seconds_queued, ahead, metrics)
 
 
 def _learner(settings: Settings, registry: Registry, engine: Engine, metrics: Metrics) -> Learner | None:

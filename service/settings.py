@@ -1,5 +1,6 @@
 """Every setting of the service: read once, from IMPASTO_* environment variables, checked, then frozen."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -211,6 +212,23 @@ def read_admin_key(settings: Settings) -> str | None:
     if len(key) < _SHORTEST_KEY:
         raise StartupError(f"{name}: expected a key of at least {_SHORTEST_KEY} characters, found {len(key)}")
     return key
+
+
+def redis_address(given: SecretStr | None, setting: str) -> str | None:
+    """Return the address of a store in Redis, or None for "memory". Raises StartupError, without the value.
+
+    setting: the setting's name without its prefix. The value may hold a password.
+    """
+    where = given.get_secret_value() if given else "memory"
+    if where == "memory":
+        return None
+    if not where.startswith(("redis://", "rediss://")):
+        raise StartupError(f"{PREFIX}{setting}: expected memory, redis://HOST:PORT/DB or rediss://HOST:PORT/DB")
+    try:
+        import_module("redis.asyncio.retry")
+    except ImportError as error:
+        raise StartupError(f"{PREFIX}{setting}: needs the package redis: pip install 'impasto[redis]'") from error
+    return where
 
 
 def read_settings(**overrides: object) -> Settings:

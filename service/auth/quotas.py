@@ -28,7 +28,7 @@ from service.errors import (
     UnavailableError,
 )
 from service.observability.metrics import Metrics
-from service.settings import PREFIX, Settings
+from service.settings import PREFIX, Settings, redis_address
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Quotas:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         """Connect to the store. Raises StartupError for an invalid address, or if the library is not installed."""
-        self._storage = _storage(settings.quota_store.get_secret_value() if settings.quota_store else "memory")
+        self._storage = _storage(redis_address(settings.quota_store, "QUOTA_STORE"))
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
         self._closed, self._metrics = settings.quota_fail == "closed", metrics
         self._down, self._ask_again = False, 0.0
@@ -126,19 +126,15 @@ def policy_headers(caller: Caller, standings: dict[Unit, Standing]) -> dict[str,
     return {**headers, "RateLimit": ", ".join(known)} if known else headers
 
 
-def _storage(where: str) -> MemoryStorage | RedisStorage:
-    if where == "memory":
+def _storage(address: str | None) -> MemoryStorage | RedisStorage:
+    if address is None:
         return MemoryStorage()
-    if not where.startswith(("redis://", "rediss://")):  # the value may hold a password, so it is not shown
-        raise StartupError(f"{PREFIX}QUOTA_STORE: expected memory, redis://HOST:PORT/DB or rediss://HOST:PORT/DB")
-    try:
-        from redis.asyncio.retry import Retry  # noqa: PLC0415  # an optional extra
-        from redis.backoff import NoBackoff  # noqa: PLC0415
-    except ImportError as error:
-        raise StartupError(f"{PREFIX}QUOTA_STORE: needs the package redis: pip install 'impasto[redis]'") from error
+    from redis.asyncio.retry import Retry  # noqa: PLC0415  # an optional extra
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+
     try:
         return RedisStorage(
-            f"async+{where}",
+            f"async+{address}",
             wrap_exceptions=True,
             implementation="redispy",
             key_prefix="impasto",

@@ -123,9 +123,8 @@ def _opened(data: bytes, max_pixels: int | None = None) -> Iterator[tuple[Image.
     except Exception as error:  # decoders raise any kind for damaged files, also AttributeError and MemoryError
         if kind == "tiff" and isinstance(error, UnidentifiedImageError) and (what := tiff_samples.describe(data)):
             raise unsupported(what) from error
-        why = " ".join(
-            str(error).partition(" <_io.")[0].split()
-        )  # Pillow adds the repr of the file object, with a memory address
+        told = str(error).partition(" <_io.")[0]  # Pillow adds the repr of the file object, with a memory address
+        why = " ".join(told.split())
         raise BrokenImageError(
             f"the {kind.upper()} cannot be decoded: {why}", value=kind, expected="an undamaged image"
         ) from error

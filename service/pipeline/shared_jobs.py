@@ -1,6 +1,5 @@
 """Jobs in Redis: any replica accepts, computes, reports, serves and cancels any job."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -39,15 +38,16 @@ class SharedJobs:
     def __init__(
         self,
         settings: Settings,
+        address: str,
         pipeline: Pipeline,
         is_open: Callable[[], bool],
         seconds_queued: Callable[[], float],
         ahead: Callable[[Task], int],
         metrics: Metrics,
     ) -> None:
-        """See JobRunner. Raises StartupError for an invalid address."""
+        """See JobRunner. address: of Redis. Raises StartupError for an invalid one."""
         self._pipeline, self._metrics, self._kept_seconds = pipeline, metrics, settings.job_seconds
-        self._store = _open_store(settings, metrics)
+        self._store = _open_store(settings, address, metrics)
         self._runner = JobRunner(settings, self._store, self._compute, is_open, seconds_queued, ahead, metrics)
 
     async def accept(self, request: JobRequest, data: bytes, charge: Charge) -> tuple[JobView, bool]:
@@ -123,8 +123,6 @@ class SharedJobs:
             return None
         except ServiceError as error:
             return failure_of(error)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:
             log.error("unforeseen", exc_info=error)
             return failure_of(InternalError(InternalError.example["detail"]))
@@ -152,8 +150,7 @@ class SharedJobs:
         )
 
 
-def _open_store(settings: Settings, metrics: Metrics) -> RedisStore:
-    assert settings.job_store is not None
+def _open_store(settings: Settings, address: str, metrics: Metrics) -> RedisStore:
     bounds = Bounds(
         settings.max_jobs,
         settings.max_job_bytes,
@@ -166,7 +163,6 @@ def _open_store(settings: Settings, metrics: Metrics) -> RedisStore:
         "the result has more bytes than can be kept; ask for it without Prefer: respond-async", expected=expected
     )
     died = InternalError(f"{bounds.most_attempts} replicas ended while they computed this job")
-    address = settings.job_store.get_secret_value()
     try:
         return RedisStore(address, bounds, error_facts(too_large), error_facts(died), metrics)
     except ValueError as error:  # its message may hold the password

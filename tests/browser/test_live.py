@@ -38,6 +38,21 @@ def test_every_tile_shows_the_visitors_own_photograph_and_the_next_one_replaces_
     assert chosen.run("return document.querySelector('#gallery img').naturalWidth") == 60
 
 
+def test_a_photograph_that_is_chosen_before_the_styles_are_known_is_painted(page):
+    held = """const send = fetch, released = new Promise((release) => { window.release = release; });
+        window.fetch = async (path, options) => (path === "models" && (await released), send(path, options));"""
+    script = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": held})
+    try:
+        page.open(f"{page.address}/")
+        page.drop(encoded(picture(30, 60)), "early.png", "image/png")
+        page.until(lambda: page.text("status").startswith("early.png"))
+        page.run("release()")
+        page.until(lambda: page.text("after-tag") == "Preview: Mosaic")
+        page.until(lambda: all("blob:" in tile.get_attribute("src") for tile in page.all("#gallery img")))
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
 def test_a_setting_paints_a_preview_and_marks_a_result_that_no_longer_fits(chosen):
     chosen.made()
     result = chosen.run("return after.src")

@@ -40,6 +40,7 @@ async function start() {
     `${names(limits.takes)}, up to ${bytes(limits.max_body_bytes)} and ${megapixels(limits.max_pixels)}.`;
   for (const format of limits.gives) $("format").append(new Option(format.toUpperCase(), format));
   if (location.hash.length > 1) knobs.restore(location.hash.slice(1));
+  if (picture && !work) take(picture); // it was chosen before the styles and the limits were known
   const askKey = (error, retry) => (trouble(error), (again = retry));
   ownStyle.start(limits, { names: knobs.names, renew: knobs.refresh, choose: useStyle, askKey });
   setInterval(() => document.hidden || work || refresh(), 30_000); // networks are swapped
