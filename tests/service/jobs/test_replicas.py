@@ -79,6 +79,12 @@ class Client:
         self.client, self.ports = httpx.Client(headers=bearer(OWNERS[owner]), timeout=10, trust_env=False), ports
         self.until = time.monotonic() + MOST_SECONDS
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.close()
+
     def ask(self, method, path, **options):
         while time.monotonic() < self.until:
             url = f"http://127.0.0.1:{random.choice(self.ports)}{path}"
@@ -125,7 +131,7 @@ def test_no_job_is_lost_while_replicas_are_killed_and_redis_restarts(tmp_path, r
     with ExitStack() as stack:
         process = stack.enter_context(redis(redis_server, tmp_path, port, options))[1]
         fleet = stack.enter_context(Fleet(environment | {"FLEET_PASSES": str(passes)}))
-        clients = {owner: Client(owner, fleet.ports) for owner in OWNERS}
+        clients = {owner: stack.enter_context(Client(owner, fleet.ports)) for owner in OWNERS}
         workers = stack.enter_context(ThreadPoolExecutor(9))
         for which in range(REPLICAS):
             fleet.wait_for(which)
