@@ -86,14 +86,7 @@ function listen() {
     refresh(); // private styles
     if (!work) again();
   });
-  $("zoom").addEventListener("click", () => zoom($("zoom").getAttribute("aria-pressed") !== "true"));
-  $("beside").addEventListener("click", () => {
-    zoom(false);
-    const on = $("beside").getAttribute("aria-pressed") !== "true";
-    $("beside").setAttribute("aria-pressed", on);
-    compare.beside(on);
-  });
-  compare.holdBy($("hold"));
+  compare.listen();
   outcome.listen();
   settings.watch(change);
   addEventListener("keydown", (event) => event.key === "Escape" && work?.abort());
@@ -207,7 +200,7 @@ async function run() {
     visit.keep(result, open);
     open(result);
     working.say(`Done in ${duration(result.milliseconds)}.`);
-    if (mode === "upscale" && compare.isLarger()) zoom(true);
+    if (mode === "upscale") compare.actualIfLarger();
   } catch (error) {
     if (error.name !== "AbortError") trouble(error);
     else if (work?.signal === signal) working.say("Cancelled.");
@@ -272,7 +265,7 @@ function clear() {
   outcome.hide();
   visit.mark(null);
   settings.unmark();
-  zoom(false);
+  compare.whole();
   working.say("");
 }
 
@@ -291,9 +284,4 @@ function trouble(error, name = picture?.file.name ?? "This file") {
   $("key-form").hidden = problem.status !== 401;
   if (problem.status === 401) $("key").focus();
   if (problem.parameter) settings.mark(problem.parameter);
-}
-
-function zoom(on) {
-  compare.actual(on);
-  $("zoom").setAttribute("aria-pressed", on);
 }
