@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,12 +38,15 @@ class Service:
 
 
 @contextmanager
-def running(**settings: object) -> Iterator[Service]:
-    """Run `python -m service` on a free loopback port, with IMPASTO_* settings only from the arguments."""
+def running(command: Sequence[str] = (sys.executable, "-u", "-m", "service"), **settings: object) -> Iterator[Service]:
+    """Run `python -m service` on a free loopback port, with IMPASTO_* settings only from the arguments.
+
+    command: another command that starts the service.
+    """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("IMPASTO_")}
     given = {"port": 0, "log_level": "error", "checkpoints": ROOT / "checkpoints", **settings}
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "service"],
+        command,
         env=kept | {f"IMPASTO_{key.upper()}": str(value) for key, value in given.items()},
         cwd=ROOT,
         stdout=subprocess.PIPE,

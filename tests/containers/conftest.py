@@ -14,7 +14,7 @@ from tests.containers.engine import (
     build,
     docker,
     free_port,
-    prometheus_image,
+    image_of,
 )
 
 
@@ -51,7 +51,7 @@ def stack(service_image: str) -> Iterator[Stack]:
     variables = {
         "SERVICE_IMAGE": service_image,
         "TRAINER_IMAGE": TRAINER,
-        "PROMETHEUS_IMAGE": prometheus_image(),
+        "PROMETHEUS_IMAGE": image_of("prom/prometheus:v3.5.0", "prometheus"),
         "PORT": str(free_port()),
         "PROMETHEUS_PORT": str(free_port()),
     }

@@ -40,12 +40,11 @@ def build(name: str, tag: str, variable: str) -> None:
     docker("build", "-f", f"docker/{name}.Dockerfile", "-t", tag, *shlex.split(os.environ.get(variable, "")), ".")
 
 
-def prometheus_image() -> str:
-    """Prometheus' own image, else one with Debian's package."""
-    own = "prom/prometheus:v3.5.0"
+def image_of(own: str, name: str) -> str:
+    """A project's own image, else one with Debian's package: tests/containers/NAME.Dockerfile."""
     if docker("image", "inspect", own, check=False).returncode and docker("pull", own, check=False).returncode:
-        own = "impasto-prometheus:test"
-        docker("build", "-t", own, "-", input=(ROOT / "tests/containers/prometheus.Dockerfile").read_text())
+        own = f"impasto-{name}:test"
+        docker("build", "-t", own, "-", input=(ROOT / f"tests/containers/{name}.Dockerfile").read_text())
     return own
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import threading
 import time
 import uuid
@@ -19,7 +18,7 @@ import pytest
 import yaml
 
 from tests.conftest import decoded, encoded, picture
-from tests.containers.engine import ROOT, docker, free_port, wait_until
+from tests.containers.engine import ROOT, docker, wait_until
 
 LARGE = encoded(picture(300, 400), "jpeg")
 
@@ -217,28 +216,6 @@ def test_a_bad_setting_shows_in_ps(stack):
     wait_until(lambda: "Restarting (2)" in stack.compose("ps", "-a", "service").stdout)
     assert "impasto: IMPASTO_MAX_REQUESTS='many'" in stack.compose("logs", "service").stdout
     stack.compose("up", "--no-build", "--wait")
-
-
-def test_several_replicas_share_a_range_of_ports(stack):
-    """One port for two containers is refused; a range has one for each."""
-    first = adjacent_ports()
-    up = ("up", "--no-build", "--wait", "--scale", "service=2", "service")
-    stack.compose(*up, PORT=f"{first}-{first + 1}")
-    for port in (first, first + 1):
-        assert httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
-    stack.compose("up", "--no-build", "--wait", "--scale", "service=1")
-
-
-def adjacent_ports() -> int:
-    """The first of two free ports."""
-    while True:
-        first = free_port()
-        with socket.socket() as second:
-            try:
-                second.bind(("127.0.0.1", first + 1))
-            except OSError:
-                continue
-            return first
 
 
 def test_a_gpu_that_is_not_there_is_refused_at_once(stack):

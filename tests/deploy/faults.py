@@ -192,6 +192,9 @@ def autoscalers(found: list[Manifest]) -> Iterator[str]:
         for trigger in spec.get("triggers", []):
             if trigger.get("metricType") not in {"AverageValue", "Value", "Utilization"}:
                 yield f"{called}: metricType {trigger.get('metricType')}"
+            access = trigger.get("authenticationRef", {}).get("name")
+            if access and access not in {m["metadata"]["name"] for m in of_kind(found, "TriggerAuthentication")}:
+                yield f"{called}: no TriggerAuthentication {access}"
 
 
 def namespaces(found: list[Manifest]) -> Iterator[str]:
@@ -228,7 +231,7 @@ def _ports_asked(found: list[Manifest]) -> Iterator[tuple[str, int]]:
     """(policy, port) of what the settings name."""
     for deployment in of_kind(found, "Deployment"):
         for container in containers(deployment["spec"]["template"]):
-            if any(each["name"] == "IMPASTO_QUOTA_STORE" for each in container.get("env", [])):
+            if {"IMPASTO_JOB_STORE", "IMPASTO_QUOTA_STORE"} & {each["name"] for each in container.get("env", [])}:
                 yield "impasto", 6379
     for config in of_kind(found, "ConfigMap"):
         for value in config["data"].values():

@@ -64,6 +64,7 @@ def test_the_defaults_are_the_cpu_overlay():
         assert theirs[key] == manifest, key
 
 
+REDIS: dict[str, Any] = {"jobStore": {"secret": "impasto-redis"}, "quotaStore": {"secret": "impasto-redis"}}
 VALUES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "hpa": (("hpa",), {}),
     "keda": (("keda",), {"autoscaling": {"kind": "keda"}}),
@@ -71,7 +72,8 @@ VALUES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "gateway": (("hpa", "gateway"), {"gateway": {"enabled": True}}),
     "ingress": (("hpa", "ingress"), {"ingress": {"enabled": True}}),
     "monitoring": (("hpa", "monitoring"), {"monitoring": {"enabled": True}}),
-    "redis": (("hpa", "redis"), {"quotaStore": {"secret": "impasto-redis"}}),
+    "redis": (("hpa", "redis"), REDIS),
+    "keda-jobs": (("redis", "keda", "keda-jobs"), {**REDIS, "autoscaling": {"kind": "keda", "queueJobs": 10}}),
     "otel": (("hpa", "otel"), {"otlp": {"endpoint": "http://otel-collector.observability.svc:4318"}}),
 }
 
@@ -112,6 +114,7 @@ EVERYTHING: dict[str, Any] = {
     "keys": {"secret": "impasto-keys"},
     "adminKey": {"secret": "impasto-admin"},
     "checkpoints": {"image": f"registry.example.com/impasto-checkpoints@{DIGEST}"},
+    "jobStore": {"secret": "impasto-jobs", "egress": {"namespace": "jobs", "port": 6380}},
     "quotaStore": {"secret": "impasto-redis", "fail": "closed"},
     "otlp": {"endpoint": "http://otel-collector.observability.svc:4318"},
     "probePort": 8001,
@@ -119,7 +122,7 @@ EVERYTHING: dict[str, Any] = {
     "gateway": {"enabled": True},
     "monitoring": {"enabled": True, "labels": {"release": "prom"}, "runbooks": "https://wiki.example.com/alerts"},
     "networkPolicy": {"namespaces": ["edge", "metrics"], "ipBlocks": ["10.1.0.0/16"]},
-    "autoscaling": {"kind": "keda", "min": 3, "max": 9},
+    "autoscaling": {"kind": "keda", "min": 3, "max": 9, "queueJobs": 20},
 }
 
 
@@ -134,12 +137,13 @@ def test_every_value_at_once_has_no_faults_and_shows():
     assert spec["priorityClassName"] == "high"
     assert container["readinessProbe"]["httpGet"]["port"] == "probes"
     assert {each["name"]: each["valueFrom"]["secretKeyRef"]["name"] for each in container["env"]} == {
+        "IMPASTO_JOB_STORE": "impasto-jobs",
         "IMPASTO_QUOTA_STORE": "impasto-redis",
         "IMPASTO_ADMIN_KEY": "impasto-admin",
     }
     [policy] = of_kind(found, "NetworkPolicy")
     assert {"ipBlock": {"cidr": "10.1.0.0/16"}} in policy["spec"]["ingress"][0]["from"]
-    assert len(policy["spec"]["egress"]) == 4
+    assert len(policy["spec"]["egress"]) == 6
     [monitor], [rules] = of_kind(found, "ServiceMonitor"), of_kind(found, "PrometheusRule")
     assert monitor["spec"]["endpoints"][0]["port"] == "probes"
     assert monitor["metadata"]["labels"]["release"] == rules["metadata"]["labels"]["release"] == "prom"
@@ -178,6 +182,8 @@ def test_a_changed_setting_has_another_name():
         ({"checkpoints": {"image": "registry.example.com/impasto-checkpoints:1"}}, "checkpoints"),
         ({"checkpoints": {"claim": "a", "image": f"b@{DIGEST}"}}, "checkpoints"),
         ({"autoscaling": {"kind": "both"}}, "autoscaling"),
+        ({"autoscaling": {"queueJobs": 5}, **REDIS}, "autoscaling.queueJobs=5: expected 0, or autoscaling.kind=keda"),
+        ({"autoscaling": {"kind": "keda", "queueJobs": 5}}, "and jobStore.secret"),
         ({"autoscaling": {"min": 30}}, "autoscaling.min=30: expected no more than autoscaling.max=20"),
         ({"keyz": {"secret": "a"}}, "keyz"),
         ({"networkPolicy": {"ipBlocks": ["10.0.0.1"]}}, "ipBlocks"),

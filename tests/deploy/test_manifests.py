@@ -92,7 +92,7 @@ def test_images_for_cpu_and_gpu_have_tags_of_their_own():
     assert images == {"cpu": "impasto-service:0.1.0-cpu", "gpu": "impasto-service:0.1.0-cuda"}
 
 
-def test_a_store_of_quotas_and_traces_are_both_let_out(tmp_path):
+def test_the_stores_and_traces_are_let_out(tmp_path):
     [policy] = of_kind(manifests(with_component(tmp_path, "redis", "otel")), "NetworkPolicy")
     ports = [[port["port"] for port in rule["ports"]] for rule in policy["spec"]["egress"]]
     assert sorted(map(tuple, ports)) == [(53, 53), (53, 53), (4318,), (6379,)]
@@ -139,6 +139,13 @@ def test_the_operator_of_kube_prometheus_stack_finds_everything(tmp_path):
     [dashboard] = [m for m in of_kind(found, "ConfigMap") if m["metadata"]["name"] == "impasto-dashboard"]
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert json.loads(dashboard["data"]["impasto.json"])["title"] == "Impasto"
+
+
+def test_a_trigger_without_its_authentication_is_a_fault(tmp_path):
+    found = copy.deepcopy(manifests(with_component(tmp_path, "redis", "keda", "keda-jobs")))
+    [trigger] = [each for each in one(found, "ScaledObject")["spec"]["triggers"] if each["type"] == "redis"]
+    trigger["authenticationRef"]["name"] = "other"
+    assert any("no TriggerAuthentication other" in fault for fault in faults(found))
 
 
 def test_two_autoscalers_are_a_fault(tmp_path):

@@ -123,8 +123,9 @@ def test_settings_of_the_manifests():
 
 @pytest.mark.parametrize("compose", [COMPOSE, GPU], ids=["compose", "gpu"])
 def test_settings_of_compose(compose):
-    given = compose["services"]["service"]["environment"]
-    accepted({name: default(value) for name, value in given.items()})
+    for name in ("service", "replica"):
+        given = compose["services"][name]["environment"]
+        accepted({name: default(value) for name, value in given.items()})
     for name in ("trainer", "learner"):
         assert set(COMPOSE["services"][name]["environment"]) <= OF_THE_TRAINER
 
@@ -151,7 +152,8 @@ def test_settings_of_the_images():
 
 def test_manifests_without_keys_allow_anonymous_requests_explicitly():
     """A public address without keys is refused at start; compose and the manifests decide it in so many words."""
-    assert default(COMPOSE["services"]["service"]["environment"]["IMPASTO_ALLOW_ANONYMOUS"]) == "true"
+    for name in ("service", "replica"):
+        assert default(COMPOSE["services"][name]["environment"]["IMPASTO_ALLOW_ANONYMOUS"]) == "true"
     assert f"{PREFIX}ALLOW_ANONYMOUS" not in re.sub(r"^#.*$", "", DOCKERFILES["service"], flags=re.MULTILINE)
     for name, folder in variants().items():
         for config in settings_maps(manifests(folder)):
@@ -218,9 +220,10 @@ def test_grace_is_longer_than_the_drain():
             before = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
             drain = int(config["data"]["IMPASTO_DRAIN_SECONDS"])
             assert pod["terminationGracePeriodSeconds"] >= before + drain + 5
-    service = COMPOSE["services"]["service"]
-    drain = int(default(service["environment"]["IMPASTO_DRAIN_SECONDS"]))
-    assert seconds(default(service["stop_grace_period"])) >= drain + 5
+    for name in ("service", "replica"):
+        service = COMPOSE["services"][name]
+        drain = int(default(service["environment"]["IMPASTO_DRAIN_SECONDS"]))
+        assert seconds(default(service["stop_grace_period"])) >= drain + 5
 
 
 def test_one_user_everywhere():
@@ -300,6 +303,18 @@ def test_every_server_of_compose_is_hardened_and_limited():
             assert how["condition"] in {"service_healthy", "service_completed_successfully"}
     volumes = {volume.split(":")[0] for s in COMPOSE["services"].values() for volume in s.get("volumes", [])}
     assert {name for name in volumes if re.fullmatch(r"\w+", name)} <= set(COMPOSE["volumes"])
+
+
+def test_the_replicas_of_compose_share_a_redis_that_has_room_for_their_jobs():
+    redis, replica = COMPOSE["services"]["redis"], COMPOSE["services"]["replica"]
+    words = redis["command"].split()[1:]
+    options = dict(zip(words[::2], words[1::2], strict=True))
+    assert (options["--appendonly"], options["--maxmemory-policy"]) == ("yes", "noeviction")
+    most = int(options["--maxmemory"].removesuffix("mb")) * 2**20
+    assert 2 * int(replica["environment"]["IMPASTO_MAX_JOB_BYTES"]) <= most
+    assert replica["environment"]["IMPASTO_JOB_STORE"] == "redis://redis:6379/0"
+    assert COMPOSE["services"]["service"].get("environment", {}).get("IMPASTO_JOB_STORE") is None
+    assert "service" in replica["networks"]["default"]["aliases"]  # what Prometheus scrapes
 
 
 def test_files_that_compose_mounts_exist():

@@ -11,7 +11,15 @@ from tests.deploy.tools import ENVIRONMENT, ROOT, manifests, missing, rendered, 
 
 VERSIONS = ("1.36", "1.37")
 """The newest two of Kubernetes that kubernetes-validate has schemas of."""
-CUSTOM = {"ExternalSecret", "HTTPRoute", "PrometheusRule", "ScaledObject", "ServiceMonitor", "TrainJob"}
+CUSTOM = {
+    "ExternalSecret",
+    "HTTPRoute",
+    "PrometheusRule",
+    "ScaledObject",
+    "ServiceMonitor",
+    "TrainJob",
+    "TriggerAuthentication",
+}
 """Kinds that Kubernetes itself does not know: kubernetes-models and kubeflow-trainer-api do."""
 
 NOT_FOLLOWED = {

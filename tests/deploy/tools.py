@@ -32,6 +32,7 @@ COMPONENTS = {
     "keys-external": ("keys",),
     "hpa": (),
     "keda": (),
+    "keda-jobs": ("redis", "keda"),
     "monitoring": (),
     "gateway": (),
     "ingress": (),
@@ -122,7 +123,10 @@ def combinations() -> list[tuple[str, ...]]:
     alone = [(*beside, name) for name, beside in COMPONENTS.items()]
     alternatives = set().union(*ALTERNATIVES)
     rest = [name for name in COMPONENTS if name not in alternatives]
-    return alone + [(*chosen, *rest) for chosen in itertools.product(*(sorted(each) for each in ALTERNATIVES))]
+    choices = itertools.product(*(sorted(each) for each in ALTERNATIVES))
+    return alone + [
+        (*chosen, *(name for name in rest if name != "keda-jobs" or "keda" in chosen)) for chosen in choices
+    ]
 
 
 @cache

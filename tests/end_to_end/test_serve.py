@@ -78,8 +78,9 @@ def in_flight(address: str) -> int:
     )
 
 
-def test_it_prints_its_address_and_what_to_try(large_upscaler):
-    with service(checkpoints=large_upscaler) as (_, lines):
+def test_it_prints_its_address_and_what_to_try(tmp_path):
+    save_net(tmp_path, "x4", tiny_upscaler(4))
+    with service(checkpoints=tmp_path) as (_, lines):
         address = address_in(lines[0])
         assert httpx.get(f"{address}/readyz", trust_env=False).status_code == 200
         assert re.fullmatch(r"Impasto 0\.1\.0 listens on \S+ \(ready after \d+\.\d s\)", lines[0])
@@ -92,13 +93,13 @@ def test_it_prints_its_address_and_what_to_try(large_upscaler):
 
 
 def test_sigterm_answers_everything_accepted_and_exits_with_zero(large_upscaler):
-    with service(checkpoints=large_upscaler) as (process, lines), ThreadPoolExecutor(6) as clients:
+    with service(checkpoints=large_upscaler) as (process, lines), ThreadPoolExecutor(4) as clients:
         address = address_in(lines[0])
-        answers = [clients.submit(upscale, address) for _ in range(6)]
-        while in_flight(address) < 6:
+        answers = [clients.submit(upscale, address) for _ in range(4)]
+        while in_flight(address) < 4:
             assert not any(answer.done() for answer in answers), "too quick for this test"
         process.send_signal(signal.SIGTERM)
-        assert [decoded(answer.result().content).shape for answer in answers] == [(960, 1200, 3)] * 6
+        assert [decoded(answer.result().content).shape for answer in answers] == [(960, 1200, 3)] * 4
         assert process.wait(60) == 0
 
 
@@ -124,9 +125,9 @@ def test_requests_that_outlast_the_drain_get_503(large_upscaler):
 
 
 def test_a_full_service_says_when_to_come_back_and_loses_nothing(large_upscaler):
-    with service(checkpoints=large_upscaler, max_requests=2) as (_, lines), ThreadPoolExecutor(8) as clients:
+    with service(checkpoints=large_upscaler, max_requests=2) as (_, lines), ThreadPoolExecutor(6) as clients:
         address = address_in(lines[0])
-        responses = list(clients.map(lambda _: upscale(address), range(8)))
+        responses = list(clients.map(lambda _: upscale(address), range(6)))
         refused = [response for response in responses if response.status_code == 503]
         assert refused
         assert {response.status_code for response in responses} == {200, 503}
@@ -186,9 +187,10 @@ def test_a_port_that_is_taken_is_said_before_torch_is_loaded(large_upscaler, set
     assert result.stderr == expected[setting]
 
 
-def test_a_port_is_free_again_as_soon_as_the_service_has_ended(large_upscaler):
+def test_a_port_is_free_again_as_soon_as_the_service_has_ended(tmp_path):
     """A connection that the service closed is in TIME_WAIT for a minute, and no obstacle."""
-    with service(checkpoints=large_upscaler) as (process, lines):
+    save_net(tmp_path, "x2", tiny_upscaler(2))
+    with service(checkpoints=tmp_path) as (process, lines):
         port = int(address_in(lines[0]).rsplit(":", 1)[1])
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")

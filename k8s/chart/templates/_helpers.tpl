@@ -22,6 +22,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- with .Values.checkpoints.claim }}{{ $_ := set $settings "IMPASTO_WATCH_SECONDS" "10" }}{{ end }}
 {{- with .Values.checkpoints.image }}{{ $_ := set $settings "IMPASTO_CHECKPOINT_DIGESTS" "require" }}{{ end }}
 {{- with .Values.probePort }}{{ $_ := set $settings "IMPASTO_PROBE_PORT" (toString .) }}{{ end }}
+{{- if .Values.jobStore.secret }}{{ $_ := set $settings "IMPASTO_MAX_JOBS" "1000" }}{{ end }}
 {{- if .Values.quotaStore.secret }}{{ $_ := set $settings "IMPASTO_QUOTA_FAIL" .Values.quotaStore.fail }}{{ end }}
 {{- if .Values.otlp.endpoint }}
 {{- $_ := set $settings "OTEL_EXPORTER_OTLP_ENDPOINT" .Values.otlp.endpoint }}
@@ -62,7 +63,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
 {{- define "impasto.egress" -}}
-{{- with .Values.quotaStore }}{{ if .secret }}
+{{- with .Values.jobStore }}{{ if .secret }}
+{{ include "impasto.egressTo" .egress }}
+{{- end }}{{ end }}
+{{- with .Values.quotaStore }}{{ if and .secret (not (and $.Values.jobStore.secret (deepEqual .egress $.Values.jobStore.egress))) }}
 {{ include "impasto.egressTo" .egress }}
 {{- end }}{{ end }}
 {{- with .Values.otlp }}{{ if .endpoint }}

@@ -1,9 +1,12 @@
 """What a job store promises, with a real Redis."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
 from service.errors import IdempotencyError, OverloadedError, UnavailableError
 from service.jobs.record import Bounds, JobSpec, Outcome
@@ -11,6 +14,7 @@ from service.jobs.redis_store import RedisStore
 from service.observability.metrics import Metrics
 from tests.service.auth.test_quotas import redis, redis_server  # noqa: F401  # a fixture
 
+ROOT = Path(__file__).parents[3]
 BOUNDS = Bounds(most_jobs=8, most_bytes=4096, result_seconds=60, lease_seconds=15, most_attempts=3)
 DONE = Outcome("done", {"format": "png"}, b"pixels")
 
@@ -22,7 +26,7 @@ def run(redis_server, tmp_path):  # noqa: F811
     def run(test, **bounds):
         async def both(port):
             limits = Bounds(**{**vars(BOUNDS), **bounds})
-            address = f"redis://127.0.0.1:{port}/0"
+            address = run.address = f"redis://127.0.0.1:{port}/0"
             metrics = Metrics(CollectorRegistry())
             problems = {"code": "answer_too_large"}, {"code": "internal"}
             stores = [RedisStore(address, limits, *problems, metrics) for _ in range(2)]
@@ -224,5 +228,20 @@ def test_the_store_tells_how_long_the_oldest_job_has_waited(run):
             await one.start()
         counts = await other.sweep()
         assert (counts.queued, counts.running, counts.oldest_seconds) == (0, 2, 0)
+
+    run(test)
+
+
+def test_keda_counts_the_jobs_that_wait(run):
+    """KEDA asks for the length of a key, whatever its type, and this one is a sorted set: ZCARD."""
+    [patch] = yaml.safe_load((ROOT / "k8s/components/keda-jobs/trigger.yaml").read_text())
+    key = patch["value"]["metadata"]["listName"]
+
+    async def test(one, other):
+        for _ in range(3):
+            await one.add(spec())
+        await other.start()
+        async with Redis.from_url(run.address) as redis:
+            assert (await redis.type(key), await redis.zcard(key)) == (b"zset", 2)
 
     run(test)
