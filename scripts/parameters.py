@@ -31,7 +31,7 @@ def main() -> None:
         finally:
             service.send_signal(signal.SIGTERM)
     for name, sheet in sheets.items():
-        sheet.save(IMAGES / f"knob_{name}.jpg", quality=86, optimize=True)
+        sheet.save(IMAGES / f"parameter_{name}.jpg", quality=86, optimize=True)
 
 
 def strength(client: httpx.Client) -> Image.Image:

@@ -88,4 +88,4 @@ def page(driver: object, served: tuple, tmp_path: Path) -> Iterator[Page]:
     page.close_other_tabs()
     assert page.complaints() == []
     page.open("about:blank")
-    page.until(lambda: all(ticket.over.is_set() for ticket in app.state.jobs))
+    page.until(lambda: all(job.over.is_set() for job in app.state.jobs))

@@ -97,7 +97,7 @@ def test_the_results_of_a_visit_can_be_returned_to(chosen):
     ]
     assert [each.get_attribute("aria-pressed") for each in strip] == ["true", "false"]
     strip[1].click()
-    assert chosen.run("return knobs.elements.style.value") == "mosaic"
+    assert chosen.run("return settings.elements.style.value") == "mosaic"
     assert chosen["download"].get_attribute("download") == "chelsea-mosaic.jpg"
     assert chosen["outcome"].is_displayed()
 
@@ -111,7 +111,7 @@ def test_a_link_has_the_settings(chosen):
     assert link.endswith("#stylize?style=starry_night-full:0.75,mosaic:0.25&strength=0.5")
     chosen.open("about:blank")
     chosen.open(link)
-    chosen.until(lambda: chosen.run("return knobs.elements.style?.value") == "starry_night-full")
+    chosen.until(lambda: chosen.run("return settings.elements.style?.value") == "starry_night-full")
     chosen["example"].click()
     chosen.until(lambda: chosen.text("after-tag") == "Preview: Starry Night, full")
     assert chosen.driver.current_url == link

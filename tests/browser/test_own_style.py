@@ -77,7 +77,7 @@ def test_a_painting_becomes_a_style_that_is_selected_and_may_be_discarded(opened
     assert opened.text("own-status") == "My Painting is ready. It stands among the styles and is selected."
     assert opened.run("return document.activeElement.id") == "own-keep"
     assert styles(opened) == ["checks", "dots", "my_painting"]
-    assert opened.run("return document.getElementById('knobs').elements.style.value") == "my_painting"
+    assert opened.run("return document.getElementById('settings').elements.style.value") == "my_painting"
     opened["example"].click()
     opened.until(lambda: opened.text("after-tag") == "Preview: My Painting")
     opened.open()  # it was neither kept nor discarded

@@ -80,7 +80,7 @@ def test_every_option_becomes_a_parameter(page, files):
         if summary.is_displayed():
             page.run("arguments[0].click()", summary)
     page.pick("style", "mosaic")
-    for knob, value in {
+    for name, value in {
         "strength": 0.6,
         "second": "starry_night-full",
         "share": 0.25,
@@ -92,7 +92,7 @@ def test_every_option_becomes_a_parameter(page, files):
         "profile": "srgb",
         "deadline": 20.5,
     }.items():
-        page.set(knob, value)
+        page.set(name, value)
     page["preserve_color"].click()
     page["metadata"].send_keys(" ")
     page["lossless"].send_keys(" ")
@@ -187,7 +187,7 @@ def test_a_job_tells_its_place_in_the_queue_and_cancelling_ends_it(page, files, 
         page["cancel"].click()
         page.until(lambda: page.text("status").startswith("Cancelled"))
         assert page["go"].is_displayed()
-        wait_until(lambda: not any(t.state == "queued" for t in app.state.jobs))
+        wait_until(lambda: not any(job.state == "queued" for job in app.state.jobs))
         net.go.set()
         wait_until(lambda: other.get(ahead).json()["state"] == "done")
         other.delete(ahead)
@@ -277,7 +277,7 @@ def test_a_second_tab_has_its_own_job_and_closing_it_ends_only_that(page, files,
     page.until(lambda: page.text("status") == "In the queue: 1 before you")
     page.driver.close()
     page.driver.switch_to.window(first)
-    wait_until(lambda: [t.state for t in app.state.jobs].count("queued") == 0)
+    wait_until(lambda: [job.state for job in app.state.jobs].count("queued") == 0)
     net.go.set()
     page.until(page["outcome"].is_displayed)
     assert [PLAIN + 9] not in net.passes
@@ -359,7 +359,7 @@ def test_it_fits_every_width_in_dark_and_light(page, files):
             cdp("Emulation.setDeviceMetricsOverride", metrics)
             cdp("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
             assert page.run("return document.documentElement.scrollWidth") <= width
-            ink, paper = (brightness(page.run(f"return getComputedStyle(knobs).{name}")) for name in PAINTS)
+            ink, paper = (brightness(page.run(f"return getComputedStyle(settings).{name}")) for name in PAINTS)
             assert (ink > paper) == (scheme == "dark")
             assert abs(ink - paper) > 500
     finally:

@@ -1,10 +1,14 @@
-// Before and after, one over the other, with a line between them: by pointer, by touch, by keyboard.
+// Before and after, one over the other, with a line between them, or side by side: by pointer, by touch, by keyboard.
+
+import { Zoom } from "./zoom.js";
 
 const $ = (id) => document.getElementById(id);
-const figure = $("compare"), frame = $("frame"), scroller = $("scroller"), line = $("line"), divide = $("divide");
+const figure = $("compare"), frame = $("frame"), line = $("line"), divide = $("divide");
 const before = $("before"), after = $("after");
+const MOVED_PX = 3; // less is a click
 
-let size = { width: 1, height: 1 };
+let grabbed = null; // {id, x, moved} of the pointer that moves the line
+const zoom = new Zoom(frame, () => $("before-pane"), place, () => grabbed !== null);
 
 /** Show a picture alone: {url, width, height}. */
 export function showAlone(picture) {
@@ -13,7 +17,7 @@ export function showAlone(picture) {
   after.removeAttribute("src");
   set(picture);
   figure.classList.replace("compared", "alone") || figure.classList.add("alone");
-  actual(false);
+  zoom.whole();
   figure.hidden = false;
 }
 
@@ -33,8 +37,38 @@ export function tag(text) {
   $("after-tag").textContent = text;
 }
 
+/** Connect the buttons. */
+export function listen() {
+  hold($("hold"));
+  $("beside").addEventListener("click", () => {
+    const on = figure.classList.toggle("beside");
+    $("beside").setAttribute("aria-pressed", on);
+    zoom.whole();
+    cut();
+  });
+  $("closer").addEventListener("click", () => zoom.in());
+  $("farther").addEventListener("click", () => zoom.out());
+  $("whole").addEventListener("click", () => zoom.whole());
+  $("actual").addEventListener("click", () => (zoom.isActual ? zoom.whole() : zoom.to(zoom.actual)));
+}
+
+/** Show one pixel of the picture as one of the screen's (CSS) pixels, if there is more to see than fits. */
+export function actualIfLarger() {
+  if (zoom.actual > 1.02) zoom.to(zoom.actual);
+}
+
+/** Show all of the picture. */
+export function whole() {
+  zoom.whole();
+}
+
+export function busy(on) {
+  figure.classList.toggle("busy", on);
+  figure.setAttribute("aria-busy", on);
+}
+
 /** Show only the original while this button is held, by pointer or by keyboard. */
-export function holdBy(button) {
+function hold(button) {
   const held = (on) => figure.classList.toggle("held", on);
   button.addEventListener("pointerdown", (event) => {
     button.setPointerCapture(event.pointerId);
@@ -45,69 +79,55 @@ export function holdBy(button) {
   button.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch
 }
 
-/** Show both pictures whole, one beside the other. */
-export function beside(on) {
-  figure.classList.toggle("beside", on);
-  cut();
-}
-
-/** Whether one pixel of the picture is one of the screen's (CSS) pixels, with bars to scroll. */
-export function actual(on) {
-  figure.classList.toggle("actual", on);
-  if (on) {
-    scroller.scrollLeft = (size.width - frame.clientWidth) / 2;
-    scroller.scrollTop = (size.height - frame.clientHeight) / 2;
-  }
-  cut();
-}
-
-/** Whether there is more to see than fits. */
-export function isLarger() {
-  return size.width > frame.clientWidth * 1.02;
-}
-
-export function busy(on) {
-  figure.classList.toggle("busy", on);
-  figure.setAttribute("aria-busy", on);
-}
-
 function set(picture) {
-  size = picture;
+  zoom.measure(picture.width);
   figure.style.setProperty("--ratio", picture.width / picture.height);
-  figure.style.setProperty("--wide", `${picture.width}px`);
-  figure.style.setProperty("--high", `${picture.height}px`);
+  place(zoom);
+}
+
+function place({ scale, x, y, isWhole, isActual }) {
+  figure.style.setProperty("--scale", scale);
+  figure.style.setProperty("--x", `${100 * x}%`);
+  figure.style.setProperty("--y", `${100 * y}%`);
+  figure.classList.toggle("closer", scale > 1);
+  $("whole").disabled = isWhole;
+  $("actual").setAttribute("aria-pressed", isActual && !isWhole);
 }
 
 function cut() {
-  const share = divide.value / 100;
   figure.style.setProperty("--at", divide.value);
-  figure.style.setProperty("--cut", `${scroller.scrollLeft + share * frame.clientWidth}px`);
   divide.setAttribute("aria-valuetext", `${Math.round(divide.value)} % before, ${Math.round(100 - divide.value)} % after`);
 }
 
+function grab(event) {
+  frame.focus({ preventScroll: true, focusVisible: false });
+  const both = figure.classList.contains("compared") && !figure.classList.contains("beside");
+  if (!both || event.button || grabbed) return;
+  if (!zoom.isWhole && !line.contains(event.target)) return; // there the pictures move
+  grabbed = { id: event.pointerId, x: event.clientX, moved: line.contains(event.target) };
+  divide.focus({ preventScroll: true, focusVisible: false });
+}
+
 function drag(event) {
+  if (event.pointerId !== grabbed?.id) return;
+  if (zoom.isPinched) return release(event);
+  if (!grabbed.moved && Math.abs(event.clientX - grabbed.x) < MOVED_PX) return;
+  if (!grabbed.moved) frame.setPointerCapture(event.pointerId);
+  grabbed.moved = true;
   const box = frame.getBoundingClientRect();
   divide.value = (100 * (event.clientX - box.left)) / box.width;
   cut();
 }
 
-function grab(event) {
-  if (!figure.classList.contains("compared") || figure.classList.contains("beside") || event.button) return;
-  if (figure.classList.contains("actual") && !line.contains(event.target)) return; // there it scrolls
-  event.preventDefault();
-  divide.focus({ preventScroll: true, focusVisible: false });
-  frame.setPointerCapture(event.pointerId);
-  frame.addEventListener("pointermove", drag);
-  drag(event);
+function release(event) {
+  if (event.pointerId === grabbed?.id) grabbed = null;
 }
 
-function release() {
-  frame.removeEventListener("pointermove", drag);
-}
-
-frame.addEventListener("pointerdown", grab);
+line.addEventListener("pointerdown", (event) => frame.setPointerCapture(event.pointerId));
+frame.addEventListener("pointerdown", grab, { capture: true });
+frame.addEventListener("pointermove", drag);
 frame.addEventListener("pointerup", release);
 frame.addEventListener("pointercancel", release);
-scroller.addEventListener("scroll", cut);
+frame.addEventListener("mousedown", (event) => event.preventDefault()); // it would drag the image, and move the focus
 divide.addEventListener("input", cut);
-new ResizeObserver(cut).observe(frame);
+cut();

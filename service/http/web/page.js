@@ -2,7 +2,7 @@
 
 import * as compare from "./compare.js";
 import * as gallery from "./gallery.js";
-import * as knobs from "./knobs.js";
+import * as settings from "./settings.js";
 import * as outcome from "./outcome.js";
 import * as ownStyle from "./own_style.js";
 import * as photograph from "./photograph.js";
@@ -29,7 +29,7 @@ async function start() {
   addEventListener("unhandledrejection", (event) => trouble(event.reason));
   listen();
   try {
-    const [served, found] = await Promise.all([knobs.refresh(), getJson("limits")]);
+    const [served, found] = await Promise.all([settings.refresh(), getJson("limits")]);
     limits = found;
     if (!served.any) trouble(new Error("This server has no networks."));
   } catch (error) {
@@ -39,22 +39,22 @@ async function start() {
   $("limits").textContent =
     `${names(limits.takes)}, up to ${bytes(limits.max_body_bytes)} and ${megapixels(limits.max_pixels)}.`;
   for (const format of limits.gives) $("format").append(new Option(format.toUpperCase(), format));
-  if (location.hash.length > 1) knobs.restore(location.hash.slice(1));
+  if (location.hash.length > 1) settings.restore(location.hash.slice(1));
   if (picture && !work) take(picture); // it was chosen before the styles and the limits were known
   const askKey = (error, retry) => (trouble(error), (again = retry));
-  ownStyle.start(limits, { names: knobs.names, renew: knobs.refresh, choose: useStyle, askKey });
+  ownStyle.start(limits, { names: settings.names, renew: settings.refresh, choose: useStyle, askKey });
   setInterval(() => document.hidden || work || refresh(), 30_000); // networks are swapped
   addEventListener("focus", () => work || refresh());
 }
 
 async function refresh() {
-  const { renewed } = await knobs.refresh().catch(() => ({}));
+  const { renewed } = await settings.refresh().catch(() => ({}));
   if (renewed && picture) renew();
 }
 
 /** Select a style that was just learned. */
 function useStyle(name) {
-  knobs.pick(name);
+  settings.pick(name);
   settle();
   if (picture && !work) renew();
 }
@@ -64,15 +64,15 @@ function listen() {
   for (const button of document.querySelectorAll("[data-example]")) {
     button.addEventListener("click", () => useExample(button.dataset.example));
   }
-  knobs.onWall((name) => {
-    knobs.pick(name);
+  settings.onWall((name) => {
+    settings.pick(name);
     useExample("coffee.jpg");
   });
   $("reuse").addEventListener("click", () => {
     const { blob, name } = outcome.shown();
     choose([new File([blob], name, { type: blob.type })]);
   });
-  $("knobs").addEventListener("submit", (event) => {
+  $("settings").addEventListener("submit", (event) => {
     event.preventDefault();
     if (picture && !work && !$("go").disabled) run();
   });
@@ -86,16 +86,9 @@ function listen() {
     refresh(); // private styles
     if (!work) again();
   });
-  $("zoom").addEventListener("click", () => zoom($("zoom").getAttribute("aria-pressed") !== "true"));
-  $("beside").addEventListener("click", () => {
-    zoom(false);
-    const on = $("beside").getAttribute("aria-pressed") !== "true";
-    $("beside").setAttribute("aria-pressed", on);
-    compare.beside(on);
-  });
-  compare.holdBy($("hold"));
+  compare.listen();
   outcome.listen();
-  knobs.watch(change);
+  settings.watch(change);
   addEventListener("keydown", (event) => event.key === "Escape" && work?.abort());
 }
 
@@ -135,7 +128,7 @@ function take(opened) {
   $("tools").hidden = false;
   gallery.reset();
   previews = new Previews(picture, limits.max_pixels);
-  if (document.activeElement === document.body) $("knobs").elements.mode[0].focus({ preventScroll: true });
+  if (document.activeElement === document.body) $("settings").elements.mode[0].focus({ preventScroll: true });
   settle();
   if (tooLarge()) offerSmaller();
   again = renew;
@@ -146,14 +139,14 @@ function take(opened) {
 async function renew() {
   const current = previews;
   await repaint();
-  if (current === previews && knobs.mode() === "stylize") current.thumbnails(knobs.names(), gallery.repaint);
+  if (current === previews && settings.mode() === "stylize") current.thumbnails(settings.names(), gallery.repaint);
 }
 
 /** A setting has changed: show the result that it had before, or a preview. */
 function change(event) {
   settle();
   if (!picture || work) return;
-  const result = visit.find(knobs.request(), picture);
+  const result = visit.find(settings.request(), picture);
   if (result) open(result);
   else if (event.target.name === "mode") renew();
   else repaint();
@@ -166,11 +159,11 @@ async function repaint() {
     outcome.hide();
     compare.tag("Earlier settings");
   }
-  if (knobs.mode() !== "stylize" || !knobs.style()) return previews.cancel();
-  const name = title(knobs.style());
+  if (settings.mode() !== "stylize" || !settings.style()) return previews.cancel();
+  const name = title(settings.style());
   try {
     if (preview) compare.tag("Painting");
-    const blob = await current.paint(knobs.previewRequest(picture, current.share));
+    const blob = await current.paint(settings.previewRequest(picture, current.share));
     if (!blob || current !== previews || work || outcome.shown()) return;
     if (preview) URL.revokeObjectURL(preview.url);
     preview = { url: URL.createObjectURL(blob), width: picture.width, height: picture.height };
@@ -182,14 +175,14 @@ async function repaint() {
 }
 
 async function run() {
-  const wrong = knobs.invalid();
+  const wrong = settings.invalid();
   if (wrong) {
     trouble(new Error(`${wrong.label}: ${wrong.words}`));
-    knobs.mark(wrong.field.id);
+    settings.mark(wrong.field.id);
     return;
   }
-  const path = knobs.request(), began = performance.now(), of = picture;
-  const mode = knobs.mode(), description = mode === "stylize" ? `Painted as ${knobs.style()}` : "Enlarged";
+  const path = settings.request(), began = performance.now(), of = picture;
+  const mode = settings.mode(), description = mode === "stylize" ? `Painted as ${settings.style()}` : "Enlarged";
   again = run;
   previews.cancel();
   work = new AbortController();
@@ -207,7 +200,7 @@ async function run() {
     visit.keep(result, open);
     open(result);
     working.say(`Done in ${duration(result.milliseconds)}.`);
-    if (mode === "upscale" && compare.isLarger()) zoom(true);
+    if (mode === "upscale") compare.actualIfLarger();
   } catch (error) {
     if (error.name !== "AbortError") trouble(error);
     else if (work?.signal === signal) working.say("Cancelled.");
@@ -226,7 +219,7 @@ function open(result) {
     previews.cancel();
   }
   clear();
-  knobs.restore(result.path);
+  settings.restore(result.path);
   settle();
   if (result.width) compare.showBoth(result, result.description, "After");
   outcome.show(result, Boolean(key()));
@@ -255,15 +248,15 @@ async function shrink() {
 }
 
 function settle() {
-  const most = knobs.limitFactor(picture, limits.max_output_pixels);
-  $("go").textContent = knobs.verb();
+  const most = settings.limitFactor(picture, limits.max_output_pixels);
+  $("go").textContent = settings.verb();
   $("go").disabled = !picture || tooLarge();
   const factor = Number($("factor").value);
   const becomes = picture && factor >= 1
     ? `${picture.width} × ${picture.height} becomes ${Math.round(picture.width * factor)} × ${Math.round(picture.height * factor)}`
     : "";
   $("size").textContent = becomes && most ? `${becomes}. At most ${most} times for this picture.` : becomes;
-  const path = knobs.style() || knobs.mode() === "upscale" ? `#${knobs.request()}` : "";
+  const path = settings.style() || settings.mode() === "upscale" ? `#${settings.request()}` : "";
   if (picture && path) history.replaceState(null, "", path);
 }
 
@@ -271,8 +264,8 @@ function clear() {
   for (const each of ["trouble", "key-form", "shrink"]) $(each).hidden = true;
   outcome.hide();
   visit.mark(null);
-  knobs.unmark();
-  zoom(false);
+  settings.unmark();
+  compare.whole();
   working.say("");
 }
 
@@ -290,10 +283,5 @@ function trouble(error, name = picture?.file.name ?? "This file") {
   $("shrink").hidden = true;
   $("key-form").hidden = problem.status !== 401;
   if (problem.status === 401) $("key").focus();
-  if (problem.parameter) knobs.mark(problem.parameter);
-}
-
-function zoom(on) {
-  compare.actual(on);
-  $("zoom").setAttribute("aria-pressed", on);
+  if (problem.parameter) settings.mark(problem.parameter);
 }

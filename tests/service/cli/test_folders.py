@@ -62,10 +62,10 @@ def test_what_is_done_is_skipped(invoked, photographs, address, tmp_path):
 @pytest.mark.long
 def test_here_and_a_server_make_the_same(impasto, address, tmp_path):
     (tmp_path / "a.png").write_bytes(encoded(picture()))
-    knobs = ["--style", "mosaic:2,starry_night", "--strength", "0.6", "--preserve-color", "--stroke", "2"]
-    knobs += ["--max-side", "32", "--format", "webp", "--quality", "70", "--profile", "srgb", "--metadata", "keep"]
-    here = impasto("stylize", "a.png", *knobs, "-o", "here", "--quiet")
-    there = impasto("stylize", "a.png", *knobs, "-o", "there/", "--server", address)
+    options = ["--style", "mosaic:2,starry_night", "--strength", "0.6", "--preserve-color", "--stroke", "2"]
+    options += ["--max-side", "32", "--format", "webp", "--quality", "70", "--profile", "srgb", "--metadata", "keep"]
+    here = impasto("stylize", "a.png", *options, "-o", "here", "--quiet")
+    there = impasto("stylize", "a.png", *options, "-o", "there/", "--server", address)
     assert (here.returncode, there.returncode, here.stderr, there.stderr) == (0, 0, b"", b"")
     assert (tmp_path / "here/a.webp").read_bytes() == (tmp_path / "there/a.webp").read_bytes()
     with Image.open(tmp_path / "here/a.webp") as image:

@@ -266,7 +266,7 @@ def test_jobs_are_bounded_in_bytes(checkpoints):
         for _ in range(6):
             paths.append(promised(ask(client, body=small)))
             wait_until(lambda: done(app))
-        assert sum(ticket.size_bytes for ticket in app.state.jobs) <= 2**16
+        assert sum(job.size_bytes for job in app.state.jobs) <= 2**16
         assert counted(client, "impasto_async_job_bytes") <= 2**16
         assert status(client, paths[-1])["state"] == "done"  # the newest stays, the oldest went
         refused(client.get(paths[0]), 404, "unknown_job")
@@ -275,7 +275,7 @@ def test_jobs_are_bounded_in_bytes(checkpoints):
 
 
 def done(app):
-    return all(ticket.over.is_set() for ticket in app.state.jobs)
+    return all(job.over.is_set() for job in app.state.jobs)
 
 
 def test_jobs_are_bounded_in_time(checkpoints):
@@ -310,7 +310,7 @@ def test_a_client_that_disconnects_before_it_has_the_job_id_is_not_computed(held
     with pytest.raises(httpx.ReadTimeout):
         client.post("/upscale?factor=2", content=body, headers={"Prefer": "respond-async, wait=20"}, timeout=0.5)
     wait_until(lambda: app.state.admission.requests_in_flight == 1)
-    assert {ticket.state for ticket in app.state.jobs} <= {"cancelled"}
+    assert {job.state for job in app.state.jobs} <= {"cancelled"}
 
 
 def test_preferences_are_read_as_they_are_meant():
@@ -327,8 +327,8 @@ def test_a_stop_cancels_what_is_left(faulty):
     path = promised(ask(client, body=encoded(faulty_picture(WAIT))))
     assert net.waiting.acquire(timeout=30)
     assert app.state.jobs.busy
-    ticket = app.state.jobs.find(path.rpartition("/")[2], ANONYMOUS)
-    asyncio.run_coroutine_threadsafe(app.state.jobs.stop(), ticket.task.get_loop()).result()
-    assert ticket.state == "cancelled"
+    job = app.state.jobs.find(path.rpartition("/")[2], ANONYMOUS)
+    asyncio.run_coroutine_threadsafe(app.state.jobs.stop(), job.task.get_loop()).result()
+    assert job.state == "cancelled"
     assert not app.state.jobs.busy
     refused(client.get(path), 404, "unknown_job")

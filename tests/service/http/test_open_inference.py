@@ -98,11 +98,11 @@ def test_json_without_the_binary_extension(served, client):
     assert np.array_equal(np.reshape(output["data"], output["shape"]), decoded(expected))
 
 
-def test_knobs_are_parameters(served, client):
+def test_parameters_apply(served, client):
     data = encoded(picture())
     query = "style=mosaic&strength=0.5&preserve_color=true&stroke=2&max_side=32&format=webp&quality=50"
-    knobs = {"strength": 0.5, "preserve_color": True, "stroke": 2, "max_side": 32, "format": "webp", "quality": 50}
-    answer = served.infer(STYLE, images(data), parameters=knobs).as_numpy("image")[0]
+    parameters = {"strength": 0.5, "preserve_color": True, "stroke": 2, "max_side": 32, "format": "webp", "quality": 50}
+    answer = served.infer(STYLE, images(data), parameters=parameters).as_numpy("image")[0]
     assert answer == client.post(f"/stylize?{query}", content=data).content
     small = served.infer(STYLE, [tensor("pixels", picture(), "UINT8")], parameters={"max_side": 32}).as_numpy("pixels")
     assert small.shape == (21, 32, 3)

@@ -1,4 +1,4 @@
-"""The knobs of /stylize and /upscale: each answer is put together here by hand, from the networks themselves."""
+"""The parameters of /stylize and /upscale: each answer is put together here by hand, from the networks themselves."""
 
 import asyncio
 import io
@@ -85,9 +85,9 @@ def between(nets, **shares):
     return interpolate([nets[name] for name in shares], list(shares.values()))
 
 
-@pytest.mark.parametrize("knobs", ["", "&preserve_color=true", "&stroke=4", "&stroke=auto&preserve_color=1"])
-def test_strength_0_is_the_photograph_to_the_pixel(client, knobs):
-    assert np.array_equal(asked(client, f"stylize?style=mosaic&strength=0{knobs}"), PIXELS)
+@pytest.mark.parametrize("parameters", ["", "&preserve_color=true", "&stroke=4", "&stroke=auto&preserve_color=1"])
+def test_strength_0_is_the_photograph_to_the_pixel(client, parameters):
+    assert np.array_equal(asked(client, f"stylize?style=mosaic&strength=0{parameters}"), PIXELS)
 
 
 def test_styles_of_one_family_are_one_network_between_them(client, nets):

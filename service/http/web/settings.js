@@ -5,7 +5,7 @@ import { getJson } from "./server.js";
 import { fault, percent, title } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const form = $("knobs");
+const form = $("settings");
 const HIDDEN = "neutral"; // it gives photographs back, and is there to be mixed with
 
 let styles = new Map(); // name -> version
@@ -181,8 +181,8 @@ function changed() {
   }
   const format = $("format").value, without = $("lossless");
   without.disabled = format !== "" && !without.dataset.formats.split(" ").includes(format);
-  $("share-knob").hidden = !$("second").value;
-  $("times-knob").hidden = $("stroke").value !== "larger";
+  $("share-setting").hidden = !$("second").value;
+  $("times-setting").hidden = $("stroke").value !== "larger";
   for (const range of form.querySelectorAll('input[type="range"]')) {
     const [low, high, at] = [range.min, range.max, range.value].map(Number);
     range.style.setProperty("--filled", `${(100 * (at - low)) / (high - low)}%`);
