@@ -120,7 +120,7 @@ def test_a_link_has_the_settings(chosen):
 def test_the_original_is_seen_while_the_button_is_held(chosen):
     from selenium.webdriver import ActionChains  # noqa: PLC0415
 
-    cut = lambda: chosen.run("return getComputedStyle(before).clipPath")  # noqa: E731
+    cut = lambda: chosen.run("return getComputedStyle(document.getElementById('before-pane')).clipPath")  # noqa: E731
     assert cut() != "none"
     ActionChains(chosen.driver).click_and_hold(chosen["hold"]).perform()
     assert cut() == "none"

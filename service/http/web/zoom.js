@@ -33,7 +33,7 @@ export class Zoom {
 
   /** The scale at which one pixel of the picture is one (CSS) pixel of the screen. */
   get actual() {
-    return this.width / Math.max(1, this._pane().clientWidth);
+    return this.width / Math.max(1, this._pane().getBoundingClientRect().width);
   }
 
   get isWhole() {
@@ -81,9 +81,9 @@ export class Zoom {
 
   /** Where a point of the screen is, in shares of the pane. Of panes side by side, either one. */
   _at(clientX, clientY) {
-    const frame = this._frame.getBoundingClientRect(), { clientWidth, clientHeight } = this._pane();
-    const x = clientX - frame.left, right = frame.width - clientWidth; // where a second pane begins
-    return [(right > 1 && x > clientWidth ? x - right : x) / clientWidth, (clientY - frame.top) / clientHeight];
+    const frame = this._frame.getBoundingClientRect(), { width, height } = this._pane().getBoundingClientRect();
+    const x = clientX - frame.left, right = frame.width - width; // where a second pane begins
+    return [(right > 1 && x > width ? x - right : x) / width, (clientY - frame.top) / height];
   }
 
   _wheel(event) {
@@ -127,7 +127,7 @@ export class Zoom {
   _move(event) {
     const before = this._pointers.get(event.pointerId);
     if (!before) return;
-    const now = [event.clientX, event.clientY], { clientWidth, clientHeight } = this._pane();
+    const now = [event.clientX, event.clientY], { width, height } = this._pane().getBoundingClientRect();
     const other = [...this._pointers].find(([id]) => id !== event.pointerId)?.[1];
     this._pointers.set(event.pointerId, now);
     if (other) {
@@ -135,7 +135,7 @@ export class Zoom {
       this.to(this.scale * (apart(now) / apart(before)), this._at((now[0] + other[0]) / 2, (now[1] + other[1]) / 2));
     } else if (this.scale <= 1 || this._holds(event)) return;
     const share = other ? 2 : 1; // the middle of two fingers moves half as far
-    this.pan((now[0] - before[0]) / share / clientWidth, (now[1] - before[1]) / share / clientHeight);
+    this.pan((now[0] - before[0]) / share / width, (now[1] - before[1]) / share / height);
   }
 
   /** Whether two fingers or more are down. */
