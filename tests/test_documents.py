@@ -24,7 +24,7 @@ MOST_WORDS = 20_000
 PLAIN = {
     r"(^|[.,;:(|]|\b(for|to|by|of|from|than|beside|and|or|in)) *who\b": "name the person or program",
     r"\bhangs? up|\bhung up|\bhanging up": "disconnect",
-    r"\bknobs?\b": "parameter",
+    r"\bknobs?\b(?!\.)": "parameter",
     r"\bcompanions?\b": "side worker",
     r"\bsays? no\b": "refuse",
 }
