@@ -93,10 +93,14 @@ def test_two_fingers_zoom_and_what_lies_between_them_stays(shown):
     touch("touchStart", -20, 20)
     for apart in (25, 30, 40):
         touch("touchMove", -apart, apart)
-    touch("touchEnd")
     assert abs(shown.run(SCALE) - 2) < 0.05
     box = shown.run(BOXES)[1]
     assert abs((x - box[0]) / box[2] - 0.25) < 0.01
+    touch("touchMove", -30, 50)
+    touch("touchEnd")
+    moved = shown.run(BOXES)[1]
+    assert abs(moved[0] - box[0] - 10) < 0.5, "the pictures follow the fingers"
+    assert abs(moved[2] - box[2]) < 0.5
     assert shown.run("return visualViewport.scale") == 1, "the browser has not zoomed the page"
 
 
