@@ -122,6 +122,7 @@ class JobRunner:
             self._metrics.async_job_bytes.set(counts.bytes)
             self._metrics.async_jobs_waiting.set(counts.queued)
             self._metrics.async_oldest_seconds.set(counts.oldest_seconds)
+            self._metrics.webhooks_waiting.set(counts.messages)
             self._sweep_at = time.monotonic() + _SWEEP_SECONDS
 
     async def _start_jobs(self) -> None:
