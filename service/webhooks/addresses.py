@@ -28,19 +28,15 @@ def parse_networks(text: str) -> tuple[Network, ...]:
 
 def is_public(address: Address) -> bool:
     """Tell whether an address is one of the public Internet, and so is the IPv4 address that it contains."""
+    if address in _TRANSLATED:
+        return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
     if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
         return False
     if isinstance(address, IPv4Address):
         return True
-    inside = _ipv4_inside(address)
-    return not address.is_site_local and (inside is None or is_public(inside))
-
-
-def _ipv4_inside(address: IPv6Address) -> IPv4Address | None:
-    if address in _TRANSLATED:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
     teredo = address.teredo
-    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
+    inside = address.sixtofour or (teredo[1] if teredo else None)
+    return not (address.is_site_local or address.ipv4_mapped) and (inside is None or is_public(inside))
 
 
 class Resolver:
@@ -55,7 +51,8 @@ class Resolver:
         """Return the addresses to connect to. Raises AddressError, also if only one of several is not allowed."""
         look_up = asyncio.get_running_loop().run_in_executor(self._pool, _look_up, host, port)
         try:
-            found = await asyncio.wait_for(look_up, seconds)
+            async with asyncio.timeout(seconds):
+                found = await look_up
         except (OSError, UnicodeError, TimeoutError) as error:
             raise AddressError(f"the name {host} was not found", refused=False) from error
         for address in found:

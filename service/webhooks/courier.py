@@ -40,6 +40,7 @@ class Courier:
         self._busy: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
+        self._stopped = False
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -47,6 +48,7 @@ class Courier:
 
     async def stop(self) -> None:
         """Stop all deliveries. With Redis, another replica goes on with them when their leases end."""
+        self._stopped = True
         tasks = [*self._tasks, *([self._loop] if self._loop is not None else [])]
         for task in tasks:
             task.cancel()
@@ -54,7 +56,7 @@ class Courier:
         await self._sender.close()
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopped:  # as in pipeline.job_runner
             seconds = _TICK_SECONDS
             try:
                 if (free := MOST - len(self._tasks)) > 0:

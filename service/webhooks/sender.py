@@ -51,7 +51,7 @@ class Sender:
         self._targets, self._resolver, self._signer, self._seconds = targets, resolver, signer, seconds
         self._client = httpx.AsyncClient(
             verify=_trust(),
-            timeout=seconds,
+            timeout=None,  # noqa: S113  # that of `send` is for all together
             trust_env=False,
             # No connection is used again: another name with the same address has another certificate.
             limits=httpx.Limits(max_keepalive_connections=0),

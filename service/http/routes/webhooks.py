@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, get_args
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from service.errors import ParameterError, shown
@@ -16,15 +16,20 @@ _EVENTS: tuple[Event, ...] = get_args(Event)
 _EXPECTED = f"{', '.join(_EVENTS)}, or several with commas"
 
 
-def _parse_events(value: object) -> tuple[Event, ...]:
-    named = [each.strip() for each in str(value).split(",")]
+def _parse_events(text: str) -> tuple[Event, ...]:
+    named = [each.strip() for each in text.split(",")]
     if not set(named) <= set(_EVENTS):
         raise PydanticCustomError("unexpected_value", "{why}; expected {expected}", {"why": "", "expected": _EXPECTED})
     return tuple(event for event in _EVENTS if event in named)
 
 
-_SCHEMA = {"type": "string", "examples": ["done,failed"]}
-Events = Annotated[tuple[Event, ...], PlainValidator(_parse_events), WithJsonSchema(_SCHEMA)]
+def _check_events(text: str) -> str:
+    _parse_events(text)
+    return text
+
+
+Events = Annotated[str, AfterValidator(_check_events)]
+"""Text, because FastAPI takes a sequence for a parameter that may be repeated."""
 
 
 class WebhookParameters(BaseModel):
@@ -67,7 +72,8 @@ async def webhook_of(request: Request, query: WebhookParameters, respond_async: 
     webhooks = state_of(request).webhooks
     if webhooks is None:
         raise _refused(given, "this service sends no webhooks", "none, unless IMPASTO_WEBHOOK_HOSTS is set")
-    return await webhooks.accept(query.webhook, query.webhook_events or _EVENTS)
+    events = _EVENTS if query.webhook_events is None else _parse_events(query.webhook_events)
+    return await webhooks.accept(query.webhook, events)
 
 
 def _refused(name: str, why: str, expected: str) -> ParameterError:

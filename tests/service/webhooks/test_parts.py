@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from standardwebhooks import Webhook as Webhooks
 
 from service.jobs.record import Delivery, Webhook
 from service.webhooks.addresses import Resolver, is_public, parse_networks
@@ -18,7 +19,7 @@ from service.webhooks.courier import pause_after
 from service.webhooks.sender import Sender
 from service.webhooks.signature import Signer, SigningKeyError, read_signing_keys
 from service.webhooks.target import Targets, parse_rules
-from tests.service.webhooks.receiver import LOOPBACK, receiving, write_signing_keys
+from tests.service.webhooks.receiver import LOOPBACK, receiving, secrets, write_signing_keys
 
 PRIVATE = """0.0.0.0 10.0.0.1 100.64.0.1 127.0.0.1 127.255.0.9 169.254.169.254 172.16.0.1 192.0.2.1 192.168.1.1
     198.18.0.1 224.0.0.1 239.1.1.1 240.0.0.1 255.255.255.255 :: ::1 ::127.0.0.1 ::ffff:127.0.0.1 ::ffff:10.0.0.1
@@ -81,6 +82,13 @@ def test_keys_that_are_wrong_are_not_shown(tmp_path, text):
     with pytest.raises(SigningKeyError) as caught:
         read_signing_keys(path)
     assert "QUFB" not in str(caught.value)
+
+
+def test_a_broken_file_of_keys_leaves_the_old_ones(tmp_path):
+    path = write_signing_keys(tmp_path / "keys")
+    signer, [secret] = Signer(path), secrets(path, "alice")
+    path.write_text("broken")
+    Webhooks(secret).verify("{}", signer.headers("1", "alice", "{}"))
 
 
 def send(url, keys, rules, networks="", identity="job"):
