@@ -116,15 +116,18 @@ def test_never_more_at_once_than_the_server_allows_and_cancelling_keeps_what_is_
     _, net, app = served
     waiting = files[0].parent / "wait.png"
     waiting.write_bytes(encoded(faulty_picture(WAIT, 40, 60)))
-    choose(page, [files[0], waiting, files[2], files[3], *[waiting] * 6])
+    choose(page, files[2:])
     page.pick("mode", "upscale")
     page.go()
-    page.until(lambda: page.run(STATES)[0] == "done" and page.run(STATES).count("working") == 3)
+    finished(page)
+    drop(page, *[waiting] * 6)
+    page.until(lambda: page.text("go") == "Enlarge 6 pictures 2 times")
+    page.go()
+    page.until(lambda: page.run(STATES).count("working") == 3)
     assert sum(not job.over.is_set() for job in app.state.jobs) <= 3
     page["cancel"].click()
     page.until(lambda: page.text("status") == "Cancelled.")
-    assert page.run(STATES)[0] == "done"
-    assert "working" not in page.run(STATES)
+    assert page.run(STATES) == ["done"] * 2 + ["waiting"] * 6
     net.go.set()
     wait_until(lambda: all(job.over.is_set() for job in app.state.jobs))
     page.go()
