@@ -3,7 +3,7 @@
 // The browser reduces the photograph once, so that the server decodes a few kilobytes for each.
 
 import { pause } from "./batch.js";
-import { ask, Refused } from "./server.js";
+import { ask, Lost, Refused } from "./server.js";
 import { timings } from "./words.js";
 
 const PREVIEW_PX = 640;
@@ -11,6 +11,7 @@ const THUMBNAIL_PX = 200;
 const SETTLE_MS = 120;
 const THUMBNAILS_AT_ONCE = 3;
 const BUSY_MS = 1000;
+const LOST_TIMES = 2; // a network that changes breaks what is under way
 
 /** A smaller copy of an image file as a JPEG; null where this browser cannot decode it. share: of each side. */
 export async function reduced(file, { width, height }, share, quality = 0.9) {
@@ -97,16 +98,17 @@ export class Previews {
   }
 }
 
-/** The answer to a small picture. A server that is busy is asked again after a while. */
+/** The answer to a small picture. A server that is busy is asked again after a while, one that is lost a few times. */
 async function painted(path, small, signal) {
   if (!small) return null;
-  for (;;) {
+  for (let lost = 0; ; ) {
     const body = new FormData();
     body.append("image", small, "preview.jpg");
     try {
       return await ask(path, { method: "POST", body, signal });
     } catch (error) {
-      if (!(error instanceof Refused && error.problem.status === 503)) throw error;
+      const busy = error instanceof Refused && error.problem.status === 503;
+      if (!busy && !(error instanceof Lost && ++lost <= LOST_TIMES)) throw error;
     }
     await pause(BUSY_MS, signal);
   }
