@@ -26,7 +26,11 @@ _QUALITY = 82
 def main() -> None:
     """Write docs/images/page.jpg and page_phone.jpg."""
     service = subprocess.Popen(
-        [sys.executable, "-u", "-m", "service"], cwd=ROOT, stdout=subprocess.PIPE, text=True, env={"IMPASTO_PORT": "0"}
+        [sys.executable, "-u", "-m", "service"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"IMPASTO_PORT": "0", "IMPASTO_LOG_LEVEL": "error"},
     )
     try:
         assert service.stdout is not None
@@ -59,7 +63,7 @@ def picture_of(address: str, width: int, height: int, scheme: str, photographs: 
             driver.execute_script("document.activeElement.blur(); scrollTo(0, 0)")
             tiles = "[...document.querySelectorAll('#gallery img')].every((image) => image.src.startsWith('blob:'))"
             loaded = f"return {tiles} && [...document.images].every((image) => image.complete || !image.offsetParent)"
-            WebDriverWait(driver, 60).until(lambda _: driver.execute_script(loaded))
+            WebDriverWait(driver, 120).until(lambda _: driver.execute_script(loaded))
             return bytes(driver.get_screenshot_as_png())
         finally:
             driver.quit()
