@@ -54,7 +54,7 @@ def test_prometheus_scrapes_it_and_its_rules_load(stack):
     wait_until(lambda: stack.query("job:impasto_ready:sum == 1"))
     answer = httpx.get(f"{stack.prometheus}/api/v1/rules", timeout=10, trust_env=False).json()
     rules = [rule for group in answer["data"]["groups"] for rule in group["rules"]]
-    assert len(rules) == 38
+    assert len(rules) == 39
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}  # unknown: not evaluated yet
     assert not [rule for rule in rules if rule.get("lastError")]
 
