@@ -77,6 +77,7 @@ VALUES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "ingress": (("hpa", "ingress"), {"ingress": {"enabled": True}}),
     "monitoring": (("hpa", "monitoring"), {"monitoring": {"enabled": True}}),
     "redis": (("hpa", "redis"), REDIS),
+    "webhooks": (("hpa", "webhooks"), {"webhooks": {"hosts": "hooks.example.com", "secret": "impasto-webhooks"}}),
     "keda-jobs": (("redis", "keda", "keda-jobs"), {**REDIS, "autoscaling": {"kind": "keda", "queueJobs": 10}}),
     "learning": (("hpa", "learning"), {"learning": {"enabled": True}}),
     "keda-learning": (
@@ -126,6 +127,7 @@ EVERYTHING: dict[str, Any] = {
     "jobStore": {"secret": "impasto-jobs", "egress": {"namespace": "jobs", "port": 6380}},
     "quotaStore": {"secret": "impasto-redis", "fail": "closed"},
     "learning": {"enabled": True, "claim": "styles", "replicas": 2, "image": {"digest": DIGEST}},
+    "webhooks": {"hosts": "*", "secret": "impasto-webhooks"},
     "otlp": {"endpoint": "http://otel-collector.observability.svc:4318"},
     "probePort": 8001,
     "priorityClassName": "high",
@@ -154,9 +156,9 @@ def test_every_value_at_once_has_no_faults_and_shows():
         "IMPASTO_QUOTA_STORE": "impasto-redis",
         "IMPASTO_ADMIN_KEY": "impasto-admin",
     }
-    policy = of_kind(found, "NetworkPolicy")[-1]
+    [policy] = [each for each in of_kind(found, "NetworkPolicy") if each["metadata"]["name"] == "impasto"]
     assert {"ipBlock": {"cidr": "10.1.0.0/16"}} in policy["spec"]["ingress"][0]["from"]
-    assert len(policy["spec"]["egress"]) == 6
+    assert len(policy["spec"]["egress"]) == 8
     [monitor], [rules] = of_kind(found, "ServiceMonitor"), of_kind(found, "PrometheusRule")
     assert monitor["spec"]["endpoints"][0]["port"] == "probes"
     assert monitor["metadata"]["labels"]["release"] == rules["metadata"]["labels"]["release"] == "prom"
@@ -205,6 +207,7 @@ def test_a_changed_setting_has_another_name():
         ({"autoscaling": {"kind": "keda", "queueJobs": 5}}, "and jobStore.secret"),
         ({"autoscaling": {"min": 30}}, "autoscaling.min=30: expected no more than autoscaling.max=20"),
         ({"learning": {"storage": "much"}}, "storage"),
+        ({"webhooks": {"hosts": "*"}}, "webhooks.hosts=*: expected webhooks.secret, too"),
         ({"keyz": {"secret": "a"}}, "keyz"),
         ({"networkPolicy": {"ipBlocks": ["10.0.0.1"]}}, "ipBlocks"),
     ],

@@ -41,6 +41,7 @@ COMPONENTS = {
     "learning": (),
     "keda-learning": ("learning",),
     "redis": (),
+    "webhooks": (),
     "otel": (),
     "gpu": (),
     "gpu-mig": ("gpu",),
