@@ -187,7 +187,11 @@ def test_a_style_trained_beside_it_is_served_without_a_restart(stack, trainer_im
 def test_a_factor_trained_anew_takes_the_old_ones_place(stack, trainer_image, photograph):
     """Needs no VGG16."""
     before = stack.versions()["upscale/x2"]
-    train(stack, TASK="upscale", RECIPE="x2", ITERATIONS="2")
+    train(stack, check=False, TASK="upscale", RECIPE="x2", ITERATIONS="2")
+    assert stack.container("publish")["State"]["ExitCode"] == 1
+    assert "other photographs" in stack.compose("--profile", "train", "logs", "publish").stdout
+    assert stack.versions()["upscale/x2"] == before
+    train(stack, TASK="upscale", RECIPE="x2", ITERATIONS="2", PUBLISH_OPTIONS="--force")
     wait_until(lambda: stack.versions()["upscale/x2"] != before)
     answer = stack.post("/upscale?factor=2", photograph)
     assert answer.headers["impasto-model"] == f"upscale/x2@{stack.versions()['upscale/x2']}"
