@@ -28,9 +28,10 @@ class StylizeParameters(OutputParameters, total=False):
 
 
 class UpscaleParameters(OutputParameters, total=False):
-    """detail: from 0, faithful to the pixels, to 1, sharper to the eye."""
+    """detail: from 0, faithful to the pixels, to 1, sharper to the eye. source: photo removes JPEG blocks and noise."""
 
     detail: float
+    source: Literal["auto", "photo", "clean"]
 
 
 def stylize_query(style: Style, parameters: StylizeParameters) -> dict[str, str]:

@@ -112,4 +112,8 @@ PreserveColor = Annotated[bool | None, typer.Option(help="Keep the photograph's 
 Stroke = Annotated[str | None, typer.Option(help="auto (default), off, or 1 to 8: how many times larger strokes are.")]
 MaxSide = Annotated[int | None, typer.Option(min=16, max=100_000, help="The output's longest side, at most.")]
 Factor = Annotated[float, typer.Option("--factor", min=1, max=8, help="Of each side; any number.", show_default=False)]
+InputSource = Annotated[
+    Literal["auto", "photo", "clean"] | None,
+    typer.Option(help="photo: JPEG blocks and noise are removed; clean: not; auto (default): by the picture."),
+]
 Detail = Annotated[float | None, typer.Option(min=0, max=1, help="0 (default): faithful; 1: sharper to the eye.")]

@@ -136,6 +136,7 @@ def upscale(
     factor: options.Factor,
     out: options.Out = None,
     detail: options.Detail = None,
+    source: options.InputSource = None,
     format: options.Format = None,  # noqa: A002
     quality: options.Quality = None,
     lossless: options.Lossless = None,
@@ -158,6 +159,7 @@ def upscale(
     """
     parameters = {
         "detail": detail,
+        "source": source,
         "format": format,
         "quality": quality,
         "lossless": lossless,

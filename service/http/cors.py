@@ -28,6 +28,7 @@ _RESPONSE_HEADERS = (
     "Impasto-Gain-Map",
     "Impasto-Model",
     "Impasto-Profile",
+    "Impasto-Source",
     "Location",
     "Preference-Applied",
     "RateLimit",

@@ -119,6 +119,20 @@ class _Upscale(_Parameters):
     detail: float = Field(
         0.0, ge=0, le=1, allow_inf_nan=False, description="0: faithful to the pixels. 1: sharper to the eye."
     )
+    source: Literal["auto", "photo", "clean"] = Field(
+        "auto",
+        description="photo: JPEG blocks and noise are removed. clean: they are kept, like any pixel. "
+        "auto: decided by the image; clean if detail is above 0.",
+    )
+
+    @field_validator("source")
+    @classmethod
+    def _faithful(cls, source: str, info: ValidationInfo) -> str:
+        """Refuse `source=photo` together with `detail`: there is one network for photographs."""
+        detail = info.data.get("detail", 0.0)
+        if source == "photo" and detail:
+            raise _unexpected(f"detail is {detail:g}", "detail=0, or source=clean")
+        return source
 
 
 class _Output(_Parameters):

@@ -88,6 +88,8 @@ class Pipeline:
             loaded = await self._load(prepared)
             async with self._permit(prepared, loaded, progress, charge):
                 decoded = await self._decode(prepared, loaded, data)
+                if decoded.origin == "photo" and loaded.photo is not None:
+                    prepared, loaded = _for_photograph(prepared, loaded)
                 rendered = await self._render(prepared, loaded, decoded, progress)
                 result = await self._encode(prepared, loaded, decoded, rendered)
         if result.etag:
@@ -173,7 +175,10 @@ class Pipeline:
         input_pixels, output_pixels = header.height * header.width * frames, math.prod(sizes.output) * frames
         note(pixels_in=input_pixels, pixels_out=output_pixels)
         loaded = await self._renderer.load(plan, sizes, self._registry)
-        return Loaded(loaded, input_pixels, output_pixels)
+        photo = None
+        if plan.photo is not None and prepared.format is not None:  # pixels say nothing about their file
+            photo = await self._renderer.load(plan.photo, sizes, self._registry)
+        return Loaded(loaded, input_pixels, output_pixels, photo)
 
     @asynccontextmanager
     async def _permit(
@@ -202,7 +207,12 @@ class Pipeline:
         parameters = prepared.request.parameters
         assert prepared.format is not None
         options = DecodeOptions(
-            prepared.format, prepared.frames, prepared.upscales, parameters.profile, parameters.metadata
+            prepared.format,
+            prepared.frames,
+            prepared.upscales,
+            parameters.profile,
+            parameters.metadata,
+            judging=loaded.photo is not None,
         )
         work = partial(self._decoder.decode, data, prepared.header, options)
         return await self._codecs.run(prepared.milliseconds, "decode", work, loaded.input_pixels)
@@ -243,13 +253,21 @@ class Pipeline:
         self._costs.observe(_CODECS, loaded.coded_pixels, (milliseconds["decode"] + milliseconds["encode"]) / 1000)
         self._count(prepared, loaded)
         exact, etag = all(each.exact for each in rendered), prepared.etag if loaded.plan.current else ""
-        return TransformResult(body, prepared.format, exact, loaded.plan.sources, decoded.declared, etag, milliseconds)
+        declared = {**decoded.declared, **prepared.declared}
+        return TransformResult(body, prepared.format, exact, loaded.plan.sources, declared, etag, milliseconds)
 
     def _count(self, prepared: Prepared, loaded: Loaded) -> None:
         for name, value in prepared.milliseconds.items():
             self._metrics.stage_duration.labels(name).observe(value / 1000)
         self._metrics.pixels.labels(prepared.plan.label, "in").inc(loaded.input_pixels)
         self._metrics.pixels.labels(prepared.plan.label, "out").inc(loaded.output_pixels)
+
+
+def _for_photograph(prepared: Prepared, loaded: Loaded) -> tuple[Prepared, Loaded]:
+    """Replace the networks by those for photographs."""
+    assert prepared.plan.photo is not None
+    assert loaded.photo is not None
+    return replace(prepared, plan=prepared.plan.photo), replace(loaded, plan=loaded.photo, photo=None)
 
 
 def _restore_and_encode(decoded: Decoded, rendered: list[Rendered], prepared: Prepared) -> bytes:

@@ -9,6 +9,8 @@ from service.pipeline.plan import InferencePlan
 from service.pipeline.rendering import LoadedPlan
 from service.pipeline.request import TransformRequest
 
+SOURCE_HEADER = "Impasto-Source"
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -36,6 +38,11 @@ class Prepared:
         return isinstance(self.request.parameters, UpscaleParameters)
 
     @property
+    def declared(self) -> dict[str, str]:
+        """Response headers that say what was decided."""
+        return {} if self.plan.origin is None else {SOURCE_HEADER: self.plan.origin}
+
+    @property
     def lossless(self) -> bool:
         """Whether a WebP is written without loss: as the client asks, else like the input if `quality` permits it."""
         parameters = self.request.parameters
@@ -51,11 +58,12 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Networks in memory, and the pixels of all frames."""
+    """Networks in memory, and the pixels of all frames. photo: the networks for a photograph, if they differ."""
 
     plan: LoadedPlan
     input_pixels: int
     output_pixels: int
+    photo: LoadedPlan | None = None
 
     @property
     def coded_pixels(self) -> int:

@@ -85,7 +85,7 @@ export function restore(path) {
   const [task, query] = path.split("?"), asked = new URLSearchParams(query);
   if (!["stylize", "upscale"].includes(task)) return;
   form.elements.mode.value = task;
-  for (const id of ["strength", "factor", "detail", "max_side", "format", "quality", "profile"]) {
+  for (const id of ["strength", "factor", "detail", "source", "max_side", "format", "quality", "profile"]) {
     const value = asked.get(id);
     $(id).value = value ?? $(id).getAttribute("value") ?? "";
   }
@@ -164,6 +164,7 @@ function stylizing() {
 function enlarging() {
   const query = [`factor=${encodeURIComponent($("factor").value)}`];
   if ($("detail").value !== "0") query.push(`detail=${$("detail").value}`);
+  add(query, "source", $("source").value);
   return query;
 }
 
