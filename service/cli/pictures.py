@@ -168,7 +168,7 @@ def upscale(
     }
     place = _Place(server, key, checkpoints, device, precision)
     ways = _Ways(out, recursive, overwrite, json, quiet, jobs)
-    _do(pictures, Operation("upscale", f"{factor:g}", _given(parameters)), place, ways)
+    _do(pictures, Operation("upscale", factor, _given(parameters)), place, ways)
 
 
 def _given(parameters: Mapping[str, object]) -> dict[str, object]:

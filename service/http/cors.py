@@ -24,6 +24,7 @@ _RESPONSE_HEADERS = (
     "ETag",
     "Impasto-Depth",
     "Impasto-Exact",
+    "Impasto-Factor",
     "Impasto-Frames",
     "Impasto-Gain-Map",
     "Impasto-Model",

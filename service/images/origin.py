@@ -15,8 +15,11 @@ from service.images.types import Origin
 LEAST_STEP = 4.6
 """Mean quantisation step from which a JPEG counts as one with loss: quality 95 of libjpeg and below."""
 
-MOST_ON_GRID = 0.72
-"""Share of high frequencies in blocks of the grid, over those in other blocks, below which the picture has a grid."""
+MOST_ON_GRID, MOST_IN_FINE_JPEG = 0.85, 0.65
+"""Share of high frequencies in blocks of one grid, over those in others, below which the picture has that grid.
+
+A JPEG with fine steps has some of a grid of its own.
+"""
 
 _LOSSY: frozenset[Source] = frozenset({"avif", "heic"})
 """Formats that cameras and web sites write with loss."""
@@ -42,28 +45,34 @@ def origin_of(
         return "photo"
     if any(float(np.mean(table)) >= LEAST_STEP for table in tables.values()):
         return "photo"
-    return "photo" if on_grid(pixels) < MOST_ON_GRID else "clean"
+    most = MOST_IN_FINE_JPEG if kind == "jpeg" else MOST_ON_GRID
+    return "photo" if on_grid(pixels) < most else "clean"
 
 
 def on_grid(pixels: NDArray[np.unsignedinteger]) -> float:
-    """Return how many high frequencies the emptiest of all 64 grids has, over the median grid: 1 without blocks.
+    """Return how many high frequencies the emptiest of all 64 grids has, over the others: 1 without blocks.
 
-    The grid may begin anywhere, because a picture may have been cropped. Only the middle is measured. 1 if it is too
-    small or too flat to tell, and for drawings of squares, whose blocks have no frequencies at all.
+    The grid may begin anywhere, because a picture may have been cropped. The others are the median grid and those that
+    are half a block away: squares of 2 or 4 pixels have the same on all of these. Only the middle is measured. 1 if it
+    is too small or too flat to tell, and for squares of 8 pixels, whose blocks have no frequencies at all.
     """
     luma = _middle(pixels)
     height, width = ((side - _BLOCK + 1) // _BLOCK * _BLOCK for side in luma.shape)
     if min(luma.shape) < _LEAST_PX:
         return 1.0
-    shares = []
+    shares = np.empty((_BLOCK, _BLOCK))
     for top in range(_BLOCK):
         for left in range(_BLOCK):
             window = luma[top : top + height, left : left + width]
             blocks = window.reshape(height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).swapaxes(1, 2)
             high = (_COSINES @ blocks @ _COSINES.T)[..., _HIGH]
-            shares.append(float((np.abs(high) >= _PRESENT_FROM).mean()))
-    emptiest, usual = min(shares), float(np.median(shares))
-    return 1.0 if usual < _LEAST_SHARE or emptiest < _DRAWN_SHARE else emptiest / usual
+            shares[top, left] = (np.abs(high) >= _PRESENT_FROM).mean()
+    emptiest, usual = float(shares.min()), float(np.median(shares))
+    if usual < _LEAST_SHARE or emptiest < _DRAWN_SHARE:
+        return 1.0
+    top, left = np.unravel_index(int(np.argmin(shares)), shares.shape)
+    half = [shares[(top + down) % _BLOCK, (left + right) % _BLOCK] for down, right in ((0, 4), (4, 0), (4, 4))]
+    return emptiest / min(usual, *map(float, half))
 
 
 def _middle(pixels: NDArray[np.unsignedinteger]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from service.pipeline.plan import InferencePlan
 from service.pipeline.rendering import LoadedPlan
 from service.pipeline.request import TransformRequest
 
-SOURCE_HEADER = "Impasto-Source"
+SOURCE_HEADER, FACTOR_HEADER = "Impasto-Source", "Impasto-Factor"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class Prepared:
     @property
     def declared(self) -> dict[str, str]:
         """Response headers that say what was decided."""
-        return {} if self.plan.origin is None else {SOURCE_HEADER: self.plan.origin}
+        parameters = self.plan.parameters
+        factor = {FACTOR_HEADER: f"{parameters.factor:g}"} if isinstance(parameters, UpscaleParameters) else {}
+        return factor | ({} if self.plan.origin is None else {SOURCE_HEADER: self.plan.origin})
 
     @property
     def lossless(self) -> bool:

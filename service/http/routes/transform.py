@@ -77,7 +77,8 @@ async def upscale(
     headers: Annotated[TransformHeaders, Depends()],
 ) -> Response:
     """Enlarge an image. Each side is multiplied by `factor`."""
-    return await _transform(request, parameters, headers, f"x{parameters.factor:g}")
+    factor = parameters.factor if isinstance(parameters.factor, str) else f"{parameters.factor:g}"
+    return await _transform(request, parameters, headers, f"x{factor}")
 
 
 async def _transform(request: Request, parameters: Parameters, headers: TransformHeaders, label: str) -> Response:
