@@ -70,7 +70,7 @@ def on_grid(pixels: NDArray[np.unsignedinteger]) -> float:
     emptiest, usual = float(shares.min()), float(np.median(shares))
     if usual < _LEAST_SHARE or emptiest < _DRAWN_SHARE:
         return 1.0
-    top, left = np.unravel_index(int(np.argmin(shares)), shares.shape)
+    top, left = divmod(int(np.argmin(shares)), _BLOCK)
     half = [shares[(top + down) % _BLOCK, (left + right) % _BLOCK] for down, right in ((0, 4), (4, 0), (4, 4))]
     return emptiest / min(usual, *map(float, half))
 
@@ -79,8 +79,9 @@ def _middle(pixels: NDArray[np.unsignedinteger]) -> NDArray[np.float32]:
     """Return the luminance of the middle, in levels of 255: -> (H, W). One channel is luminance itself."""
     top, left = (max(0, (side - _WINDOW_PX) // 2) for side in pixels.shape[:2])
     middle = pixels[top : top + _WINDOW_PX, left : left + _WINDOW_PX].astype(np.float32)
-    levels = middle if pixels.dtype.itemsize == 1 else middle / 257
-    luma: NDArray[np.float32] = levels[..., :3] @ _LUMA if pixels.shape[2] >= 3 else levels[..., 0]
+    if pixels.dtype.itemsize > 1:
+        middle /= 257
+    luma: NDArray[np.float32] = middle[..., :3] @ _LUMA if pixels.shape[2] >= 3 else middle[..., 0]
     return luma
 
 
@@ -89,7 +90,8 @@ def _cosine_transform() -> NDArray[np.float32]:
     frequency, sample = np.arange(_BLOCK)[:, None], np.arange(_BLOCK)[None]
     matrix = np.cos(np.pi * (2 * sample + 1) * frequency / (2 * _BLOCK)) * np.sqrt(2 / _BLOCK)
     matrix[0] /= np.sqrt(2)
-    return matrix.astype(np.float32)
+    transform: NDArray[np.float32] = matrix.astype(np.float32)
+    return transform
 
 
 _COSINES = _cosine_transform()
