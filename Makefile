@@ -85,9 +85,10 @@ openapi: install
 manifests: install
 	$(BIN)/python scripts/manifests.py
 
-# docs/settings.md, from service/settings.py.
+# docs/settings.md, from service/settings.py, and docs/metrics.md, from service/observability/metrics.py.
 settings: install
 	$(BIN)/python scripts/settings.py
+	$(BIN)/python scripts/metrics.py
 
 # The exact versions of everything but torch's own CUDA packages, which torch pins itself.
 lock: install

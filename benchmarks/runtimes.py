@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -19,11 +20,13 @@ from nets.banded.bands import run_to_end
 from nets.banded.run import compute
 from nets.layers import InstanceNorm, grain
 from nets.style_transfer import StyleTransferNet
+from nets.style_trunk import StyleTrunkNet, with_noise
 
 Floats = NDArray[np.float32]
 Run = Callable[[Floats], Floats]
 
 CORES = os.cpu_count() or 1
+_PIXEL_CHANNELS = 4 * 3
 RUNTIMES = (
     "Impasto, bands, bf16",
     "torch eager, fp32",
@@ -69,7 +72,7 @@ def prepare(runtime: str, net: nn.Module, folder: Path) -> Run:
 
 
 class WithGrain(nn.Module):
-    """A network with constant grain: for one size, but without integers, which converters do not support."""
+    """A network with constant grain, for one size: converters do not support the integers of the hash."""
 
     def __init__(self, net: nn.Module, noise: Tensor) -> None:
         super().__init__()
@@ -82,6 +85,20 @@ class WithGrain(nn.Module):
         return y
 
 
+class TrunkOfOneSize(nn.Module):
+    """A trunk with constant noise, for one size with even sides."""
+
+    def __init__(self, net: StyleTrunkNet, height: int, width: int) -> None:
+        super().__init__()
+        self.net = net
+        cells = with_noise(torch.zeros(1, 3, height, width))
+        self.register_buffer("noise", cells[:, _PIXEL_CHANNELS:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute as the network does."""
+        return self.net.paint(torch.cat([F.pixel_unshuffle(x - 0.5, 2), self.noise], dim=1))
+
+
 def plain(net: nn.Module, height: int, width: int) -> nn.Module:
     """Return the same network, for one size, with only torch's own layers."""
     net = deepcopy(net)
@@ -89,6 +106,8 @@ def plain(net: nn.Module, height: int, width: int) -> nn.Module:
         noise = net.config.grain * grain(height, width, torch.device("cpu"))
         net.config = replace(net.config, grain=0.0)
         return WithGrain(_with_torch_norms(net), noise).eval()
+    if isinstance(net, StyleTrunkNet):
+        return TrunkOfOneSize(_with_torch_norms(net), height, width).eval()
     return _with_torch_norms(net)
 
 

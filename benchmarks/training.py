@@ -1,10 +1,10 @@
 """Iterations per second of our training loop and of a plain one: same network, batch, crop, losses and photographs.
 
 The plain loop follows pytorch/examples (fast_neural_style): float32, NCHW, the whole loss network for outputs and
-content images, photographs decoded between iterations. Ours is that of `trainer.recipes.style_transfer`. Both
+content images, photographs decoded between iterations. Ours is that of `trainer.recipes`. Both
 alternate, so that other load affects both. Prints a table, writes JSON.
 
-    python benchmarks/training.py --vgg16 PATH [--width 16] [--crop 160] [--batch 3] [--rounds 5]
+    python benchmarks/training.py --vgg16 PATH [--width 32] [--crop 256] [--batch 2] [--rounds 5]
 """
 
 import argparse
@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from nets.layers import InstanceNorm
-from nets.style_transfer import StyleTransferConfig, StyleTransferNet
+from nets.style_trunk import StyleTrunkConfig, StyleTrunkNet, with_noise
 from trainer.commands.options import DEFAULT_WORKERS
 from trainer.config import Optimiser, StyleLoss
 from trainer.data import ContentCrops, Photographs, batches, list_photographs, read_style_image, to_floats
@@ -41,9 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--vgg16", type=Path)
     parser.add_argument("--data", type=Path, default=PHOTOGRAPHS)
-    parser.add_argument("--width", type=int, default=16)
-    parser.add_argument("--crop", type=int, default=160)
-    parser.add_argument("--batch", type=int, default=3)
+    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--crop", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=6)
     options = parser.parse_args()
@@ -78,7 +78,7 @@ def loader(options: argparse.Namespace, workers: int) -> Callable[[], torch.Tens
 
 def plain(options: argparse.Namespace) -> Callable[[], None]:
     """Return one iteration of the plain loop."""
-    net = StyleTransferNet(StyleTransferConfig(width=options.width)).train()
+    net = StyleTrunkNet(StyleTrunkConfig(width=options.width)).train()
     for parent in list(net.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, InstanceNorm):
@@ -91,7 +91,7 @@ def plain(options: argparse.Namespace) -> Callable[[], None]:
 
     def step() -> None:
         content = following().float() / 255
-        output = net._paint(content)  # noqa: SLF001  # the batch in one go, as a plain loop has it
+        output = net.paint(with_noise(content))  # the batch in one go, as a plain loop has it
         painted, kept = loss_network(output, list(LAYERS)), loss_network(content, list(LAYERS))
         total = LOSS.content_weight * losses.feature_reconstruction(painted["relu2_2"], kept["relu2_2"])
         for name, wanted in grams.items():
@@ -110,7 +110,7 @@ def plain(options: argparse.Namespace) -> Callable[[], None]:
 def ours(options: argparse.Namespace) -> Callable[[], None]:
     """Return one iteration of the recipe."""
     bf16 = choose_precision("auto", CPU) == "bf16"
-    net = StyleTransferNet(StyleTransferConfig(width=options.width)).train().to(memory_format=torch.channels_last)
+    net = StyleTrunkNet(StyleTrunkConfig(width=options.width)).train().to(memory_format=torch.channels_last)
     loss_network = load_loss_network(options.vgg16).to(memory_format=torch.channels_last)
     objective = StyleObjective(loss_network, LOSS, style_image())
     if bf16:

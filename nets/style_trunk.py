@@ -59,18 +59,18 @@ class StyleTrunkNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu" and len(x) > 1 and self.output.weight.dim() == 1:
             # A batch gains nothing on a CPU; a batch of one keeps its layout (InstanceNorm) and stays in the caches.
-            return torch.cat([self._paint(image) for image in torch.split(x, 1)])
-        return self._paint(x)
+            return torch.cat([self.forward(image) for image in torch.split(x, 1)])
+        return self.paint(with_noise(x))[..., : x.shape[-2], : x.shape[-1]]
 
-    def _paint(self, x: Tensor) -> Tensor:
-        size = (x.shape[-2], x.shape[-1])
-        half = F.relu(self.stem(with_noise(x)))
+    def paint(self, cells: Tensor) -> Tensor:
+        """Compute all but `with_noise`: (N, 16, H, W) -> float32 (N, 3, 2 H, 2 W)."""
+        half = F.relu(self.stem(cells))
         quarter = F.relu(self.down1(half))
         eighth = self.residual(F.relu(self.down2(quarter)))
         y = F.relu(self.up1(_enlarge(eighth, quarter)) + self.skip(quarter))
         y = F.relu(self.up2(_enlarge(y, half)))
         painted: Tensor = self.output(y)
-        return painted[..., : size[0], : size[1]]
+        return painted
 
 
 def with_noise(x: Tensor, top: int = 0, left: int = 0) -> Tensor:

@@ -44,7 +44,9 @@ class Metrics:
         self.ready = self._gauge("impasto_ready", "1 while /readyz answers 200, else 0.")
         self.requests_in_flight = self._gauge("impasto_requests_in_flight", "Admitted requests.")
         self.queue_jobs = self._gauge("impasto_queue_jobs", "Tasks that wait for a device.", ["model"])
-        self.queue_pixels = self._gauge("impasto_queue_pixels", "Input pixels that wait for a device.", ["model"])
+        self.queue_pixels = self._gauge(
+            "impasto_queue_pixels", "Input pixels that wait for a device. Scale on them.", ["model"]
+        )
         self.batch_items = self._histogram(
             "impasto_batch_items", "Images in a forward pass.", buckets=(1, 2, 4, 8, 16, 32)
         )
@@ -52,7 +54,9 @@ class Metrics:
             "impasto_batch_pixels", "Input pixels in a forward pass.", buckets=_BATCH_PIXEL_BUCKETS
         )
         self.rejected = self._counter("impasto_rejected", "Refused requests, by error code.", ["reason"])
-        self.cancelled = self._counter("impasto_cancelled", "Tasks that were cancelled or expired.", ["reason"])
+        self.cancelled = self._counter(
+            "impasto_cancelled", "Tasks cancelled by `client_left` or `deadline`.", ["reason"]
+        )
         self.forward_passes = self._counter("impasto_forward_passes", "Forward passes.")
         self.passes_beside = self._counter("impasto_passes_beside", "Forward passes of side workers.")
         self.out_of_memory = self._counter(
@@ -67,7 +71,7 @@ class Metrics:
             "impasto_model_load_duration_seconds", "Time to load and verify a model.", ["model"]
         )
         self.models_loaded = self._gauge("impasto_models_loaded", "Models whose weights are in memory.")
-        self.blends_loaded = self._gauge("impasto_blends_loaded", "Mixed networks in memory.")
+        self.blends_loaded = self._gauge("impasto_blends_loaded", "Mixed networks in memory, at most 32.")
         self.model_weights_bytes = self._gauge("impasto_model_weights_bytes", "Size of the loaded weights.")
         self.model_evictions = self._counter("impasto_model_evictions", "Models unloaded to save memory.")
         self.model_changes = self._counter(
@@ -76,21 +80,27 @@ class Metrics:
         self.models_refused = self._gauge("impasto_models_refused", "Unusable checkpoint files.")
 
     def _of_outputs(self) -> None:
-        self.cache_requests = self._counter("impasto_cache_requests", "Lookups in the cache of outputs.", ["outcome"])
+        self.cache_requests = self._counter(
+            "impasto_cache_requests", "Lookups in the cache of outputs: `hit` or `miss`.", ["outcome"]
+        )
         self.cache_bytes = self._gauge("impasto_cache_bytes", "Size of the cached outputs.")
         self.not_modified = self._counter("impasto_not_modified", "304 responses.")
         self.styles_waiting = self._gauge(
             "impasto_styles_waiting", "Paintings that wait for the trainer or are being learned."
         )
-        self.async_jobs = self._gauge("impasto_async_jobs", "Asynchronous jobs.", ["state"])
+        self.async_jobs = self._gauge("impasto_async_jobs", "Asynchronous jobs: `unfinished` or `finished`.", ["state"])
         self.async_jobs_finished = self._counter(
-            "impasto_async_jobs_finished", "Asynchronous jobs that ended.", ["outcome"]
+            "impasto_async_jobs_finished", "Asynchronous jobs that ended: `done`, `failed` or `cancelled`.", ["outcome"]
         )
         self.async_job_bytes = self._gauge(
             "impasto_async_job_bytes", "Size of the bodies and results of asynchronous jobs."
         )
         self._of_the_job_store()
-        self.decoder_restarts = self._counter("impasto_decoder_restarts", "Replaced decoder processes.", ["reason"])
+        self.decoder_restarts = self._counter(
+            "impasto_decoder_restarts",
+            "Replaced decoders: `crash`, `timeout`, `killed` (from outside), `idle` (died without an image).",
+            ["reason"],
+        )
         for reason in ("crash", "timeout", "killed", "idle"):
             self.decoder_restarts.labels(reason)  # creates it at 0, so that an alert sees the first increase
         self.log_lines_lost = self._gauge(
@@ -99,25 +109,32 @@ class Metrics:
 
     def _of_the_job_store(self) -> None:
         """The first two are those of the whole store in every replica; the others are those of this process."""
-        self.async_jobs_waiting = self._gauge("impasto_async_jobs_waiting", "Jobs that no replica has started.")
-        self.async_oldest_seconds = self._gauge(
-            "impasto_async_oldest_seconds", "How long the oldest of them has waited."
+        self.async_jobs_waiting = self._gauge(
+            "impasto_async_jobs_waiting", "With Redis: queued jobs of all replicas. Scale on them."
         )
-        self.async_claims = self._counter("impasto_async_claims", "Jobs that this replica started.")
+        self.async_oldest_seconds = self._gauge(
+            "impasto_async_oldest_seconds", "With Redis: how long the oldest queued job has waited."
+        )
+        self.async_claims = self._counter("impasto_async_claims", "With Redis: jobs started here.")
         self.async_leases_expired = self._counter(
-            "impasto_async_leases_expired", "Leases of dead workers that this replica ended."
+            "impasto_async_leases_expired", "With Redis: leases of dead replicas ended here."
         )
         self.job_store_errors = self._counter("impasto_job_store_errors", "Failed calls to the job store.")
 
     def _of_access(self) -> None:
         self.keys = self._gauge("impasto_keys", "API keys in the key file, including expired ones.")
-        self.key_reloads = self._counter("impasto_key_reloads", "Changes of the key file.", ["outcome"])
+        self.key_reloads = self._counter(
+            "impasto_key_reloads", "Changes of the key file: `taken` or `refused`.", ["outcome"]
+        )
         for outcome in ("taken", "refused"):
             self.key_reloads.labels(outcome)
         self.quota_store_errors = self._counter("impasto_quota_store_errors", "Failed calls to the quota store.")
         self.connections = self._gauge("impasto_connections", "Open connections.")
         self.connections_refused = self._counter(
-            "impasto_connections_refused", "Connections closed by limits.", ["reason"]
+            "impasto_connections_refused",
+            "Connections closed early: `overloaded`, `request_timeout`, `headers_too_large`, `bad_request` or "
+            "`slow_reader`.",
+            ["reason"],
         )
         self.device_memory = self._gauge("impasto_device_memory_bytes", "GPU memory that torch holds.", ["device"])
 
