@@ -103,7 +103,7 @@ def test_the_documentation_describes_both_endpoints(client):
     }
     for path, parameters in (
         ("/stylize", {"style", "strength", "preserve_color", "stroke", "max_side"}),
-        ("/upscale", {"factor", "detail"}),
+        ("/upscale", {"factor", "detail", "source"}),
     ):
         operation = paths[path]["post"]
         assert {each["name"] for each in operation["parameters"]} == parameters | common
