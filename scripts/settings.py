@@ -44,6 +44,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "job_store", "max_jobs", "max_jobs_running", "max_job_bytes", "job_seconds", "job_lease_seconds",
         "job_attempts",
     ),
+    "Webhooks": (
+        "webhook_hosts", "webhook_keys_file", "webhook_networks", "webhook_seconds", "webhook_hours", "max_webhooks",
+    ),
     "Learned styles": ("learned", "trainer", "trainer_options", "max_learned", "learn_minutes"),
     "Connections": (
         "max_header_bytes", "max_connections", "max_connection_requests", "head_seconds", "body_seconds",

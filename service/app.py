@@ -5,6 +5,7 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from PIL import Image
@@ -15,6 +16,7 @@ from service.auth.keys import KeyRing
 from service.auth.quotas import Quotas
 from service.engine.engine import Engine, warm_up_pictures
 from service.engine.threads import helper_pool, permitted_threads
+from service.errors import StartupError
 from service.http.body_timeout import BodyTimeout
 from service.http.cors import add_cors
 from service.http.head_options import HeadAndOptions
@@ -41,7 +43,10 @@ from service.pipeline.pipeline import Pipeline
 from service.pipeline.rendering import Renderer
 from service.pipeline.request import TransformResult
 from service.pipeline.thumbnails import Thumbnails
-from service.settings import Settings, redis_address
+from service.settings import PREFIX, Settings, redis_address
+
+if TYPE_CHECKING:
+    from service.webhooks.webhooks import Webhooks
 
 _FILE_THREADS = 8
 """Threads of `asyncio.to_thread`: for files, checkpoints and bodies."""
@@ -135,6 +140,7 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
         pages,
         learner,
         tracer,
+        _open_webhooks(settings, jobs_store, metrics),
     )
     metrics.log_lines_lost.set_function(lines_lost)
     metrics.ready.set_function(lambda: float(state.ready))
@@ -151,6 +157,18 @@ def _open_jobs(
     from service.pipeline.shared_jobs import SharedJobs  # noqa: PLC0415  # needs an optional extra
 
     return SharedJobs(settings, address, pipeline, lambda: admission.is_open, renderer.seconds_queued, ahead, metrics)
+
+
+def _open_webhooks(settings: Settings, jobs_store: JobStore, metrics: Metrics) -> "Webhooks | None":
+    """Return what delivers webhooks, if the operator allows hosts. Raises StartupError."""
+    if not settings.webhook_hosts:
+        return None
+    try:
+        from service.webhooks.webhooks import Webhooks  # noqa: PLC0415  # needs an optional extra
+    except ImportError as error:
+        needed = "needs the package standardwebhooks: pip install 'impasto[webhooks]'"
+        raise StartupError(f"{PREFIX}WEBHOOK_HOSTS: {needed}") from error
+    return Webhooks(settings, jobs_store.outbox, metrics)
 
 
 def _learner(settings: Settings, registry: Registry, engine: Engine, metrics: Metrics) -> Learner | None:
@@ -176,6 +194,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     learning = asyncio.create_task(state.learner.run()) if state.learner is not None else None
     admission.open()
     state.jobs.start()
+    if state.webhooks is not None:
+        state.webhooks.start()
     try:
         yield
     finally:  # an error or a cancellation also stops the parts: a thread left over would abort the process
@@ -185,6 +205,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if learning is not None and state.learner is not None:
             learning.cancel()
             await state.learner.stop()
+        if state.webhooks is not None:
+            await state.webhooks.stop()
         await state.jobs.stop()
         state.thumbnails.close()
         await state.engine.stop()

@@ -177,6 +177,22 @@ class Settings(BaseSettings):
         15.0, ge=1, description="With Redis: a replica that is silent for so long is dead; its jobs start elsewhere."
     )
     job_attempts: int = Field(3, ge=1, description="With Redis: a job fails after this many replicas died of it.")
+    webhook_hosts: str = Field(
+        "",
+        description="Comma-separated hosts to which jobs may send webhooks: hooks.example.org, *.example.org, "
+        "http://name:8080, or * for all by HTTPS. Without it, there are none.",
+    )
+    webhook_keys_file: Path | None = Field(
+        None, description="File with the keys that sign webhooks, one a line: impasto keys webhook."
+    )
+    webhook_networks: str = Field(
+        "", description="Comma-separated networks that webhooks may reach although they are private: 10.0.0.0/8."
+    )
+    webhook_seconds: float = Field(10.0, gt=0, le=60, description="Time limit for one delivery of a webhook.")
+    webhook_hours: float = Field(24.0, gt=0, le=168, description="Hours after which a webhook is given up.")
+    max_webhooks: int = Field(
+        1000, ge=1, description="Maximum webhooks that wait for delivery. Further jobs with a webhook are answered 503."
+    )
     max_header_bytes: int = Field(16384, ge=1024, le=2**20, description="Maximum size of the request line and headers.")
     max_connections: int = Field(
         500, ge=1, description="Maximum open connections. Further connections are answered 503 and closed."

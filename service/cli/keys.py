@@ -1,7 +1,8 @@
-"""`impasto keys new`: an API key for a person or a program."""
+"""`impasto keys`: API keys for persons and programs, and the keys that sign webhooks."""
 
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -57,3 +58,36 @@ def new(
             raise PlanError(str(error)) from error
     sys.stdout.write(f"\n{table}")
     typer.echo(f"The key of {name}. It is not shown again:\n{key}", err=True)
+
+
+@keys.command()
+def webhook(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Name of an API key; anonymous for clients without one.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="The file IMPASTO_WEBHOOK_KEYS_FILE.")] = None,
+) -> None:
+    """Make a key that signs webhooks. With NAME and --file: show the secrets by which NAME verifies them.
+
+    impasto keys webhook >> webhook.keys
+    """
+    with plainly():
+        try:
+            from service.webhooks.signature import (  # noqa: PLC0415  # needs an optional extra
+                SigningKeyError,
+                new_signing_key,
+                read_signing_keys,
+                secret_of,
+            )
+        except ImportError as error:
+            raise PlanError("standardwebhooks not installed; run: pip install 'impasto[webhooks]'") from error
+        if (name is None) != (file is None):
+            raise PlanError("expected NAME and --file, or neither")
+        if name is None or file is None:
+            lines = [new_signing_key()]
+        else:
+            try:
+                lines = [secret_of(key, name) for key in read_signing_keys(file)]
+            except SigningKeyError as error:
+                raise PlanError(f"{file}: {error}") from error
+    sys.stdout.write("".join(f"{line}\n" for line in lines))

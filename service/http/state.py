@@ -1,6 +1,7 @@
 """The parts of one service, as the routes find them."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 
@@ -19,6 +20,9 @@ from service.pipeline.pipeline import Pipeline
 from service.pipeline.rendering import Renderer
 from service.pipeline.thumbnails import Thumbnails
 from service.settings import Settings
+
+if TYPE_CHECKING:  # it needs an optional extra
+    from service.webhooks.webhooks import Webhooks
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class State:
     pages: dict[str, WebFile]
     learner: Learner | None = None
     tracer: Tracer | None = None
+    webhooks: "Webhooks | None" = None
 
     @property
     def alive(self) -> bool:

@@ -12,12 +12,25 @@ OVER = frozenset({"done", "failed", "cancelled"})
 """The final states."""
 
 
+DeliveryState = Literal["pending", "delivered", "failed"]
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """Where the end of a job is announced. events: the final states that are. host: with its port, if it has one."""
+
+    url: str
+    host: str
+    events: tuple[State, ...]
+
+
 @dataclass(frozen=True)
 class JobSpec:
     """What a job is made from.
 
     kind: selects the code that computes it. facts, payload: its input. cost_seconds: the predicted cost. owner: name
     of the API key that may see the job. key: the client's Idempotency-Key. fingerprint: differs between requests.
+    webhook: where its end is announced.
     """
 
     kind: str
@@ -27,6 +40,7 @@ class JobSpec:
     owner: str = ""
     key: str = ""
     fingerprint: str = ""
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,36 @@ class Outcome:
     facts: Facts
     result: bytes = b""
     may_pass: bool = False
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How an attempt to deliver a message ended. status: of the response. pending: try again after retry_seconds."""
+
+    state: DeliveryState
+    status: int | None = None
+    error: str = ""
+    retry_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The message that a job is over. It outlives the job. attempt: how often it was sent.
+
+    facts, outcome: of the job. last: the latest attempt that ended. due_at: when the next one begins.
+    """
+
+    identity: str
+    owner: str
+    webhook: Webhook
+    event: State
+    ended_at: float
+    facts: Facts
+    outcome: Facts
+    result_bytes: int = 0
+    attempt: int = 0
+    last: Attempt = field(default_factory=lambda: Attempt("pending"))
+    due_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +98,7 @@ class JobRecord:
     progress: Facts = field(default_factory=dict)
     outcome: Facts = field(default_factory=dict)
     result_bytes: int = 0
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True)
@@ -66,13 +111,14 @@ class Lease:
 
 @dataclass(frozen=True)
 class Counts:
-    """The contents of a store. oldest_seconds: how long the oldest queued job has waited."""
+    """The contents of a store. oldest_seconds: how long the oldest queued job has waited. messages: to be delivered."""
 
     queued: int
     running: int
     finished: int
     bytes: int
     oldest_seconds: float
+    messages: int
 
 
 @dataclass(frozen=True)
@@ -80,6 +126,7 @@ class Bounds:
     """The limits of a store. Waiting payloads may use half of most_bytes. result_seconds: how long a result is kept.
 
     lease_seconds: a worker that reports nothing for so long is dead. most_attempts: a job fails after so many starts.
+    most_messages: to be delivered to webhooks.
     """
 
     most_jobs: int
@@ -87,3 +134,4 @@ class Bounds:
     result_seconds: float
     lease_seconds: float
     most_attempts: int
+    most_messages: int = 0

@@ -4,6 +4,8 @@
                ^                 |
                +--- release, or a lease that ends: its worker died
 
+The end of a job with a webhook puts a message into the outbox, in the same step. Any replica claims and delivers it.
+
 Between owners, the owner with the least predicted seconds goes first (start-time fair queueing). Among the jobs of one
 owner, the lowest *arrival + 4 x predicted cost* goes first, so that no job waits for ever.
 """
@@ -22,7 +24,20 @@ from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import RedisError
 
 from service.errors import UnavailableError
-from service.jobs.record import Bounds, Counts, Facts, JobRecord, JobSpec, Lease, Outcome, State
+from service.jobs.record import (
+    Attempt,
+    Bounds,
+    Counts,
+    Delivery,
+    DeliveryState,
+    Facts,
+    JobRecord,
+    JobSpec,
+    Lease,
+    Outcome,
+    State,
+    Webhook,
+)
 from service.jobs.refusals import key_reused, no_room, no_store
 from service.observability.metrics import Metrics
 
@@ -30,7 +45,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "{impasto}:"
 _SCRIPTS = Path(__file__).parent / "lua"
-_NOT_AGAIN = frozenset({"start", "remove"})
+_NOT_AGAIN = frozenset({"start", "remove", "claim"})
 """Scripts that would do something else the second time."""
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 1.0, 5.0
@@ -53,7 +68,7 @@ class RedisStore:
         self._bounds, self._too_large, self._died = bounds, json.dumps(too_large), json.dumps(died)
         self._metrics, self._is_down = metrics, False
         prelude = (_SCRIPTS / "prelude.lua").read_text()
-        names = ("add", "start", "report", "finish", "release", "fetch", "remove", "sweep")
+        names = ("add", "start", "report", "finish", "release", "fetch", "remove", "sweep", "claim", "settle")
         self._scripts = {
             name: self._redis.register_script(prelude + (_SCRIPTS / f"{name}.lua").read_text()) for name in names
         }
@@ -67,14 +82,17 @@ class RedisStore:
         bounds, fields = self._bounds, json.dumps({"kind": spec.kind, "facts": dict(spec.facts)})
         identity = secrets.token_urlsafe(18)
         words = (identity, spec.owner, spec.key, spec.fingerprint, spec.payload, repr(spec.cost_seconds), fields)
-        limits = (bounds.most_jobs, bounds.most_bytes, bounds.result_seconds)
-        answer, value = (part.decode() for part in await self._run("add", *words, *limits))
+        limits = (bounds.most_jobs, bounds.most_bytes, bounds.result_seconds, bounds.most_messages)
+        webhook = json.dumps(vars(spec.webhook)) if spec.webhook else ""
+        answer, value = (part.decode() for part in await self._run("add", *words, *limits, webhook))
         if answer == "reused":
             raise key_reused()
         if answer == "bytes":
             raise no_room(f"the jobs that wait have {value} bytes, half of {bounds.most_bytes} may")
         if answer == "jobs":
             raise no_room(f"{value} jobs are kept, the limit is {bounds.most_jobs}")
+        if answer == "messages":
+            raise no_room(f"{value} messages wait for webhooks, the limit is {bounds.most_messages}")
         job = await self.find(value, spec.owner)
         if job is None:  # it was removed in between
             raise UnavailableError("the job was removed while it was added", {"Retry-After": "1"})
@@ -120,9 +138,31 @@ class RedisStore:
         """Return the result of a job that is done, and note that it was fetched."""
         return cast("bytes | None", await self._run("fetch", identity))
 
-    async def remove(self, identity: str) -> None:
-        """Cancel a job that is not over; it stays known as cancelled. Forget a job that is over."""
-        await self._run("remove", identity)
+    async def remove(self, identity: str, announce: bool = True) -> None:
+        """Cancel a job that is not over; it stays known as cancelled. Forget a job that is over.
+
+        announce: tell its webhook that it was cancelled.
+        """
+        await self._run("remove", identity, int(announce))
+
+    async def delivery(self, identity: str) -> Delivery | None:
+        """Return the message that a job is over, delivered or not."""
+        fields = await self._ask("HGETALL", f"{PREFIX}delivery:{identity}")
+        return _delivery(identity, fields) if fields else None
+
+    async def claim(
+        self, most: int, most_per_host: int, busy: Mapping[str, int], lease_seconds: float
+    ) -> list[Delivery]:
+        """Return messages to deliver now; see Outbox."""
+        hosts = [word for pair in busy.items() for word in pair]
+        found = await self._run("claim", lease_seconds, most, most_per_host, *hosts)
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return [_delivery(name.decode(), dict(zip(each[::2], each[1::2], strict=True))) for name, each in pairs]
+
+    async def settle(self, delivery: Delivery, attempt: Attempt) -> bool:
+        """Note how an attempt ended; see Outbox."""
+        words = (delivery.identity, delivery.attempt, attempt.state, attempt.retry_seconds)
+        return bool(await self._run("settle", *words, attempt.status or 0, attempt.error))
 
     async def position(self, job: JobRecord) -> int:
         """Return the position of a queued job among those of its owner, after all that run; 1 is next."""
@@ -131,8 +171,9 @@ class RedisStore:
 
     async def sweep(self) -> Counts:
         """Forget results whose time is over, and count what is left."""
-        queued, running, finished, size, milliseconds = await self._run("sweep", self._bounds.result_seconds)
-        return Counts(queued, running, finished, size, milliseconds / 1000)
+        counts = await self._run("sweep", self._bounds.result_seconds)
+        queued, running, finished, size, milliseconds, messages = counts
+        return Counts(queued, running, finished, size, milliseconds / 1000, messages)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -182,4 +223,30 @@ def _record(identity: str, fields: Mapping[bytes, bytes]) -> JobRecord:
         json.loads(text.get("progress", "{}")),
         json.loads(text.get("outcome", "{}")),
         int(text.get("result_bytes", 0)),
+        _webhook(text["webhook"]) if "webhook" in text else None,
+    )
+
+
+def _webhook(text: str) -> Webhook:
+    fields = json.loads(text)
+    return Webhook(fields["url"], fields["host"], tuple(fields["events"]))
+
+
+def _delivery(identity: str, fields: Mapping[bytes, bytes]) -> Delivery:
+    """Read a message: it has the fields of its job, and its own."""
+    job, text = _record(identity, fields), {name.decode(): value.decode() for name, value in fields.items()}
+    last = Attempt(cast("DeliveryState", text["delivery"]), int(text.get("status", 0)) or None, text.get("error", ""))
+    assert job.webhook is not None
+    return Delivery(
+        identity,
+        job.owner,
+        job.webhook,
+        job.state,
+        float(text["ended"]),
+        job.facts,
+        job.outcome,
+        job.result_bytes,
+        int(text["tries"]),
+        last,
+        float(text["due"]),
     )

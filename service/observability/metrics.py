@@ -96,6 +96,14 @@ class Metrics:
             "impasto_async_job_bytes", "Size of the bodies and results of asynchronous jobs."
         )
         self._of_the_job_store()
+        self.webhook_attempts = self._counter(
+            "impasto_webhook_attempts", "Deliveries of webhooks: `delivered`, `retried` or `given_up`.", ["outcome"]
+        )
+        for outcome in ("delivered", "retried", "given_up"):
+            self.webhook_attempts.labels(outcome)
+        self.webhooks_waiting = self._gauge(
+            "impasto_webhooks_waiting", "Webhooks that wait for delivery; with Redis, those of all replicas."
+        )
         self.decoder_restarts = self._counter(
             "impasto_decoder_restarts",
             "Replaced decoders: `crash`, `timeout`, `killed` (from outside), `idle` (died without an image).",

@@ -69,7 +69,7 @@ class Tracer:
 
     def __init__(self, exporter: "SpanExporter | None" = None) -> None:
         """exporter: None selects OTLP over HTTP, configured by OTEL_*. Raises ImportError without the library."""
-        from opentelemetry import trace  # noqa: PLC0415  # takes a second, and is optional
+        from opentelemetry import trace  # noqa: PLC0415  # optional
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415

@@ -54,6 +54,7 @@ class JobRunner:
         self._active: dict[str, _Active] = {}
         self._woken = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
+        self._stopped = False
         self._sweep_at = 0.0
         self._take_over_at = 0.0
 
@@ -64,6 +65,7 @@ class JobRunner:
 
     async def stop(self) -> None:
         """Stop all work; jobs whose result is not stored go back to the queue."""
+        self._stopped = True
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
@@ -92,7 +94,7 @@ class JobRunner:
             await asyncio.wait({active.task}, timeout=seconds)
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopped:  # redis calls wait_for, which may lose a cancellation before Python 3.12
             seconds = _TICK_SECONDS
             try:
                 await self._tick()
@@ -103,7 +105,8 @@ class JobRunner:
                 log.exception("unforeseen")
                 seconds = _PAUSE_SECONDS
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._woken.wait()
             self._woken.clear()
 
     async def _tick(self) -> None:
@@ -122,6 +125,7 @@ class JobRunner:
             self._metrics.async_job_bytes.set(counts.bytes)
             self._metrics.async_jobs_waiting.set(counts.queued)
             self._metrics.async_oldest_seconds.set(counts.oldest_seconds)
+            self._metrics.webhooks_waiting.set(counts.messages)
             self._sweep_at = time.monotonic() + _SWEEP_SECONDS
 
     async def _start_jobs(self) -> None:

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from service.errors import ServiceError, UnknownJobError
 from service.images.formats import Format
-from service.jobs.record import OVER, State
+from service.jobs.record import OVER, Delivery, State, Webhook
 from service.pipeline.request import Charge, TransformRequest, TransformResult
+from service.webhooks.outbox import Outbox
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class JobRequest:
     """What a job is made from, besides the image. query: the query parameters of `wanted`, as they came.
 
     fingerprint: differs between different requests. filename, label: for the Content-Disposition of the result. key:
-    the client's Idempotency-Key.
+    the client's Idempotency-Key. webhook: where its end is announced.
     """
 
     wanted: TransformRequest
@@ -25,6 +26,7 @@ class JobRequest:
     label: str
     request_id: str
     key: str | None = None
+    webhook: Webhook | None = None
 
     @property
     def owner(self) -> str:
@@ -34,7 +36,10 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class JobView:
-    """A job at one moment, as its client sees it. position: of a queued job; 1 is next. seconds_left: predicted."""
+    """A job at one moment, as its client sees it. position: of a queued job; 1 is next. seconds_left: predicted.
+
+    delivery: the message to its webhook, once it is over.
+    """
 
     identity: str
     owner: str
@@ -50,6 +55,8 @@ class JobView:
     format: Format | None = None
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     error: ServiceError | None = None
+    webhook: Webhook | None = None
+    delivery: Delivery | None = None
 
     @property
     def over(self) -> bool:
@@ -88,6 +95,10 @@ class JobStore(Protocol):
 
     async def delete(self, job: JobView) -> None:
         """Cancel a job that is not over; it stays known as cancelled for a while. Forget a job that is over."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The messages to webhooks."""
 
     @property
     def busy(self) -> bool:

@@ -21,7 +21,9 @@ from service.observability.metrics import Metrics
 from service.pipeline.job_store import JobRequest, JobView, may_pass, unknown_job
 from service.pipeline.progress import Progress
 from service.pipeline.request import Charge, TransformRequest, TransformResult
+from service.pipeline.stored_jobs import delivery_of
 from service.settings import Settings
+from service.webhooks.outbox import MemoryOutbox
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +78,8 @@ class MemoryJobs:
     ) -> None:
         """ahead: counts the tasks that the devices take before a given one."""
         self._settings, self._transform, self._ahead, self._metrics = settings, transform, ahead, metrics
+        self.outbox = MemoryOutbox()
+        metrics.webhooks_waiting.set_function(lambda: self.outbox.waiting)
         self._jobs: dict[str, Job] = {}
         self._by_key: dict[tuple[str, str], Job] = {}
         self._running = asyncio.Semaphore(settings.max_jobs_running)
@@ -90,6 +94,8 @@ class MemoryJobs:
             self._forget(known)
         elif known is not None:
             return self._view(known), False
+        if request.webhook is not None and self.outbox.waiting >= (most := self._settings.max_webhooks):
+            raise no_room(f"{self.outbox.waiting} messages wait for webhooks, the limit is {most}")
         self._make_room(len(data))
         job = Job(secrets.token_urlsafe(18), request, len(data))
         self._jobs[job.identity] = job
@@ -156,7 +162,9 @@ class MemoryJobs:
 
     @property
     def busy(self) -> bool:
-        """Whether a shutdown should wait: for work, or for a new result to be fetched."""
+        """Whether a shutdown should wait: for work, for a message, or for a new result to be fetched."""
+        if self.outbox.fresh:
+            return True
         recently = time.monotonic() - COLLECTING_SECONDS
         return any(not job.over.is_set() or (not job.expendable and job.finished > recently) for job in self)
 
@@ -196,10 +204,13 @@ class MemoryJobs:
             format=None if result is None else result.format,
             milliseconds={} if result is None else result.milliseconds,
             error=job.error,
+            webhook=request.webhook,
+            delivery=self.outbox.find(job.identity),
         )
 
     def _forget(self, job: Job) -> None:
         self._jobs.pop(job.identity, None)
+        self.outbox.forget(job.identity)
         owned_key = _owned_key(job.request)
         if owned_key and self._by_key.get(owned_key) is job:
             del self._by_key[owned_key]
@@ -219,6 +230,8 @@ class MemoryJobs:
             job.error = InternalError(InternalError.example["detail"])
         elif not job.cancelled:
             self._keep(job, task.result())
+        if (message := delivery_of(job.identity, job.request, job.state, job.result, job.error)) is not None:
+            self.outbox.put(message)
         job.over.set()
         self._metrics.async_jobs_finished.labels(job.state).inc()
         refused = job.error.code if job.error else None

@@ -26,6 +26,7 @@ from service.pipeline.stored_jobs import (
     spec_of,
 )
 from service.settings import PREFIX, Settings
+from service.webhooks.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class SharedJobs:
                 await charge(pixels)
             except BaseException:
                 for _ in ("cancel", "forget"):
-                    await self._store.remove(job.identity)
+                    await self._store.remove(job.identity, announce=False)
                 raise
             self._runner.wake()
         return await self._view(job), new
@@ -98,6 +99,11 @@ class SharedJobs:
         self._runner.cancel(job.identity)
         if not job.over:
             self._metrics.async_jobs_finished.labels("cancelled").inc()
+
+    @property
+    def outbox(self) -> Outbox:
+        """The messages to webhooks."""
+        return self._store
 
     @property
     def busy(self) -> bool:
@@ -147,6 +153,8 @@ class SharedJobs:
             format=outcome["format"] if done else None,
             milliseconds=outcome["milliseconds"] if done else {},
             error=error_of(outcome) if state == "failed" else None,
+            webhook=job.webhook,
+            delivery=await self._store.delivery(job.identity) if job.webhook and state in OVER else None,
         )
 
 
@@ -157,6 +165,7 @@ def _open_store(settings: Settings, address: str, metrics: Metrics) -> RedisStor
         settings.job_seconds,
         settings.job_lease_seconds,
         settings.job_attempts,
+        settings.max_webhooks,
     )
     expected = f"at most {bounds.most_bytes} bytes for all jobs"
     too_large = AnswerTooLargeError(

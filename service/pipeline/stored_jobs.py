@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from service.errors import InternalError, ServiceError
-from service.jobs.record import Facts, JobRecord, JobSpec, Outcome
+from service.jobs.record import Delivery, Facts, JobRecord, JobSpec, Outcome, State
 from service.pipeline.job_store import JobRequest, may_pass
 from service.pipeline.parameters import Parameters, StylizeParameters, UpscaleParameters, parse_parameters
 from service.pipeline.request import TransformRequest, TransformResult
@@ -26,7 +26,9 @@ def spec_of(request: JobRequest, data: bytes, cost_seconds: float) -> JobSpec:
         "label": request.label,
         "request_id": request.request_id,
     }
-    return JobSpec(kind, data, facts, cost_seconds, request.owner, request.key or "", request.fingerprint)
+    return JobSpec(
+        kind, data, facts, cost_seconds, request.owner, request.key or "", request.fingerprint, request.webhook
+    )
 
 
 def request_of(job: JobRecord) -> TransformRequest:
@@ -39,6 +41,19 @@ def request_of(job: JobRecord) -> TransformRequest:
         may_wait=True,
         owner=job.owner,
     )
+
+
+def delivery_of(
+    identity: str, request: JobRequest, state: State, result: TransformResult | None, error: ServiceError | None
+) -> Delivery | None:
+    """Return the message that a job is over now; None if it has no webhook, or one that does not want it."""
+    webhook = request.webhook
+    if webhook is None or state not in webhook.events:
+        return None
+    facts = {"request_id": request.request_id}
+    outcome: Facts = outcome_of(result).facts if result is not None else error_facts(error) if error is not None else {}
+    size = len(result.body) if result is not None else 0
+    return Delivery(identity, request.owner, webhook, state, time.time(), facts, outcome, size)
 
 
 def outcome_of(result: TransformResult) -> Outcome:

@@ -73,6 +73,7 @@ VALUES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "ingress": (("hpa", "ingress"), {"ingress": {"enabled": True}}),
     "monitoring": (("hpa", "monitoring"), {"monitoring": {"enabled": True}}),
     "redis": (("hpa", "redis"), REDIS),
+    "webhooks": (("hpa", "webhooks"), {"webhooks": {"hosts": "hooks.example.com", "secret": "impasto-webhooks"}}),
     "keda-jobs": (("redis", "keda", "keda-jobs"), {**REDIS, "autoscaling": {"kind": "keda", "queueJobs": 10}}),
     "otel": (("hpa", "otel"), {"otlp": {"endpoint": "http://otel-collector.observability.svc:4318"}}),
 }
@@ -116,6 +117,7 @@ EVERYTHING: dict[str, Any] = {
     "checkpoints": {"image": f"registry.example.com/impasto-checkpoints@{DIGEST}"},
     "jobStore": {"secret": "impasto-jobs", "egress": {"namespace": "jobs", "port": 6380}},
     "quotaStore": {"secret": "impasto-redis", "fail": "closed"},
+    "webhooks": {"hosts": "*", "secret": "impasto-webhooks"},
     "otlp": {"endpoint": "http://otel-collector.observability.svc:4318"},
     "probePort": 8001,
     "priorityClassName": "high",
@@ -143,7 +145,7 @@ def test_every_value_at_once_has_no_faults_and_shows():
     }
     [policy] = of_kind(found, "NetworkPolicy")
     assert {"ipBlock": {"cidr": "10.1.0.0/16"}} in policy["spec"]["ingress"][0]["from"]
-    assert len(policy["spec"]["egress"]) == 6
+    assert len(policy["spec"]["egress"]) == 8
     [monitor], [rules] = of_kind(found, "ServiceMonitor"), of_kind(found, "PrometheusRule")
     assert monitor["spec"]["endpoints"][0]["port"] == "probes"
     assert monitor["metadata"]["labels"]["release"] == rules["metadata"]["labels"]["release"] == "prom"
@@ -185,6 +187,7 @@ def test_a_changed_setting_has_another_name():
         ({"autoscaling": {"queueJobs": 5}, **REDIS}, "autoscaling.queueJobs=5: expected 0, or autoscaling.kind=keda"),
         ({"autoscaling": {"kind": "keda", "queueJobs": 5}}, "and jobStore.secret"),
         ({"autoscaling": {"min": 30}}, "autoscaling.min=30: expected no more than autoscaling.max=20"),
+        ({"webhooks": {"hosts": "*"}}, "webhooks.hosts=*: expected webhooks.secret, too"),
         ({"keyz": {"secret": "a"}}, "keyz"),
         ({"networkPolicy": {"ipBlocks": ["10.0.0.1"]}}, "ipBlocks"),
     ],

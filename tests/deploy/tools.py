@@ -40,6 +40,7 @@ COMPONENTS = {
     "checkpoints-oci": (),
     "learning": (),
     "redis": (),
+    "webhooks": (),
     "otel": (),
     "gpu": (),
     "gpu-mig": ("gpu",),

@@ -24,6 +24,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- with .Values.probePort }}{{ $_ := set $settings "IMPASTO_PROBE_PORT" (toString .) }}{{ end }}
 {{- if .Values.jobStore.secret }}{{ $_ := set $settings "IMPASTO_MAX_JOBS" "1000" }}{{ end }}
 {{- if .Values.quotaStore.secret }}{{ $_ := set $settings "IMPASTO_QUOTA_FAIL" .Values.quotaStore.fail }}{{ end }}
+{{- with .Values.webhooks.hosts }}
+{{- $_ := set $settings "IMPASTO_WEBHOOK_HOSTS" . }}
+{{- $_ := set $settings "IMPASTO_WEBHOOK_KEYS_FILE" "/etc/impasto/webhooks/webhook.keys" }}
+{{- end }}
 {{- if .Values.otlp.endpoint }}
 {{- $_ := set $settings "OTEL_EXPORTER_OTLP_ENDPOINT" .Values.otlp.endpoint }}
 {{- $_ := set $settings "OTEL_SERVICE_NAME" "impasto" }}
@@ -48,13 +52,17 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ .Values.image.tag }}{{ end }}
 {{- end }}
 
-{{- define "impasto.egressTo" -}}
+{{- define "impasto.egressToNames" -}}
 - to:
     - namespaceSelector:
         matchLabels: {kubernetes.io/metadata.name: kube-system}
   ports:
     - {protocol: UDP, port: 53}
     - {protocol: TCP, port: 53}
+{{- end }}
+
+{{- define "impasto.egressTo" -}}
+{{ include "impasto.egressToNames" . }}
 - to:
     - namespaceSelector:
         matchLabels: {kubernetes.io/metadata.name: {{ .namespace }}}
@@ -72,6 +80,18 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- with .Values.otlp }}{{ if .endpoint }}
 {{ include "impasto.egressTo" .egress }}
 {{- end }}{{ end }}
+{{- if .Values.webhooks.hosts }}
+{{ include "impasto.egressToNames" . }}
+- to:
+    - ipBlock:
+        cidr: 0.0.0.0/0
+        except: [10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16]
+    - ipBlock:
+        cidr: ::/0
+        except: ["fc00::/7", "fe80::/10"]
+  ports:
+    - {protocol: TCP, port: 443}
+{{- end }}
 {{- with .Values.networkPolicy.egress }}
 {{ toYaml . }}
 {{- end }}

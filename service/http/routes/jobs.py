@@ -1,5 +1,6 @@
 """GET and DELETE /jobs/{id}: the progress and the result of a request that was answered with 202."""
 
+import time
 from collections.abc import AsyncIterable
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from service.http.routes.auth import require_transform
 from service.http.routes.responses import picture_response
 from service.http.state import state_of
 from service.images.formats import MEDIA_TYPES
-from service.jobs.record import State
+from service.jobs.record import DeliveryState, State
 from service.pipeline.etag import matches
 from service.pipeline.job_store import JobView
 from service.pipeline.request import NotModified
@@ -24,6 +25,18 @@ _POLL_SECONDS = 0.1
 _RETRY_MILLISECONDS = 1000
 _NO_STORE = {"Cache-Control": "no-store"}
 _EVENT = "event: running\ndata: {...}\n\n"
+
+
+class WebhookStatus(BaseModel):
+    """The message to the webhook of a job."""
+
+    url: str
+    events: list[State]
+    state: DeliveryState | None = Field(None, description="Missing if this end of the job is not announced.")
+    attempts: int = Field(description="How often it was sent.")
+    status: int | None = Field(None, description="Of the latest response.")
+    error: str | None = Field(None, description="Why the latest attempt failed.")
+    next_attempt_seconds: float | None = Field(None, description="Seconds until it is sent again.")
 
 
 class JobStatus(BaseModel):
@@ -43,6 +56,7 @@ class JobStatus(BaseModel):
         None, description="Of a job that is done: milliseconds in each stage."
     )
     problem: dict[str, Any] | None = Field(None, description="Of a job that failed: the problem, as in problem+json.")
+    webhook: WebhookStatus | None = Field(None, description="Of a job with a webhook: the message to it.")
 
 
 def status_of(job: JobView) -> JobStatus:
@@ -64,6 +78,26 @@ def status_of(job: JobView) -> JobStatus:
         media_type=None if job.format is None else MEDIA_TYPES[job.format],
         milliseconds={stage: round(value, 1) for stage, value in job.milliseconds.items()} if done else None,
         problem=problem,
+        webhook=_webhook_status(job),
+    )
+
+
+def _webhook_status(job: JobView) -> WebhookStatus | None:
+    webhook, delivery = job.webhook, job.delivery
+    if webhook is None:
+        return None
+    if delivery is None:
+        state: DeliveryState | None = None if job.over and job.state not in webhook.events else "pending"
+        return WebhookStatus(url=webhook.url, events=list(webhook.events), state=state, attempts=0)
+    pending = delivery.last.state == "pending" and delivery.attempt > 0
+    return WebhookStatus(
+        url=webhook.url,
+        events=list(webhook.events),
+        state=delivery.last.state,
+        attempts=delivery.attempt,
+        status=delivery.last.status,
+        error=delivery.last.error or None,
+        next_attempt_seconds=round(max(0.0, delivery.due_at - time.time()), 1) if pending else None,
     )
 
 

@@ -14,13 +14,20 @@ from service.http.routes.auth import charge_of
 from service.http.routes.jobs import status_of
 from service.http.routes.responses import picture_response
 from service.http.state import state_of
+from service.jobs.record import Webhook
 from service.pipeline.etag import entity_tag
 from service.pipeline.job_store import JobRequest, JobView
 from service.pipeline.request import TransformRequest
 
 
 async def respond_async(
-    request: Request, wanted: TransformRequest, upload: Upload, label: str, preference: Preference, key: str | None
+    request: Request,
+    wanted: TransformRequest,
+    upload: Upload,
+    label: str,
+    preference: Preference,
+    key: str | None,
+    webhook: Webhook | None,
 ) -> Response:
     """Return 202 and the job, or the result itself if the client waits for it long enough.
 
@@ -28,10 +35,11 @@ async def respond_async(
     """
     state = state_of(request)
     parameters = wanted.parameters.model_copy(update={"deadline_ms": None})
-    fingerprint = await asyncio.to_thread(entity_tag, upload.data, parameters, wanted.accept, wanted.owner)
+    facts = [parameters, wanted.accept, wanted.owner, *([webhook] if webhook is not None else [])]
+    fingerprint = await asyncio.to_thread(entity_tag, upload.data, *facts)
     request_id: str = request.scope["state"]["request_id"]
-    query = dict(request.query_params)
-    job_request = JobRequest(wanted, query, fingerprint, upload.filename, label, request_id, key)
+    query = {name: value for name, value in request.query_params.items() if name in type(parameters).model_fields}
+    job_request = JobRequest(wanted, query, fingerprint, upload.filename, label, request_id, key, webhook)
     state.pipeline.check(wanted)  # again: the service may have closed while the body came
     job, new = await state.jobs.accept(job_request, upload.data, charge_of(request))
     try:

@@ -14,8 +14,9 @@ from service.http.routes.auth import charge_of, count_request, owner_of
 from service.http.routes.openapi import REQUEST, RESPONSES
 from service.http.routes.respond_async import respond_async
 from service.http.routes.responses import picture_response
+from service.http.routes.webhooks import StylizeQuery, UpscaleQuery, parameters_of, webhook_of
 from service.http.state import state_of
-from service.pipeline.parameters import Parameters, StylizeParameters, UpscaleParameters
+from service.pipeline.parameters import Parameters
 from service.pipeline.request import TransformRequest
 
 _JPG = re.compile(r"\bimage/p?jpg\b", re.IGNORECASE)
@@ -63,27 +64,29 @@ router = APIRouter(tags=["pictures"], dependencies=[Depends(count_request), Depe
 @router.post("/stylize", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
 async def stylize(
     request: Request,
-    parameters: Annotated[StylizeParameters, Query()],
+    query: Annotated[StylizeQuery, Query()],
     headers: Annotated[TransformHeaders, Depends()],
 ) -> Response:
     """Paint an image in a style, or in a mix of styles. The output has the same size."""
-    return await _transform(request, parameters, headers, request.query_params["style"])
+    return await _transform(request, query, headers, request.query_params["style"])
 
 
 @router.post("/upscale", response_class=Response, responses=RESPONSES, openapi_extra=REQUEST)
 async def upscale(
     request: Request,
-    parameters: Annotated[UpscaleParameters, Query()],
+    query: Annotated[UpscaleQuery, Query()],
     headers: Annotated[TransformHeaders, Depends()],
 ) -> Response:
     """Enlarge an image. Each side is multiplied by `factor`."""
-    factor = parameters.factor if isinstance(parameters.factor, str) else f"{parameters.factor:g}"
-    return await _transform(request, parameters, headers, f"x{factor}")
+    factor = query.factor if isinstance(query.factor, str) else f"{query.factor:g}"
+    return await _transform(request, query, headers, f"x{factor}")
 
 
-async def _transform(request: Request, parameters: Parameters, headers: TransformHeaders, label: str) -> Response:
+async def _transform(
+    request: Request, query: StylizeQuery | UpscaleQuery, headers: TransformHeaders, label: str
+) -> Response:
     """Handle both endpoints. label: the style or factor, for the file name of the result."""
-    state = state_of(request)
+    state, parameters = state_of(request), parameters_of(query)
     preference = parse_prefer(request.headers.getlist("prefer"))
     wanted = TransformRequest(
         parameters,
@@ -94,9 +97,10 @@ async def _transform(request: Request, parameters: Parameters, headers: Transfor
         owner=owner_of(request),
     )
     state.pipeline.check(wanted)
+    webhook = await webhook_of(request, query, preference.respond_async)
     upload = await read_picture(request, state.settings.max_body_bytes)
     if preference.respond_async:
-        return await respond_async(request, wanted, upload, label, preference, headers.idempotency_key)
+        return await respond_async(request, wanted, upload, label, preference, headers.idempotency_key, webhook)
     result = await while_connected(request, state.pipeline.transform(wanted, upload.data, charge=charge_of(request)))
     return picture_response(request, result, upload.filename, label)
 

@@ -175,7 +175,7 @@ class _Process:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                start_new_session=True,
+                process_group=0,  # no Ctrl-C; a session of its own would have its own share of the CPU (autogroup)
                 env={key: value for key, value in os.environ.items() if not key.startswith(("IMPASTO_", "OTEL_"))},
             )
 

@@ -1,4 +1,5 @@
--- ARGV: id, owner, key, fingerprint, payload, cost, fields (JSON), most jobs, most bytes, result seconds.
+-- ARGV: id, owner, key, fingerprint, payload, cost, fields (JSON), most jobs, most bytes, result seconds,
+--   most messages, webhook (JSON, or empty).
 local id, owner, key, fingerprint, payload = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local most_jobs, most_bytes = tonumber(ARGV[8]), tonumber(ARGV[9])
 if get(id, 'state')[1] then return {'new', id} end  -- the answer to the first try was lost
@@ -19,6 +20,10 @@ if total('jobs') >= most_jobs then
   end
 end
 if total('jobs') >= most_jobs then return {'jobs', tostring(total('jobs'))} end
+if ARGV[12] ~= '' and redis.call('ZCARD', P .. 'outbox') >= tonumber(ARGV[11]) then
+  return {'messages', tostring(redis.call('ZCARD', P .. 'outbox'))}
+end
+if ARGV[12] ~= '' then redis.call('HSET', P .. 'job:' .. id, 'webhook', ARGV[12]) end
 redis.call('HSET', P .. 'job:' .. id, 'owner', owner, 'key', key, 'fingerprint', fingerprint, 'cost', ARGV[6],
   'fields', ARGV[7], 'attempt', '0', 'accepted', string.format('%.6f', now),
   'order', string.format('%.6f', now + 4 * tonumber(ARGV[6])))

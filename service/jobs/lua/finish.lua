@@ -14,8 +14,8 @@ if not room() then
   conclude(id, 'failed', ARGV[8], '0')
   return 1
 end
-conclude(id, ARGV[3], ARGV[4], ARGV[6])
 redis.call('SET', P .. 'result:' .. id, result)
 redis.call('HSET', P .. 'job:' .. id, 'result_bytes', #result)
 add_total('result', #result)
+conclude(id, ARGV[3], ARGV[4], ARGV[6])
 return 1

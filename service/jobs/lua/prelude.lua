@@ -1,6 +1,7 @@
 -- What all scripts share. KEYS[1] is the prefix of all keys; its hash tag keeps them in one slot of a cluster.
 --   job:ID hash · payload:ID, result:ID strings · keys hash: owner and Idempotency-Key -> ID
 --   queue:OWNER sorted by arrival + 4 x cost · owners sorted by start tag: those with queued jobs · tags hash
+--   delivery:ID hash: a message for a webhook, with the fields of its job · outbox sorted by when it is due
 --   waiting sorted by arrival: queued jobs · leases sorted by their end · finished sorted by the time · totals hash: jobs, queued, payload, result (bytes)
 local P = KEYS[1]
 local time = redis.call('TIME')
@@ -50,13 +51,30 @@ local function forget(id)
   redis.call('DEL', P .. 'job:' .. id, P .. 'result:' .. id)
   redis.call('ZREM', P .. 'leases', id)
   redis.call('ZREM', P .. 'finished', id)
+  if not redis.call('ZSCORE', P .. 'outbox', id) then redis.call('DEL', P .. 'delivery:' .. id) end
 end
 
-local function conclude(id, state, outcome, may_pass)
+-- Puts the message that a job is over into the outbox, if its webhook wants it.
+local function announce(id, state)
+  local webhook = get(id, 'webhook')[1]
+  if not webhook then return end
+  for _, event in ipairs(cjson.decode(webhook).events) do
+    if event == state then
+      local due = string.format('%.6f', now)
+      redis.call('HSET', P .. 'delivery:' .. id, unpack(redis.call('HGETALL', P .. 'job:' .. id)))
+      redis.call('HSET', P .. 'delivery:' .. id, 'host', cjson.decode(webhook).host, 'delivery', 'pending', 'tries', '0',
+        'ended', due, 'due', due)
+      redis.call('ZADD', P .. 'outbox', due, id)
+    end
+  end
+end
+
+local function conclude(id, state, outcome, may_pass, quietly)
   drop_payload(id)
   redis.call('ZREM', P .. 'leases', id)
   redis.call('HSET', P .. 'job:' .. id, 'state', state, 'outcome', outcome, 'may_pass', may_pass)
   redis.call('ZADD', P .. 'finished', string.format('%.6f', now), id)
+  if not quietly then announce(id, state) end
 end
 
 local function forget_old(seconds)

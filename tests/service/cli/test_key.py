@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from service.webhooks.signature import new_signing_key
 from tests.conftest import encoded, picture
 from tests.keys import ALICE, write_keys
 from tests.service.auth.test_keys import service
+from tests.service.webhooks.receiver import secrets
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +36,12 @@ def test_a_key_that_cannot_be_sent_is_refused_before_anything_is(invoked, guarde
     assert result.returncode == 2
     assert b"the key has blanks" in result.stderr
     assert b"two words" not in result.stderr
+
+
+def test_keys_are_made_by_the_command(invoked, tmp_path):
+    line = invoked("keys", "webhook").stdout.decode()
+    (tmp_path / "webhook.keys").write_text(line + new_signing_key())
+    shown = invoked("keys", "webhook", "alice", "--file", "webhook.keys").stdout.decode().split()
+    assert shown == secrets(tmp_path / "webhook.keys", "alice")
+    assert invoked("keys", "webhook", "alice").returncode == 2
+    assert invoked("keys", "webhook", "alice", "--file", "missing").returncode == 2

@@ -36,8 +36,8 @@ OWNERS = {"alice": ALICE, "bob": BOB, "carol": "impasto_key-of-carol-for-a-test"
 class Fleet:
     """The processes. stopped: the ids of those that were ended. Others take their ports."""
 
-    def __init__(self, environment):
-        self.environment, self.ports = environment, [free_port() for _ in range(REPLICAS)]
+    def __init__(self, environment, replicas=REPLICAS):
+        self.environment, self.ports = environment, [free_port() for _ in range(replicas)]
         self.stopped = set()
         self.processes = [self._start(port) for port in self.ports]
 
@@ -76,7 +76,8 @@ class Client:
     """An owner that asks any replica, and asks again while none responds."""
 
     def __init__(self, owner, ports):
-        self.client, self.ports = httpx.Client(headers=bearer(OWNERS[owner]), timeout=10, trust_env=False), ports
+        headers = bearer(OWNERS[owner]) if owner else {}
+        self.client, self.ports = httpx.Client(headers=headers, timeout=10, trust_env=False), ports
         self.until = time.monotonic() + MOST_SECONDS
 
     def __enter__(self):
@@ -98,9 +99,10 @@ class Client:
             time.sleep(0.1)
         raise AssertionError(f"no replica answers {method} {path}")
 
-    def post(self, code):
+    def post(self, code, **query):
         headers = {"Prefer": "respond-async", "Idempotency-Key": str(code)}
-        response = self.ask("POST", "/upscale?factor=2", content=encoded(coded_picture(code)), headers=headers)
+        query = {"factor": 2, **query}
+        response = self.ask("POST", "/upscale", params=query, content=encoded(coded_picture(code)), headers=headers)
         assert response.status_code == 202, response.text
         return response.headers["location"]
 
@@ -111,6 +113,19 @@ class Client:
         return decoded(self.ask("GET", f"{path}/result").content)
 
 
+def environment_of(folder, port, **settings):
+    """The environment of the replicas; checkpoints, and the file of passes, are in the folder."""
+    settings = {
+        "CHECKPOINTS": folder / "checkpoints", "MAX_JOBS": 2 * JOBS, "JOB_STORE": f"redis://127.0.0.1:{port}/0",
+        "JOB_LEASE_SECONDS": 4, "JOB_ATTEMPTS": 10, "JOB_SECONDS": 3600, "MAX_JOB_BYTES": 2**30, "DEVICE": "cpu",
+        "PRECISION": "fp32", "MAX_BATCH_ITEMS": 1, "PICTURES_AT_ONCE": 1, "DECODER": "thread", "DRAIN_SECONDS": 1,
+        "LOG_LEVEL": "error", **settings,
+    }  # fmt: skip
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("IMPASTO_")}
+    given = {f"IMPASTO_{name}": str(value) for name, value in settings.items()}
+    return kept | given | {"FLEET_PASSES": str(folder / "passes")}
+
+
 @pytest.mark.long
 def test_no_job_is_lost_while_replicas_are_killed_and_redis_restarts(tmp_path, redis_server):  # noqa: F811
     keys = {name: {"key": key, "scopes": ["transform"]} for name, key in OWNERS.items()}
@@ -118,19 +133,12 @@ def test_no_job_is_lost_while_replicas_are_killed_and_redis_restarts(tmp_path, r
     passes.touch()
     save_net(tmp_path / "checkpoints", "x2", tiny_upscaler(2))
     options, port = ["--appendonly", "yes"], free_port()
-    settings = {
-        "CHECKPOINTS": tmp_path / "checkpoints", "KEYS_FILE": write_keys(tmp_path / "keys", keys), "MAX_JOBS": 2 * JOBS,
-        "JOB_STORE": f"redis://127.0.0.1:{port}/0", "JOB_LEASE_SECONDS": 4, "JOB_ATTEMPTS": 10, "JOB_SECONDS": 3600,
-        "MAX_JOB_BYTES": 2**30, "DEVICE": "cpu", "PRECISION": "fp32", "MAX_BATCH_ITEMS": 1, "PICTURES_AT_ONCE": 1,
-        "DECODER": "thread", "DRAIN_SECONDS": 1, "LOG_LEVEL": "error",
-    }  # fmt: skip
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("IMPASTO_")}
-    environment = kept | {f"IMPASTO_{name}": str(value) for name, value in settings.items()}
+    environment = environment_of(tmp_path, port, KEYS_FILE=write_keys(tmp_path / "keys", keys))
     codes = range(FIRST_CODE, FIRST_CODE + JOBS)
     owners = [list(OWNERS)[code % 3] for code in codes]
     with ExitStack() as stack:
         process = stack.enter_context(redis(redis_server, tmp_path, port, options))[1]
-        fleet = stack.enter_context(Fleet(environment | {"FLEET_PASSES": str(passes)}))
+        fleet = stack.enter_context(Fleet(environment))
         clients = {owner: stack.enter_context(Client(owner, fleet.ports)) for owner in OWNERS}
         workers = stack.enter_context(ThreadPoolExecutor(9))
         for which in range(REPLICAS):
