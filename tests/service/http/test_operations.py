@@ -100,6 +100,8 @@ def test_the_documentation_describes_both_endpoints(client):
         "Prefer",
         "Idempotency-Key",
         "lossless",
+        "webhook",
+        "webhook_events",
     }
     for path, parameters in (
         ("/stylize", {"style", "strength", "preserve_color", "stroke", "max_side"}),
