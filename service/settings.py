@@ -30,6 +30,12 @@ class Settings(BaseSettings):
         description="Folder with stylize/*.safetensors and upscale/*.safetensors. Default: ./checkpoints if it has "
         "checkpoints, otherwise the bundled ones.",
     )
+    checkpoint_source: str = Field(
+        "",
+        pattern=r"^((s3|gs)://[^/\s]+(/\S*)?|file:///\S*)?$",
+        description="Object storage from which checkpoints are copied into `checkpoints`: s3://bucket/prefix, "
+        "gs:// or file:///. Set watch_seconds to look for changes.",
+    )
     learned: Path | None = Field(
         None,
         description="Folder for styles learned from paintings (POST /styles), and their queue. Without it, none can be "
