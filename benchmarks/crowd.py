@@ -122,7 +122,8 @@ def _network_seconds(service: Service, body: bytes) -> float:
 
 def _forward_seconds(client: httpx.Client) -> float:
     name = 'impasto_stage_duration_seconds_sum{stage="forward"}'
-    return next(float(line.split()[-1]) for line in client.get("/metrics").text.splitlines() if line.startswith(name))
+    lines = client.get("/metrics").text.splitlines()
+    return next((float(line.split()[-1]) for line in lines if line.startswith(name)), 0.0)
 
 
 def _cpu_seconds_of_full(service: Service, body: bytes) -> float:

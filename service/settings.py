@@ -138,7 +138,7 @@ class Settings(BaseSettings):
         description="Images that a CPU computes side by side, one thread each, under load. 0: up to 8. 1: never.",
     )
     max_batch_items: int = Field(
-        0, ge=0, description="Maximum tiles in one forward pass. 0: the number measured to be fastest, up to 8."
+        0, ge=0, description="Maximum tiles in one forward pass. 0: on a GPU what is fastest, up to 8; on a CPU, 1."
     )
     codec_threads: int = Field(2, ge=1, description="Threads for decoding and encoding.")
     decoder: Literal["process", "thread"] = Field(

@@ -44,3 +44,13 @@ def test_a_decoder_process_loads_neither_torch_nor_a_web_framework():
     probe = f"import service.images.sandbox.child, sys; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
     assert result.stdout.strip() == "[]"
+
+
+def test_reading_a_checkpoint_imports_no_compiler():
+    """torch would import sympy and dynamo, a second of the start, for some operations on tensors without memory."""
+    read = "load(Path('checkpoints/stylize/mosaic.safetensors')), load(Path('checkpoints/upscale/x4.safetensors'))"
+    probe = (
+        f"import sys; from pathlib import Path; from nets.checkpoint import load; {read}; print('sympy' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout.strip() == "False"

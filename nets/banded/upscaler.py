@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nets.banded.bands import Convolution, FeatureMap, Rows, Steps, bands, materialize
 from nets.pixels import Picture, from_network, to_unit_range, upload
-from nets.super_resolution import PlainBlock, SubpixelBody, SuperResolutionNet
+from nets.super_resolution import PlainBlock, SubpixelBody, SuperResolutionNet, bicubic
 
 _BICUBIC_REACH_PX = 2
 
@@ -67,7 +67,7 @@ class _Pictures:
     def bicubic(self, top: int, bottom: int, factor: int) -> Tensor:
         """Return rows `top` to `bottom`, upscaled: (N, 3, factor (bottom - top), factor width)."""
         first, last = max(0, top - _BICUBIC_REACH_PX), min(self.height, bottom + _BICUBIC_REACH_PX)
-        rows = F.interpolate(self.read(first, last), scale_factor=float(factor), mode="bicubic", align_corners=False)
+        rows = bicubic(self.read(first, last), factor)
         return rows[..., (top - first) * factor : (bottom - first) * factor, :]
 
 

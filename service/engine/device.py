@@ -16,8 +16,8 @@ from service.errors import StartupError
 
 log = logging.getLogger(__name__)
 
-_PROBE_SIDE = {"cpu": 96, "cuda": 192}
-"""The side of the pictures for trial passes: small for a CPU, where only tiny pictures gain by a batch."""
+_PROBE_SIDE_PX = 192
+"""The side of the pictures for trial passes."""
 
 _PROBE_RUNS = 3
 _MAX_COST_PER_ITEM = 0.9
@@ -61,11 +61,11 @@ def choose_precision(setting: Precision | Literal["auto"], device: torch.device)
 
 
 def measure_batch_pixels(net: nn.Module, device: torch.device, precision: Precision, max_items: int) -> int:
-    """Measure up to how many pixels a batch is faster per item. 0: a batch is never faster, as on most CPUs.
+    """Measure up to how many pixels a batch is faster per item. 0: a batch is never faster.
 
     The number of items is doubled as long as that makes each item at least a tenth faster.
     """
-    items, best, each_pixels = 1, _seconds(net, device, precision, 1), _PROBE_SIDE[device.type] ** 2
+    items, best, each_pixels = 1, _seconds(net, device, precision, 1), _PROBE_SIDE_PX**2
     while 2 * items <= max_items and 2 * items * each_pixels <= _MAX_BATCH_PIXELS:
         each = _seconds(net, device, precision, 2 * items) / (2 * items)
         if each > _MAX_COST_PER_ITEM * best:
@@ -76,8 +76,7 @@ def measure_batch_pixels(net: nn.Module, device: torch.device, precision: Precis
 
 def _seconds(net: nn.Module, device: torch.device, precision: Precision, items: int) -> float:
     """Return the fastest of three passes over small pictures, after one to warm up; infinity if the network fails."""
-    side = _PROBE_SIDE[device.type]
-    pictures: list[Picture] = [pattern_picture(side, side)] * items
+    pictures: list[Picture] = [pattern_picture(_PROBE_SIDE_PX, _PROBE_SIDE_PX)] * items
     best = float("inf")
     placed = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with torch.inference_mode(), torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):

@@ -101,18 +101,22 @@ class Engine:
         return min(self._batch_pixels.get(model.card.task, 0), self.limits.batch_pixels)
 
     def _measure(self) -> None:
-        """Measure the device with networks of the size of the bundled ones, whatever models are served."""
+        """Choose the precision, and measure a GPU with networks of the size of the bundled ones, whatever is served.
+
+        On a CPU, an item of a batch takes as long as one alone.
+        """
+        device, max_items = self.devices[0], self._settings.max_batch_items
+        self.precision = choose_precision(self._settings.precision, device)
+        if max_items or device.type == "cpu":
+            pixels = _MAX_BATCH_PIXELS if max_items > 1 else 0
+            self._batch_pixels = {"stylize": pixels, "upscale": pixels}
+            return
         nets: dict[Task, nn.Module] = {
             "stylize": StyleTrunkNet(StyleTrunkConfig()).eval(),
             "upscale": SuperResolutionNet(SuperResolutionConfig(width=48, residual_blocks=6)).eval(),
         }
-        device, max_items = self.devices[0], self._settings.max_batch_items
-        self.precision = choose_precision(self._settings.precision, device)
         for task, net in nets.items():
-            if max_items or (task == "stylize" and device.type == "cpu"):  # instance norm gains nothing from a batch
-                self._batch_pixels[task] = _MAX_BATCH_PIXELS if max_items > 1 else 0
-            else:
-                self._batch_pixels[task] = measure_batch_pixels(net, device, self.precision, _MAX_ITEMS)
+            self._batch_pixels[task] = measure_batch_pixels(net, device, self.precision, _MAX_ITEMS)
 
 
 def warm_up_pictures() -> list[Picture]:
