@@ -72,7 +72,7 @@ def test_checkpoints_are_copied_watched_and_removed(source, put, tmp_path):
     put.raw("notes.txt", b"not a checkpoint")
     put.raw("stylize/.hidden.safetensors", b"nor this")
     cache = tmp_path / "cache"
-    settings = {"checkpoint_source": source[1], "watch_seconds": 0.1}
+    settings = {"checkpoint_source": source[1], "watch_seconds": 0.1, "loading": "eager"}
     with service(cache, **settings) as client:
         before = served(client)
         assert set(before) == {"stylize/mosaic", "upscale/x2"}
