@@ -45,6 +45,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "job_store", "max_jobs", "max_jobs_running", "max_job_bytes", "job_seconds", "job_lease_seconds",
         "job_attempts",
     ),
+    "Object storage": ("input_prefixes", "output_prefixes"),
     "Webhooks": (
         "webhook_hosts", "webhook_keys_file", "webhook_networks", "webhook_seconds", "webhook_hours", "max_webhooks",
     ),

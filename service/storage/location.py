@@ -4,19 +4,20 @@ import re
 from dataclasses import dataclass
 
 SCHEMES = ("s3", "gs", "file")
-_URL = re.compile(rf"({'|'.join(SCHEMES)})://([^/?#\s]*)/([^?#\s]*)")
+_URL = re.compile(rf"({'|'.join(SCHEMES)})://([^/?#\s]*)/([^?#\x00-\x1f\x7f]*)")
 
 
 class StorageError(Exception):
-    """An object cannot be read or written. The message shows no credentials. passing: a later try may succeed."""
+    """An object cannot be read or written. The message shows no credentials."""
 
-    def __init__(self, message: str, passing: bool = False) -> None:
-        super().__init__(message)
-        self.passing = passing
+    client = False
+    """Whether the client named something wrong."""
 
 
 class MissingObjectError(StorageError):
     """There is no such object."""
+
+    client = True
 
 
 class TooLargeError(StorageError):

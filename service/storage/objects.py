@@ -72,7 +72,7 @@ class Objects:
                 async for chunk in found.stream(min_chunk_size=2**22):
                     await asyncio.to_thread(file.write, bytes(chunk))
             if part.stat().st_size != size:
-                raise StorageError(f"{location}: {part.stat().st_size} bytes came; expected {size}", passing=True)
+                raise StorageError(f"{location}: {part.stat().st_size} bytes came; expected {size}")
             part.replace(path)
         except BaseError as error:
             raise _plain(error) from error
@@ -101,4 +101,4 @@ def _plain(error: Exception) -> StorageError:
         return MissingObjectError("there is no such object")
     if isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError)):
         return StorageError("the service may not use it: its credentials are missing, wrong or expired")
-    return StorageError(f"the store does not respond as expected ({type(error).__name__})", passing=True)
+    return StorageError(f"the store does not respond as expected ({type(error).__name__})")

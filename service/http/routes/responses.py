@@ -11,7 +11,7 @@ from service.pipeline.request import TransformResult
 def picture_response(request: Request, result: TransformResult, filename: str | None, label: str) -> Response:
     """Build the response. filename: of the upload. label: the style or factor, for the file name of the result."""
     headers = {
-        **_headers_of(result),
+        **headers_of(result),
         "Content-Disposition": content_disposition(filename, label, SUFFIXES[result.format]),
     }
     if state_of(request).settings.cache_bytes:
@@ -19,7 +19,8 @@ def picture_response(request: Request, result: TransformResult, filename: str | 
     return Response(result.body, media_type=MEDIA_TYPES[result.format], headers=headers)
 
 
-def _headers_of(result: TransformResult) -> dict[str, str]:
+def headers_of(result: TransformResult) -> dict[str, str]:
+    """Return the headers that describe a result."""
     stages = {"cache": 0.0} if result.cached else result.milliseconds
     headers = {
         **result.declared,
