@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +16,9 @@ from obstore.store import ObjectStore, from_url
 from service.storage.location import Location, MissingObjectError, StorageError, TooLargeError
 
 _RETRIES, _RETRY_SECONDS, _SECONDS = 2, 15, 60
+_DENIED = re.compile(
+    r"\b(401 Unauthorized|403 Forbidden)\b|<Code>(AccessDenied|ExpiredToken|InvalidAccessKeyId)</Code>"
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ def _plain(error: Exception) -> StorageError:
     """Return an error without what the library tells of requests and credentials."""
     if isinstance(error, (NotFoundError, FileNotFoundError)):
         return MissingObjectError("there is no such object")
-    if isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError)):
+    denied = isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError))
+    if denied or _DENIED.search(str(error)):  # a listing raises a plain error
         return StorageError("the service may not use it: its credentials are missing, wrong or expired")
     return StorageError(f"the store does not respond as expected ({type(error).__name__})", passing=True)

@@ -187,7 +187,8 @@ def _rounded(values: NDArray[Any]) -> NDArray[np.uint8]:
         raise BodyError("input 'pixels' has other values than numbers from 0 to 255")
     if values.max() <= 1 and np.any(values % 1):
         raise BodyError("input 'pixels' has values from 0 to 1; expected 0 to 255, also as FP32")
-    return np.rint(values).astype(np.uint8)
+    rounded: NDArray[np.uint8] = np.rint(values).astype(np.uint8)
+    return rounded
 
 
 def _numbers(data: list[Any], floats: bool) -> NDArray[Any]:

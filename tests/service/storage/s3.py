@@ -7,7 +7,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import obstore
 import pytest
+from obstore.store import S3Store
 
 ROOT = Path(__file__).parents[3]
 BUCKET = "photos"
@@ -22,16 +24,21 @@ class S3:
             "AWS_ENDPOINT": address, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
         }  # fmt: skip
-        self.client = httpx.Client(base_url=f"{address}/{BUCKET}/", trust_env=False)
+        self.store = S3Store(
+            BUCKET, endpoint=address, region="us-east-1", access_key_id="test", secret_access_key="test",
+            client_options={"allow_http": True},
+        )  # fmt: skip
 
     def put(self, key, data):
-        assert self.client.put(key, content=data).status_code == 200
+        obstore.put(self.store, key, data)
 
     def delete(self, key):
-        assert self.client.delete(key).status_code == 204
+        obstore.delete(self.store, key)
 
     def get(self, key):
-        return self.client.get(key)
+        """(content, media type)"""
+        found = obstore.get(self.store, key)
+        return bytes(found.bytes()), found.attributes["Content-Type"]
 
 
 @contextmanager
@@ -49,11 +56,10 @@ def s3_server(folder):
         while True:
             assert process.poll() is None, (folder / "moto.log").read_text()
             with suppress(httpx.TransportError):
-                if found.client.put("").status_code == 200:
+                if httpx.put(f"{found.address}/{BUCKET}", trust_env=False).status_code == 200:
                     break
             time.sleep(0.1)
         yield found
     finally:
-        found.client.close()
         process.kill()
         process.wait()
