@@ -13,7 +13,7 @@ from impasto.errors import ImpastoError
 from impasto.exchange import Received, Send, deadline_passed, exchange_of
 from impasto.learning import POLL_SECONDS, LearnedStyle, forget_request, learn_request, style_request
 from impasto.many import CONCURRENCY, Outcome, refuse_concurrency
-from impasto.parameters import Style, StylizeParameters, UpscaleParameters, stylize_query, upscale_query
+from impasto.parameters import Factor, Style, StylizeParameters, UpscaleParameters, stylize_query, upscale_query
 from impasto.pictures import Source, content_of, has_pixels, same_kind
 from impasto.requests import Request, picture
 from impasto.results import Models, Painting, json_of
@@ -88,21 +88,24 @@ class AsyncClient:
 
     @overload
     async def upscale(
-        self, picture: Source, factor: float, *, deadline: float | None = None, **parameters: Unpack[UpscaleParameters]
+        self, picture: Source, factor: Factor, *, deadline: float | None = None, **parameters: Unpack[UpscaleParameters]
     ) -> Painting: ...
     @overload
     async def upscale(
-        self, picture: Kind, factor: float, *, deadline: float | None = None, **parameters: Unpack[UpscaleParameters]
+        self, picture: Kind, factor: Factor, *, deadline: float | None = None, **parameters: Unpack[UpscaleParameters]
     ) -> Kind: ...
     async def upscale(
         self,
         picture: "Source | Pixels",
-        factor: float,
+        factor: Factor,
         *,
         deadline: float | None = None,
         **parameters: Unpack[UpscaleParameters],
     ) -> "Painting | Pixels":
-        """Enlarge an image: multiply each side by `factor`. Returns and raises the same as `stylize`."""
+        """Enlarge an image: multiply each side by `factor`; "max" is the largest within the limits of the service.
+
+        Returns and raises the same as `stylize`.
+        """
         return await self._picture("/upscale", upscale_query(factor, parameters), picture, deadline)
 
     def stylize_many(
@@ -120,7 +123,7 @@ class AsyncClient:
     def upscale_many(
         self,
         pictures: Iterable[Given],
-        factor: float,
+        factor: Factor,
         *,
         concurrency: int = CONCURRENCY,
         **parameters: Unpack[UpscaleParameters],

@@ -7,6 +7,8 @@ Format = Literal["jpeg", "png", "webp", "avif", "gif", "tiff"]
 Style = str | Mapping[str, float] | Sequence[str]
 """A style of the service, or several: "mosaic:0.7,wave:0.3", {"mosaic": 0.7, "wave": 0.3}, or ["mosaic", "wave"]."""
 
+Factor = float | Literal["max"]
+
 
 class OutputParameters(TypedDict, total=False):
     """Parameters of the output. The service has a default for each."""
@@ -28,9 +30,10 @@ class StylizeParameters(OutputParameters, total=False):
 
 
 class UpscaleParameters(OutputParameters, total=False):
-    """detail: from 0, faithful to the pixels, to 1, sharper to the eye."""
+    """detail: from 0, faithful to the pixels, to 1, sharper to the eye. source: photo removes JPEG blocks and noise."""
 
     detail: float
+    source: Literal["auto", "photo", "clean"]
 
 
 def stylize_query(style: Style, parameters: StylizeParameters) -> dict[str, str]:
@@ -38,7 +41,7 @@ def stylize_query(style: Style, parameters: StylizeParameters) -> dict[str, str]
     return {"style": _style_text(style), **_texts(parameters, StylizeParameters)}
 
 
-def upscale_query(factor: float, parameters: UpscaleParameters) -> dict[str, str]:
+def upscale_query(factor: Factor, parameters: UpscaleParameters) -> dict[str, str]:
     """Return the query of POST /upscale. Raises TypeError for an unknown parameter."""
     return {"factor": _text(factor), **_texts(parameters, UpscaleParameters)}
 

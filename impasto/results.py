@@ -22,13 +22,15 @@ class Painting(bytes):
     """The bytes of an output image, with what the service reported about it.
 
     format: "jpeg", "png", ... model: the network that made it, "stylize/mosaic@sha256:...". exact: False if the
-    normalisation statistics come from a reduced image. milliseconds: by stage. request_id: as in the log of the
-    service. headers: all response headers by lower-case name.
+    normalisation statistics come from a reduced image. source: of an enlarged image, "photo" or "clean", as the service
+    has treated it; else None. milliseconds: by stage. request_id: as in the log of the service. headers: all response
+    headers by lower-case name.
     """
 
     format: str
     model: str
     exact: bool
+    source: str | None
     milliseconds: Mapping[str, float]
     request_id: str | None
     headers: Mapping[str, str]
@@ -47,6 +49,7 @@ class Painting(bytes):
         painting.format = kind.removeprefix("image/")
         painting.model = headers.get("impasto-model", "")
         painting.exact = headers.get("impasto-exact") != "false"
+        painting.source = headers.get("impasto-source")
         painting.milliseconds = {name: float(ms) for name, ms in _STAGE.findall(headers.get("server-timing", ""))}
         painting.request_id, painting.headers = headers.get("x-request-id"), headers
         return painting

@@ -11,6 +11,8 @@ from nets.checkpoint import MODEL_NAME
 from trainer.errors import TrainerError
 
 LayerName = Literal["relu1_2", "relu2_2", "relu3_3", "relu4_2", "relu4_3", "relu5_1"]
+Kernel = Literal["bicubic", "bilinear", "box", "hamming", "lanczos"]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Section(BaseModel):
@@ -60,13 +62,48 @@ class FamilyData(StyleData):
     passes: int = Field(1, ge=1)
 
 
+class Degradations(_Section):
+    """The ranges from which trainer.degradation draws the steps of a photograph.
+
+    clean_share: of the crops, reduced by antialiased bicubic alone. blur_share, noise_share, jpeg_share: of the others,
+    that get this step. noise_levels: standard deviation, in levels of 255.
+    """
+
+    clean_share: Share = 0.35
+    blur_share: Share = 0.5
+    blur_sigma: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=8)]] = (0.2, 1.5)
+    kernels: Annotated[list[Kernel], Field(min_length=1)] = ["bicubic", "bilinear", "box", "hamming", "lanczos"]
+    noise_share: Share = 0.5
+    noise_levels: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=64)]] = (0.0, 8.0)
+    jpeg_share: Share = 0.9
+    jpeg_quality: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(le=100)]] = (30, 95)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        for name in ("blur_sigma", "noise_levels", "jpeg_quality"):
+            lowest, highest = getattr(self, name)
+            if lowest > highest:
+                raise ValueError(f"{name} must be [lowest, highest], not [{lowest}, {highest}]")
+        return self
+
+
 class UpscaleData(_Section):
-    """low_res_px: side of a low-resolution patch. blur_sigma: Gaussian blur before the bicubic reduction, in pixels."""
+    """low_res_px: side of a low-resolution patch. blur_sigma: Gaussian blur before the bicubic reduction, in pixels.
+
+    degradations: those of photographs, drawn for every crop; None reduces all crops by bicubic.
+    """
 
     low_res_px: int = Field(48, ge=8)
     batch: int = Field(16, ge=1)
     blur_sigma: float = Field(0.0, ge=0.0)
     augment: bool = True
+    degradations: Degradations | None = None
+
+    @model_validator(mode="after")
+    def _blurred_once(self) -> Self:
+        if self.degradations is not None and self.blur_sigma:
+            raise ValueError("blur_sigma is for bicubic reduction alone; expected degradations.blur_sigma")
+        return self
 
 
 class StyleLoss(_Section):

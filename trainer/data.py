@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from nets.spool import LEAST_PAINTING_PX, LONGEST_PAINTING
+from trainer.config import Degradations
+from trainer.degradation import degrade, draw
 from trainer.errors import TrainerError
 from trainer.pictures import read_rgb
 
@@ -157,7 +159,8 @@ class ContentCrops(Dataset[Tensor]):
 class ResolutionPairs(Dataset[tuple[Tensor, Tensor]]):
     """(uint8 (3, p, p), uint8 (3, f p, f p)): a patch at low resolution and the same at high resolution.
 
-    The low resolution is Pillow's antialiased bicubic of the high one, after a Gaussian blur where `blur_sigma` > 0.
+    The low resolution is Pillow's antialiased bicubic of the high one, after a Gaussian blur where `blur_sigma` > 0; or
+    what `degradations` make of it.
     """
 
     def __init__(
@@ -169,9 +172,11 @@ class ResolutionPairs(Dataset[tuple[Tensor, Tensor]]):
         augment: bool,
         seed: int,
         examples: int,
+        degradations: Degradations | None = None,
     ) -> None:
         self.photographs = photographs
         self.low_res_px, self.factor, self.blur_sigma = low_res_px, factor, blur_sigma
+        self.degradations = degradations
         self.augment, self.seed, self.examples = augment, seed, examples
 
     def __len__(self) -> int:
@@ -192,7 +197,10 @@ class ResolutionPairs(Dataset[tuple[Tensor, Tensor]]):
         high = image.crop((left, top, left + low_side * f, top + low_side * f))
         if self.augment:
             high = _turn(high, int(random.integers(8)))
-        low = reduce(high, f, self.blur_sigma)
+        if self.degradations is None:
+            low = reduce(high, f, self.blur_sigma)
+        else:
+            low = degrade(high, f, draw(self.degradations, random), random)
         inner = (border, border, low_side - border, low_side - border)
         return _tensor(low.crop(inner)), _tensor(high.crop(tuple(side * f for side in inner)))  # type: ignore[arg-type]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nets.banded.bands import Convolution, FeatureMap, Rows, Steps, bands, materialize
 from nets.pixels import Picture, from_network, to_unit_range, upload
-from nets.super_resolution import PlainBlock, SubpixelBody, SuperResolutionNet, bicubic
+from nets.super_resolution import FLAT_REACH_PX, PlainBlock, SubpixelBody, SuperResolutionNet, bicubic, uneven
 
 _BICUBIC_REACH_PX = 2
 
@@ -44,7 +44,8 @@ def upscale(
     failures: dict[int, Exception] = {}
     correction = Convolution(body.tail, "zero", _RowSum(features, deep))
     for top, bottom in bands(source.height, band_pixels // source.width // 2):
-        band = source.bicubic(top, bottom, f) + F.pixel_shuffle(correction.read(top, bottom), f).float()
+        corrected = correction.read(top, bottom) * source.uneven(top, bottom)
+        band = source.bicubic(top, bottom, f) + F.pixel_shuffle(corrected, f).float()
         for i, item in enumerate(torch.split(band, 1)):
             try:
                 outputs[i][top * f : bottom * f] = from_network(item, dtype)[0]
@@ -63,6 +64,11 @@ class _Pictures:
 
     def read(self, top: int, bottom: int) -> Tensor:
         return to_unit_range(self._pixels[:, top:bottom])
+
+    def uneven(self, top: int, bottom: int) -> Tensor:
+        """Return rows `top` to `bottom` of nets.super_resolution.uneven: (N, 1, bottom - top, width)."""
+        first, last = max(0, top - FLAT_REACH_PX), min(self.height, bottom + FLAT_REACH_PX)
+        return uneven(self.read(first, last))[..., top - first : bottom - first, :]
 
     def bicubic(self, top: int, bottom: int, factor: int) -> Tensor:
         """Return rows `top` to `bottom`, upscaled: (N, 3, factor (bottom - top), factor width)."""

@@ -104,7 +104,8 @@ class ServerBackend:
             if operation.task == "stylize":
                 painting = await self._client.stylize(data, operation.what, **operation.parameters)
             else:
-                painting = await self._client.upscale(data, float(operation.what), **operation.parameters)
+                factor: Any = operation.what
+                painting = await self._client.upscale(data, factor, **operation.parameters)
         except ImpastoError as error:
             raise refusal_of(error) from error
         kind: Any = painting.format

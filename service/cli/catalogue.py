@@ -76,7 +76,8 @@ class Catalogue:
         try:
             if operation.task == "upscale":
                 given = {"factor": operation.what, **operation.parameters}
-                self._check_factor(parse_parameters(UpscaleParameters, given).factor)
+                factor = parse_parameters(UpscaleParameters, given).factor
+                self._check_factor(1.0 if factor == "max" else factor)
                 return
             styles = self.names("stylize")
             for name in parse_parameters(StylizeParameters, {"style": operation.what, **operation.parameters}).style:

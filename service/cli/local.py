@@ -95,7 +95,7 @@ async def local_backend(settings: Settings, operation: Operation) -> AsyncIterat
 def asked_of(operation: Operation) -> TransformRequest:
     """Convert the operation to a request. Raises ParameterError."""
     if operation.task == "upscale":
-        given = {"factor": float(operation.what), **operation.parameters}
+        given = {"factor": operation.what, **operation.parameters}
         return TransformRequest(parse_parameters(UpscaleParameters, given))
     return TransformRequest(parse_parameters(StylizeParameters, {"style": operation.what, **operation.parameters}))
 

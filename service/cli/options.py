@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from pydantic_core import PydanticCustomError
 
 from impasto.address import KEY_VARIABLE, SERVER_VARIABLE
 from nets.bundled import default_checkpoints
+from service.pipeline.parameters import parse_factor
 
 
 def _names(context: typer.Context, task: str) -> Iterator[str]:
@@ -25,6 +27,15 @@ def complete_model(context: typer.Context, incomplete: str) -> list[str]:
     """Return the models that begin with `incomplete`, as "stylize/mosaic"."""
     names = [f"{task}/{name}" for task in ("stylize", "upscale") for name in _names(context, task)]
     return [name for name in names if name.startswith(incomplete)]
+
+
+def parsed_factor(text: str) -> str:
+    """Return a factor in its shortest form: "2.50" -> "2.5", and "max". Raises BadParameter."""
+    try:
+        factor = parse_factor(text)
+    except PydanticCustomError as error:
+        raise typer.BadParameter(f"{text!r} is not {error.context['expected'] if error.context else 'one'}.") from error
+    return factor if isinstance(factor, str) else f"{factor:g}"
 
 
 Pictures = Annotated[
@@ -111,5 +122,18 @@ Strength = Annotated[float | None, typer.Option(min=0, max=1, help="0: the photo
 PreserveColor = Annotated[bool | None, typer.Option(help="Keep the photograph's colours.")]
 Stroke = Annotated[str | None, typer.Option(help="auto (default), off, or 1 to 8: how many times larger strokes are.")]
 MaxSide = Annotated[int | None, typer.Option(min=16, max=100_000, help="The output's longest side, at most.")]
-Factor = Annotated[float, typer.Option("--factor", min=1, max=8, help="Of each side; any number.", show_default=False)]
+Factor = Annotated[
+    str,
+    typer.Option(
+        "--factor",
+        callback=parsed_factor,
+        metavar="FACTOR",
+        help="Of each side: any number from 1 to 8; max: the largest that the limits permit.",
+        show_default=False,
+    ),
+]
+InputSource = Annotated[
+    Literal["auto", "photo", "clean"] | None,
+    typer.Option(help="photo: JPEG blocks and noise are removed; clean: not; auto (default): by the picture."),
+]
 Detail = Annotated[float | None, typer.Option(min=0, max=1, help="0 (default): faithful; 1: sharper to the eye.")]

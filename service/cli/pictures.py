@@ -136,6 +136,7 @@ def upscale(
     factor: options.Factor,
     out: options.Out = None,
     detail: options.Detail = None,
+    source: options.InputSource = None,
     format: options.Format = None,  # noqa: A002
     quality: options.Quality = None,
     lossless: options.Lossless = None,
@@ -158,6 +159,7 @@ def upscale(
     """
     parameters = {
         "detail": detail,
+        "source": source,
         "format": format,
         "quality": quality,
         "lossless": lossless,
@@ -166,7 +168,7 @@ def upscale(
     }
     place = _Place(server, key, checkpoints, device, precision)
     ways = _Ways(out, recursive, overwrite, json, quiet, jobs)
-    _do(pictures, Operation("upscale", f"{factor:g}", _given(parameters)), place, ways)
+    _do(pictures, Operation("upscale", factor, _given(parameters)), place, ways)
 
 
 def _given(parameters: Mapping[str, object]) -> dict[str, object]:

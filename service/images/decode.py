@@ -18,6 +18,7 @@ from service.images import deep, jpeg, metadata, png, png_colour
 from service.images.animation import frames, plays
 from service.images.colour import PROFILE_HEADER, Colours
 from service.images.formats import ANIMATING, DEEP, SOURCE_MEDIA_TYPES, Source, guess, sniff
+from service.images.origin import origin_of
 from service.images.raster import (
     GREY_MODES,
     Raster,
@@ -28,7 +29,7 @@ from service.images.raster import (
     has_alpha,
     unsupported,
 )
-from service.images.types import Decoded, DecodeOptions, Header
+from service.images.types import Decoded, DecodeOptions, Header, Origin
 from service.images.untrusted import apng, avif, checks, gain_map, gif, tiff, tiff_samples, webp
 from service.images.untrusted import jpeg as jpeg_file
 from service.images.untrusted import png as png_file
@@ -74,6 +75,7 @@ def decode(data: bytes, header: Header, options: DecodeOptions) -> Decoded:
         shown = list(_rasters(data, image, header, options))
         times = gif.parse(data, 1).plays if kind == "gif" else plays(image)
         colours = Colours(shown[0][0], icc, options)
+        origin = _origin(image, kind, header, shown[0][0]) if options.judging else "clean"
         done = []
         while shown:  # frees each raster as soon as it is converted
             done.append(colours.frame(*shown.pop(0)))
@@ -84,7 +86,7 @@ def decode(data: bytes, header: Header, options: DecodeOptions) -> Decoded:
         declared[_FRAMES_HEADER] = f"{options.frames}/{header.frames}"
     if gain_map.is_in(data, header.format):
         declared[_GAIN_MAP_HEADER] = "dropped"
-    return Decoded(done, options.enlarging, colours.grey, colours.back, colours.icc, times, kept, declared)
+    return Decoded(done, options.enlarging, colours.grey, colours.back, colours.icc, times, kept, declared, origin)
 
 
 def _refuse_samples(data: bytes) -> None:
@@ -170,6 +172,11 @@ def _profile(data: bytes, image: Image.Image, kind: Source) -> bytes | None:
         code_points = bytes([said["color_primaries"] & 255, said["transfer_characteristics"] & 255, 0, 1])
         return png_colour.profile_of({b"cICP": code_points}, grey=False)
     return image.info.get("icc_profile") or None
+
+
+def _origin(image: Image.Image, kind: Source, header: Header, first: Raster) -> Origin:
+    """Find the origin of an image by its first picture."""
+    return origin_of(kind, header.lossless, getattr(image, "quantization", {}), first.pixels)
 
 
 def _rasters(data: bytes, image: Image.Image, header: Header, options: DecodeOptions) -> Iterator[tuple[Raster, float]]:

@@ -14,6 +14,8 @@ from service.images.profile import Profile
 
 ProfilePolicy = Literal["keep", "srgb"]
 MetadataPolicy = Literal["strip", "keep"]
+Origin = Literal["photo", "clean"]
+"""photo: with traces of compression, which enlarging shall remove. clean: without, every pixel counts."""
 
 Plane = NDArray[np.unsignedinteger]
 """One channel, uint8 or uint16 (H, W), with the depth of its picture."""
@@ -46,6 +48,7 @@ class DecodeOptions:
     """The way an image is decoded. output_format: the format of the output.
 
     frames: how many to read. enlarging: whether grey and 16 bits are kept, if the output format has them.
+    judging: whether to find the origin.
     """
 
     output_format: Format
@@ -53,6 +56,7 @@ class DecodeOptions:
     enlarging: bool = False
     profile: ProfilePolicy = "keep"
     metadata: MetadataPolicy = "strip"
+    judging: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Decoded:
 
     grey: whether the output has one channel. profile: the profile that the output is converted back to; None for sRGB.
     icc: the profile to embed. plays: how often an animation runs; 0 means forever.
-    declared: response headers that say what was not kept.
+    declared: response headers that say what was not kept. origin: "clean" also if it was not asked for.
     """
 
     frames: list[Frame]
@@ -86,3 +90,4 @@ class Decoded:
     plays: int = 1
     metadata: Metadata | None = None
     declared: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin = "clean"

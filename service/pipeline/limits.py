@@ -1,20 +1,36 @@
 """Limits on the size of the input and the output, checked before any pixel is decoded."""
 
+import math
+from collections.abc import Iterable
+
 from service.errors import TooManyPixelsError
 from service.images.formats import MAX_SIDE_PX, Format
 from service.images.types import Header
 from service.settings import Settings
 
 
-def refuse_pixels(settings: Settings, header: Header, frames: int, scale: int) -> None:
+def largest_factor(
+    settings: Settings, header: Header, frames: int, factors: Iterable[int], output: Format | None
+) -> float:
+    """Return the largest factor whose output is within the limits; 1 if no network enlarges so many pixels.
+
+    factors: those of the networks. A factor between two of them needs the output of the larger one.
+    """
+    pixels = header.height * header.width * frames
+    largest = max((factor for factor in factors if pixels * factor**2 <= settings.max_output_pixels), default=1)
+    longest = MAX_SIDE_PX[output or "png"] / max(header.height, header.width)
+    return max(1.0, min(float(largest), math.floor(100 * longest) / 100))
+
+
+def refuse_pixels(settings: Settings, header: Header, frames: int, scale: int, fitting: float = 1.0) -> None:
     """Raise TooManyPixelsError if the input or the networks' output has too many pixels.
 
-    scale: the factor by which the networks enlarge each side.
+    scale: the factor by which the networks enlarge each side. fitting: the largest factor that would be allowed.
     """
     most, why = settings.max_pixels, ""
     if (by_output := settings.max_output_pixels // scale**2) < most:
         most, limit = by_output, settings.max_output_pixels
-        why = f": the network makes each side {scale} times as long, and an output has at most {limit}"
+        why = f": the network makes each side {scale} times as long, and an output has at most {limit}{_hint(fitting)}"
     if header.height * header.width * frames <= most:
         return
     size = f"{header.width} x {header.height}" + (f", {frames} frames" if frames > 1 else "")
@@ -34,13 +50,21 @@ def refuse_whole(working: tuple[int, int], most: int | None) -> None:
         )
 
 
-def refuse_long_side(side: int, output: Format) -> None:
-    """Raise TooManyPixelsError if the output format cannot hold a side of that many pixels."""
+def refuse_long_side(side: int, output: Format, fitting: float = 1.0) -> None:
+    """Raise TooManyPixelsError if the output format cannot hold a side of that many pixels.
+
+    fitting: the largest factor that would be allowed.
+    """
     most = MAX_SIDE_PX[output]
     if side > most:
         raise TooManyPixelsError(
-            f"the output would have a side of {side} pixels, {output} holds at most {most}; try format=png",
+            f"the output would have a side of {side} pixels, {output} holds at most {most}; "
+            f"try format=png{_hint(fitting)}",
             parameter="format",
             value=output,
             expected=f"a side of at most {most} pixels, or format=png",
         )
+
+
+def _hint(fitting: float) -> str:
+    return f"; factor={fitting:g} would fit" if fitting > 1 else ""

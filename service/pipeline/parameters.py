@@ -31,12 +31,19 @@ LARGEST_FACTOR = 8.0
 
 _STYLES_EXPECTED = f"a style, or up to {MOST_STYLES} with weights: mosaic:0.7,wave:0.3"
 _STROKE_EXPECTED = f"auto, off, or a number from 1 to {LARGEST_STROKE:g}"
+_FACTOR_EXPECTED = f"max, or a number from 1 to {LARGEST_FACTOR:g}"
 _STYLE_DESCRIPTION = "A style from GET /models, or up to four with weights."
 _STYLE_SCHEMA = {"type": "string", "description": _STYLE_DESCRIPTION}
 _STROKE_SCHEMA = {
     "anyOf": [
         {"type": "string", "enum": ["auto", "off"]},
         {"type": "number", "minimum": 1, "maximum": LARGEST_STROKE},
+    ]
+}
+_FACTOR_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "minimum": 1, "maximum": LARGEST_FACTOR},
+        {"type": "string", "enum": ["max"]},
     ]
 }
 _ALIASES = {"jpg": "jpeg"}
@@ -80,8 +87,19 @@ def parse_stroke(value: object) -> float | Literal["auto"]:
     return stroke
 
 
+def parse_factor(value: object) -> float | Literal["max"]:
+    """Read "max", or a number from 1 to LARGEST_FACTOR. Raises PydanticCustomError."""
+    if value == "max":
+        return "max"
+    factor = _number(value)
+    if not 1 <= factor <= LARGEST_FACTOR:
+        raise _unexpected("", _FACTOR_EXPECTED)
+    return factor
+
+
 Styles = Annotated[Mapping[str, float], PlainValidator(parse_styles), WithJsonSchema(_STYLE_SCHEMA)]
 Stroke = Annotated[float | Literal["auto"], PlainValidator(parse_stroke), WithJsonSchema(_STROKE_SCHEMA)]
+Factor = Annotated[float | Literal["max"], PlainValidator(parse_factor), WithJsonSchema(_FACTOR_SCHEMA)]
 
 
 OutputFormat = Annotated[Format, BeforeValidator(lambda value: _ALIASES.get(value, value))]
@@ -109,16 +127,28 @@ class _Stylize(_Parameters):
 
 
 class _Upscale(_Parameters):
-    factor: float = Field(
-        ge=1,
-        le=LARGEST_FACTOR,
-        allow_inf_nan=False,
-        description="Any number from 1 to the largest factor that GET /models lists.",
+    factor: Factor = Field(
+        description="Any number from 1 to the largest factor that GET /models lists. max: the largest whose output is "
+        "within the limits.",
         examples=[4, 2.5],
     )
     detail: float = Field(
         0.0, ge=0, le=1, allow_inf_nan=False, description="0: faithful to the pixels. 1: sharper to the eye."
     )
+    source: Literal["auto", "photo", "clean"] = Field(
+        "auto",
+        description="photo: JPEG blocks and noise are removed. clean: they are kept, like any pixel. "
+        "auto: decided by the image; clean if detail is above 0.",
+    )
+
+    @field_validator("source")
+    @classmethod
+    def _faithful(cls, source: str, info: ValidationInfo) -> str:
+        """Refuse `source=photo` together with `detail`: there is one network for photographs."""
+        detail = info.data.get("detail", 0.0)
+        if source == "photo" and detail:
+            raise _unexpected(f"detail is {detail:g}", "detail=0, or source=clean")
+        return source
 
 
 class _Output(_Parameters):

@@ -23,9 +23,9 @@ from service.pipeline.admission import Admission, refuse_if_late
 from service.pipeline.cache import ResultCache
 from service.pipeline.codecs import Codecs
 from service.pipeline.etag import entity_tag, matches
-from service.pipeline.limits import refuse_long_side, refuse_pixels, refuse_whole
-from service.pipeline.parameters import StylizeParameters
-from service.pipeline.plan import InferencePlan, plan_inference
+from service.pipeline.limits import largest_factor, refuse_long_side, refuse_pixels, refuse_whole
+from service.pipeline.parameters import StylizeParameters, UpscaleParameters
+from service.pipeline.plan import InferencePlan, factors_for, plan_inference
 from service.pipeline.prepared import Loaded, Prepared
 from service.pipeline.progress import Progress
 from service.pipeline.rendering import Rendered, Renderer, stage_milliseconds
@@ -88,6 +88,8 @@ class Pipeline:
             loaded = await self._load(prepared)
             async with self._permit(prepared, loaded, progress, charge):
                 decoded = await self._decode(prepared, loaded, data)
+                if decoded.origin == "photo" and loaded.photo is not None:
+                    prepared, loaded = _for_photograph(prepared, loaded)
                 rendered = await self._render(prepared, loaded, decoded, progress)
                 result = await self._encode(prepared, loaded, decoded, rendered)
         if result.etag:
@@ -156,24 +158,41 @@ class Pipeline:
         measure = partial(self._decoder.measure, data, *limits)
         header = await self._codecs.run(milliseconds, "decode", measure, part="header")
         output = choose_format(parameters.format, request.accept, header, parameters.lossless)
+        if isinstance(parameters, UpscaleParameters) and parameters.factor == "max":
+            factor = self._fitting(Prepared(request, plan, header, output))
+            parameters = parameters.model_copy(update={"factor": factor})
+            request = replace(request, parameters=parameters)
+            plan = self._plan(request)
         quality = parameters.quality or self._quality.get(output)
         wanted = parameters.model_copy(update={"format": output, "quality": quality, "deadline_ms": None})
         tag = partial(entity_tag, data, wanted, plan.identities, self._made_by())
         etag = await self._codecs.run(milliseconds, "decode", tag, part="tag")
         return Prepared(request, plan, header, output, quality, etag, milliseconds)
 
+    def _fitting(self, prepared: Prepared) -> float:
+        """Return the largest factor that the limits permit; 1 for a style."""
+        parameters = prepared.request.parameters
+        if isinstance(parameters, StylizeParameters):
+            return 1.0
+        factors = factors_for(parameters, self._registry)
+        return largest_factor(self._settings, prepared.header, prepared.frames, factors, prepared.format)
+
     async def _load(self, prepared: Prepared) -> Loaded:
         """Reject what is too large, and load the networks."""
         plan, header, frames = prepared.plan, prepared.header, prepared.frames
-        refuse_pixels(self._settings, header, frames, plan.scale)
+        fitting = self._fitting(prepared)
+        refuse_pixels(self._settings, header, frames, plan.scale, fitting)
         sizes = plan.sizes(header.height, header.width, self._settings.max_output_pixels)
         refuse_whole(sizes.working, self._renderer.most_pixels(plan))
         if prepared.format is not None:
-            refuse_long_side(max(sizes.output), prepared.format)
+            refuse_long_side(max(sizes.output), prepared.format, fitting)
         input_pixels, output_pixels = header.height * header.width * frames, math.prod(sizes.output) * frames
         note(pixels_in=input_pixels, pixels_out=output_pixels)
         loaded = await self._renderer.load(plan, sizes, self._registry)
-        return Loaded(loaded, input_pixels, output_pixels)
+        photo = None
+        if plan.photo is not None and prepared.format is not None:  # pixels say nothing about their file
+            photo = await self._renderer.load(plan.photo, sizes, self._registry)
+        return Loaded(loaded, input_pixels, output_pixels, photo)
 
     @asynccontextmanager
     async def _permit(
@@ -202,7 +221,12 @@ class Pipeline:
         parameters = prepared.request.parameters
         assert prepared.format is not None
         options = DecodeOptions(
-            prepared.format, prepared.frames, prepared.upscales, parameters.profile, parameters.metadata
+            prepared.format,
+            prepared.frames,
+            prepared.upscales,
+            parameters.profile,
+            parameters.metadata,
+            judging=loaded.photo is not None,
         )
         work = partial(self._decoder.decode, data, prepared.header, options)
         return await self._codecs.run(prepared.milliseconds, "decode", work, loaded.input_pixels)
@@ -243,13 +267,21 @@ class Pipeline:
         self._costs.observe(_CODECS, loaded.coded_pixels, (milliseconds["decode"] + milliseconds["encode"]) / 1000)
         self._count(prepared, loaded)
         exact, etag = all(each.exact for each in rendered), prepared.etag if loaded.plan.current else ""
-        return TransformResult(body, prepared.format, exact, loaded.plan.sources, decoded.declared, etag, milliseconds)
+        declared = {**decoded.declared, **prepared.declared}
+        return TransformResult(body, prepared.format, exact, loaded.plan.sources, declared, etag, milliseconds)
 
     def _count(self, prepared: Prepared, loaded: Loaded) -> None:
         for name, value in prepared.milliseconds.items():
             self._metrics.stage_duration.labels(name).observe(value / 1000)
         self._metrics.pixels.labels(prepared.plan.label, "in").inc(loaded.input_pixels)
         self._metrics.pixels.labels(prepared.plan.label, "out").inc(loaded.output_pixels)
+
+
+def _for_photograph(prepared: Prepared, loaded: Loaded) -> tuple[Prepared, Loaded]:
+    """Replace the networks by those for photographs."""
+    assert prepared.plan.photo is not None
+    assert loaded.photo is not None
+    return replace(prepared, plan=prepared.plan.photo), replace(loaded, plan=loaded.photo, photo=None)
 
 
 def _restore_and_encode(decoded: Decoded, rendered: list[Rendered], prepared: Prepared) -> bytes:

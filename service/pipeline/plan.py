@@ -4,15 +4,18 @@ docs/decisions/0009-parameters.md explains the choices.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.errors import UnknownModelError
+from service.images.types import Origin
 from service.models.interpolation import Mixture, can_interpolate, group_by_family, make_mixture
 from service.models.model import ModelEntry
 from service.models.registry import Registry
 from service.pipeline.parameters import LARGEST_STROKE, Parameters, StylizeParameters, UpscaleParameters
 
 NEUTRAL = "stylize/neutral"
+_PHOTO, _PERCEPTUAL = "_photo", "_perceptual"
+"""The ends of the names of upscalers for photographs, and for detail: x4_photo, x4_perceptual."""
 
 UNTOUCHED_PIXELS, STROKE_PIXELS = 1_000_000, 500_000
 """With stroke=auto, a picture of up to UNTOUCHED_PIXELS is painted as it is. A larger one is painted at STROKE_PIXELS,
@@ -43,7 +46,8 @@ class InferencePlan:
     """The networks for a request. Without layers the output is the input.
 
     named_by: the parameter that names the networks, for error messages. share: of the layers, over the photograph.
-    enlargers: the networks, by factor, that may restore the size after larger strokes.
+    enlargers: the networks, by factor, that may restore the size after larger strokes. photo: the plan to follow if the
+    image turns out to be a photograph; None if that makes no difference.
     """
 
     parameters: Parameters
@@ -51,6 +55,7 @@ class InferencePlan:
     layers: tuple[Layer, ...]
     share: float
     enlargers: dict[int, ModelEntry]
+    photo: "InferencePlan | None" = None
 
     @property
     def scale(self) -> int:
@@ -76,12 +81,20 @@ class InferencePlan:
     def identities(self) -> tuple[str, ...]:
         """The networks that the output may depend on, with their versions."""
         networks = [entry for layer in self.layers for entry in layer.mixture.entries]
-        return tuple(entry.identity for entry in (*networks, *self.enlargers.values()))
+        own = tuple(entry.identity for entry in (*networks, *self.enlargers.values()))
+        return own + (self.photo.identities if self.photo is not None else ())
+
+    @property
+    def origin(self) -> Origin | None:
+        """The kind of image that the networks were trained to enlarge; None if there are none, or they paint."""
+        if not self.layers or isinstance(self.parameters, StylizeParameters):
+            return None
+        return "photo" if self.layers[0].mixture.entries[0].card.name.endswith(_PHOTO) else "clean"
 
     def sizes(self, height: int, width: int, most_pixels: int) -> "Sizes":
         """Compute the sizes of a picture on its way. most_pixels: the limit for the output of any network."""
         if isinstance(self.parameters, UpscaleParameters):
-            factor = self.parameters.factor
+            factor = _number(self.parameters)
             output = max(1, round(height * factor)), max(1, round(width * factor))
             return Sizes((height, width), (height, width), (height, width), output, None)
         base = _within(height, width, self.parameters.max_side)
@@ -150,25 +163,76 @@ def _stylize(parameters: StylizeParameters, registry: Registry) -> InferencePlan
 
 
 def _upscale(parameters: UpscaleParameters, registry: Registry) -> InferencePlan:
-    plain, detail = _plain_upscalers(registry), parameters.detail
+    if parameters.factor == "max":
+        largest = max(factors_for(parameters, registry), default=1)
+        parameters = parameters.model_copy(update={"factor": float(largest)})
+    detail = parameters.detail
     if parameters.factor == 1:
         return InferencePlan(parameters, "factor", (), 0.0, {})
-    factor = min((factor for factor in plain if factor >= parameters.factor), default=None)
-    if factor is None:
-        served = [str(factor) for factor in sorted(plain)]
-        between = f", and any number from 1 to {served[-1]}" if served else ""
-        raise UnknownModelError(
-            f"factor {parameters.factor:g} is not served; served: {', '.join(served) or 'none'}{between}",
-            parameter="factor",
-            value=f"{parameters.factor:g}",
-            expected=served,
-        )
-    parts = [(plain[factor], 1 - detail)]
+    if parameters.source == "photo":
+        entry = _for_photographs(parameters, registry)
+        return InferencePlan(parameters, "source", (Layer(make_mixture([(entry, 1.0)]), 1.0),), 1.0, {})
+    factor, plain = _network_factor(parameters, registry)
+    parts = [(plain, 1 - detail)]
     if detail:
-        parts.append((registry.find("upscale", f"x{factor}_perceptual", "detail"), detail))
+        parts.append((registry.find("upscale", f"x{factor}{_PERCEPTUAL}", "detail"), detail))
     groups = group_by_family([part for part in parts if part[1]], registry.entries)
     layers = tuple(Layer(make_mixture(group), sum(share for _, share in group)) for group in groups)
-    return InferencePlan(parameters, "detail" if detail else "factor", layers, 1.0, {})
+    plan = InferencePlan(parameters, "detail" if detail else "factor", layers, 1.0, {})
+    photo = registry.entries.get(f"upscale/x{factor}{_PHOTO}")
+    if parameters.source == "clean" or detail or photo is None:
+        return plan
+    return replace(plan, photo=replace(plan, layers=(Layer(make_mixture([(photo, 1.0)]), 1.0),)))
+
+
+def factors_for(parameters: UpscaleParameters, registry: Registry) -> list[int]:
+    """Return the factors of the networks that `source` and `detail` permit, sorted."""
+    if parameters.source == "photo":
+        return _factors_of(_PHOTO, registry)
+    return _factors_of(_PERCEPTUAL, registry) if parameters.detail else sorted(_plain_upscalers(registry))
+
+
+def _factors_of(ending: str, registry: Registry) -> list[int]:
+    """Return the factors of the upscalers whose name has that ending, sorted."""
+    names = (name.removesuffix(ending).removeprefix("x") for name in registry.names("upscale") if name.endswith(ending))
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def _network_factor(parameters: UpscaleParameters, registry: Registry) -> tuple[int, ModelEntry]:
+    """Return the smallest upscaler that reaches the factor. Raises UnknownModelError, which lists the factors."""
+    plain, wanted = _plain_upscalers(registry), _number(parameters)
+    factor = min((factor for factor in plain if factor >= wanted), default=None)
+    if factor is not None:
+        return factor, plain[factor]
+    served = [str(factor) for factor in sorted(plain)]
+    between = f", and any number from 1 to {served[-1]}" if served else ""
+    raise UnknownModelError(
+        f"factor {wanted:g} is not served; served: {', '.join(served) or 'none'}{between}",
+        parameter="factor",
+        value=f"{wanted:g}",
+        expected=served,
+    )
+
+
+def _for_photographs(parameters: UpscaleParameters, registry: Registry) -> ModelEntry:
+    """Return the smallest upscaler for photographs that reaches the factor. Raises UnknownModelError."""
+    factors, wanted = _factors_of(_PHOTO, registry), _number(parameters)
+    for factor in factors:
+        if factor >= wanted:
+            return registry.entries[f"upscale/x{factor}{_PHOTO}"]
+    served = f"up to factor {factors[-1]}" if factors else "for no factor"
+    raise UnknownModelError(
+        f"source 'photo' is served {served}, and factor is {wanted:g}; expected source=auto or clean",
+        parameter="source",
+        value="photo",
+        expected=["auto", "clean"],
+    )
+
+
+def _number(parameters: UpscaleParameters) -> float:
+    """Return the factor, after "max" was replaced."""
+    assert not isinstance(parameters.factor, str)
+    return parameters.factor
 
 
 def _plain_upscalers(registry: Registry) -> dict[int, ModelEntry]:

@@ -9,6 +9,8 @@ from service.pipeline.plan import InferencePlan
 from service.pipeline.rendering import LoadedPlan
 from service.pipeline.request import TransformRequest
 
+SOURCE_HEADER, FACTOR_HEADER = "Impasto-Source", "Impasto-Factor"
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -36,6 +38,13 @@ class Prepared:
         return isinstance(self.request.parameters, UpscaleParameters)
 
     @property
+    def declared(self) -> dict[str, str]:
+        """Response headers that say what was decided."""
+        parameters = self.plan.parameters
+        factor = {FACTOR_HEADER: f"{parameters.factor:g}"} if isinstance(parameters, UpscaleParameters) else {}
+        return factor | ({} if self.plan.origin is None else {SOURCE_HEADER: self.plan.origin})
+
+    @property
     def lossless(self) -> bool:
         """Whether a WebP is written without loss: as the client asks, else like the input if `quality` permits it."""
         parameters = self.request.parameters
@@ -51,11 +60,12 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Networks in memory, and the pixels of all frames."""
+    """Networks in memory, and the pixels of all frames. photo: the networks for a photograph, if they differ."""
 
     plan: LoadedPlan
     input_pixels: int
     output_pixels: int
+    photo: LoadedPlan | None = None
 
     @property
     def coded_pixels(self) -> int:

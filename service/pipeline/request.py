@@ -39,8 +39,8 @@ class TransformResult:
     """An encoded output image, the networks that made it, and the milliseconds of each stage.
 
     exact: False if the statistics of instance norm come from a reduced image. declared: headers that name what could
-    not be kept of the input. etag: the entity tag; "" if a network was replaced during the request. cached: True if the
-    result comes from the cache.
+    not be kept of the input, and what was decided. etag: the entity tag; "" if a network was replaced during the
+    request. cached: True if the result comes from the cache.
     """
 
     body: bytes

@@ -151,6 +151,10 @@ def test_a_factor_that_is_too_large_for_the_picture_cannot_be_chosen(page, serve
     for button in page.all("#factors button"):
         factor = int(button.get_attribute("value"))
         assert button.is_enabled() == (300 * 400 * factor**2 <= most)
+    page["largest"].click()
+    factors = [int(button.get_attribute("value")) for button in page.all("#factors button")]
+    fitting = [factor for factor in factors if 300 * 400 * factor**2 <= most]
+    assert float(page["factor"].get_attribute("value")) == max(fitting, default=1)
 
 
 def test_it_can_be_installed(served):

@@ -122,7 +122,10 @@ def test_a_picture_is_enlarged_and_looked_at_pixel_by_pixel(page, files):
     assert decoded(data).shape == (400, 640, 3)
     assert same(page, path, data)
     page.set("factor", 2.5)
+    page.set("source", "clean")
     assert decoded(page.made()).shape == (250, 400, 3)
+    assert query_of(page).endswith("factor=2.5&source=clean")
+    assert page.text("facts").endswith("Enlarged as a clean picture.")
     page["actual"].click()
     assert page.run("return after.getBoundingClientRect().width") == 400
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nets.architecture import ARCHITECTURES
 from nets.golden import golden_input
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
-from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
+from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet, uneven
 from tests.conftest import seeded, tiny_style_net, tiny_upscaler
 
 
@@ -50,6 +50,24 @@ def test_an_untrained_subpixel_upscaler_is_bicubic():
     assert torch.equal(net(x), F.interpolate(x, scale_factor=4.0, mode="bicubic", align_corners=False))
 
 
+@pytest.mark.parametrize("factor", [2, 4, 8])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (20, 30)])
+def test_a_flat_colour_stays_flat_up_to_the_corners(factor, size):
+    colour = torch.tensor([0.0, 0.3, 1.0])[None, :, None, None]
+    output = tiny_upscaler(factor)(colour.expand(1, 3, *size))
+    assert (output - colour).abs().max() < 1e-5
+
+
+def test_only_the_inside_of_flat_areas_is_left_uncorrected():
+    x = torch.zeros(1, 3, 12, 20)
+    x[:, 1, :, 10:] = 0.5  # an edge between columns 9 and 10
+    expected = torch.ones(20)
+    expected[:7] = expected[13:] = 0
+    expected[[7, 12]], expected[[8, 11]] = 1 / 3, 2 / 3
+    assert torch.allclose(uneven(x), expected.expand(1, 1, 12, 20), atol=1e-6)
+    assert (uneven(golden_input()) == 1).all()
+
+
 def test_an_untrained_srcnn_is_bicubic_too():
     net = SuperResolutionNet(SuperResolutionConfig(factor=2, width=8, body="srcnn"))
     x = golden_input()
@@ -78,7 +96,7 @@ def test_no_pixel_reaches_further_than_the_halo(config):
     net = seeded(SuperResolutionNet(config), 3)
     halo = ARCHITECTURES["super_resolution"].facts(config).halo
     side = 2 * halo + 9
-    x = torch.full((1, 3, side, side), 0.5, requires_grad=True)
+    x = torch.rand(1, 3, side, side, requires_grad=True)  # not flat: flat areas are not corrected
     middle = side // 2
     net(x)[..., config.factor * middle, config.factor * middle].sum().backward()
     rows = x.grad.abs().sum(dim=(0, 1, 3)).nonzero().flatten()

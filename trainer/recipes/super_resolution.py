@@ -12,6 +12,7 @@ from nets.checkpoint import load
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
 from trainer.config import UpscaleLoss, UpscaleRecipe
 from trainer.data import Photographs, ResolutionPairs, batches, digest_of, list_photographs, to_floats
+from trainer.degradation import describe
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import mean_psnr
 from trainer.loop import samples
@@ -93,7 +94,7 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
 
     blur = f"Gaussian blur sigma {data.blur_sigma:g}, then " if data.blur_sigma else ""
     training = training_facts(recipe, settings, run, len(photographs), precision, revision)
-    training["degradation"] = f"{blur}antialiased bicubic"
+    training["degradation"] = describe(data.degradations) if data.degradations else f"{blur}antialiased bicubic"
     return processes.first(lambda: publish_run(run, optimisation.result(), recipe, parent, training))
 
 
@@ -124,6 +125,7 @@ def _pairs(
         data.augment,
         recipe.seed,
         recipe.iterations * data.batch,
+        data.degradations,
     )
     order = processes.order(data.batch, first, recipe.iterations)
     return batches(pairs, order, data.batch // processes.size, inputs.workers, processes.device)

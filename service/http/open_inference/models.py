@@ -1,6 +1,7 @@
 """The names and the parameters that the networks have in the Open Inference Protocol.
 
-"stylize.mosaic", "upscale.x4" and "upscale.x4_perceptual": a name is one segment of the path of a URL.
+"stylize.mosaic", "upscale.x4", "upscale.x4_perceptual" and "upscale.x4_photo": a name is one segment of the path of a
+URL.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,9 @@ from service.models.served import ServedModels
 from service.pipeline.parameters import Parameters, StylizeParameters, UpscaleParameters, parse_parameters
 
 _VERSION_CHARACTERS = 12
-_PERCEPTUAL = "_perceptual"
+_SETTING: Mapping[str, Mapping[str, Any]] = {"_perceptual": {"detail": 1.0}, "_photo": {"source": "photo"}}
+"""Parameters that the end of the name of an upscaler gives."""
+
 _NAMED = frozenset({"style", "factor", "deadline_ms"})
 """Parameters of the other endpoints that a client of this protocol gives in another way."""
 
@@ -34,7 +37,7 @@ def entries(models: ServedModels) -> dict[str, Entry]:
     found = {}
     for key, model in sorted(models.entries.items()):
         task, name = model.card.task, model.card.name
-        plain = name.removesuffix(_PERCEPTUAL)
+        plain = name.removesuffix(_ending(name))
         if task == "stylize" or plain.removeprefix("x") in models.factors():
             entry = Entry(key.replace("/", ".", 1), _short(model), task, model)
             found[entry.name] = entry
@@ -62,9 +65,9 @@ def parse(entry: Entry, given: Mapping[str, Any]) -> tuple[Parameters, float | N
     timeout = parameters.pop("timeout", None)
     declared: type[Parameters] = StylizeParameters if entry.task == "stylize" else UpscaleParameters
     known = [*(name for name in declared.model_fields if name not in _NAMED), "timeout"]
-    perceptual = entry.model.card.name.endswith(_PERCEPTUAL)
-    if perceptual and "detail" in parameters:
-        raise ParameterError(f"parameter 'detail' is for upscale.x{entry.model.facts.scale}", parameter="detail")
+    setting = _SETTING.get(_ending(entry.model.card.name), {})
+    for name in {"detail", "source"} & parameters.keys() if setting else ():
+        raise ParameterError(f"parameter {name!r} is for upscale.x{entry.model.facts.scale}", parameter=name)
     for name in _NAMED & parameters.keys():
         expected = f"none: known are {', '.join(known)}"
         raise ParameterError(f"parameter {name!r} is unknown; expected {expected}", parameter=name, expected=known)
@@ -75,8 +78,13 @@ def parse(entry: Entry, given: Mapping[str, Any]) -> tuple[Parameters, float | N
     if entry.task == "stylize":
         parameters["style"] = entry.model.card.name
     else:
-        parameters |= {"factor": entry.model.facts.scale} | ({"detail": 1.0} if perceptual else {})
+        parameters |= {"factor": entry.model.facts.scale, **setting}
     return parse_parameters(declared, parameters, known), None if timeout is None else timeout / 1e6
+
+
+def _ending(name: str) -> str:
+    """Return the end of an upscaler's name that gives a parameter, or ""."""
+    return next((ending for ending in _SETTING if name.endswith(ending)), "")
 
 
 def _short(model: ModelEntry) -> str:

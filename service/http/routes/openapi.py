@@ -69,6 +69,8 @@ _HEADERS = {
     "ETag": "Weak entity tag for If-None-Match. Depends on image, parameters, networks and version.",
     "Impasto-Model": "The networks that made the output, with versions and, if there are several, shares.",
     "Impasto-Exact": "false: the statistics of instance norm come from a reduced image.",
+    "Impasto-Factor": "Of an enlarged image: the factor, also if `max` was requested.",
+    "Impasto-Source": "Of an enlarged image: photo or clean, as `source` asks or as `auto` has decided.",
     "Impasto-Profile": "What became of the colour profile of the image: kept, srgb or ignored.",
     "Impasto-Depth": "8 if the image had more bits and the output has not.",
     "Impasto-Frames": "How many frames or pages were read, if not all: 1/12.",

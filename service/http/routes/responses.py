@@ -5,11 +5,14 @@ from fastapi import Request, Response
 from service.http.headers import content_disposition
 from service.http.state import state_of
 from service.images.formats import MEDIA_TYPES, SUFFIXES
+from service.pipeline.prepared import FACTOR_HEADER
 from service.pipeline.request import TransformResult
 
 
 def picture_response(request: Request, result: TransformResult, filename: str | None, label: str) -> Response:
     """Build the response. filename: of the upload. label: the style or factor, for the file name of the result."""
+    if (factor := result.declared.get(FACTOR_HEADER)) is not None:  # of factor=max, the label is not known before
+        label = f"x{factor}"
     headers = {
         **headers_of(result),
         "Content-Disposition": content_disposition(filename, label, SUFFIXES[result.format]),

@@ -78,7 +78,8 @@ async def upscale(
     headers: Annotated[TransformHeaders, Depends()],
 ) -> Response:
     """Enlarge an image. Each side is multiplied by `factor`."""
-    return await _transform(request, query, headers, f"x{query.factor:g}")
+    factor = query.factor if isinstance(query.factor, str) else f"{query.factor:g}"
+    return await _transform(request, query, headers, f"x{factor}")
 
 
 async def _transform(

@@ -4,6 +4,7 @@ import { snippet } from "./snippets.js";
 import { bytes, duration, STAGES, timings } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
+const SOURCES = { photo: " Enlarged as a photograph.", clean: " Enlarged as a clean picture." };
 const CONFIRM_MS = 2000;
 
 let result = null, keyed = false, language = "curl";
@@ -20,8 +21,9 @@ export function show(made, withKey) {
   const { blob, headers, width, height } = made;
   const kind = blob.type.replace("image/", "").toUpperCase();
   const inexact = headers.get("Impasto-Exact") === "false" ? " Too large to be painted as a whole: parts of it share the statistics of a smaller copy." : "";
+  const source = SOURCES[headers.get("Impasto-Source")] ?? "";
   const size = width ? `${width} × ${height}` : "This browser cannot show it";
-  $("facts").textContent = `${size}, ${kind}, ${bytes(blob.size)}.${inexact}`;
+  $("facts").textContent = `${size}, ${kind}, ${bytes(blob.size)}.${source}${inexact}`;
   const stages = timings(headers.get("Server-Timing"));
   $("stages").replaceChildren(
     ...stages.map(([, spent]) => {

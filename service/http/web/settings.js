@@ -85,8 +85,8 @@ export function restore(path) {
   const [task, query] = path.split("?"), asked = new URLSearchParams(query);
   if (!["stylize", "upscale"].includes(task)) return;
   form.elements.mode.value = task;
-  for (const id of ["strength", "factor", "detail", "max_side", "format", "quality", "profile"]) {
-    const value = asked.get(id);
+  for (const id of ["strength", "factor", "detail", "source", "max_side", "format", "quality", "profile"]) {
+    const value = asked.get(id) === "max" ? $("factor").max : asked.get(id);
     $(id).value = value ?? $(id).getAttribute("value") ?? "";
   }
   for (const [id, value] of [["preserve_color", "true"], ["lossless", "true"], ["metadata", "keep"]]) {
@@ -114,8 +114,9 @@ export function pick(name) {
 export function limitFactor(picture, pixels) {
   const most = picture ? Math.sqrt(pixels / (picture.width * picture.height)) : Infinity;
   for (const button of $("factors").children) button.disabled = Number(button.value) > most;
-  const largest = Math.max(0, ...[...$("factors").children].map((each) => Number(each.value)));
-  if (largest) $("factor").max = Math.max(1, Math.min(largest, Math.floor(10 * most) / 10));
+  const factors = [...$("factors").children].map((each) => Number(each.value));
+  const largest = Math.max(0, ...factors); // a factor between two networks needs the room of the larger one
+  if (largest) $("factor").max = Math.max(1, ...factors.filter((each) => each <= most));
   return most < largest ? Number($("factor").max) : null;
 }
 
@@ -143,6 +144,7 @@ export function unmark() {
 
 /** Call `then` with the event at every change. */
 export function watch(then) {
+  $("largest").addEventListener("click", () => setFactor($("factor").max));
   form.addEventListener("input", (event) => {
     changed();
     then(event);
@@ -164,6 +166,7 @@ function stylizing() {
 function enlarging() {
   const query = [`factor=${encodeURIComponent($("factor").value)}`];
   if ($("detail").value !== "0") query.push(`detail=${$("detail").value}`);
+  add(query, "source", $("source").value);
   return query;
 }
 
@@ -212,13 +215,15 @@ function fillFactors(factors) {
       const button = document.createElement("button");
       Object.assign(button, { type: "button", value: factor, textContent: `${factor}×` });
       button.setAttribute("aria-label", `${factor} times`);
-      button.addEventListener("click", () => {
-        $("factor").value = factor;
-        $("factor").dispatchEvent(new Event("input", { bubbles: true }));
-      });
+      button.addEventListener("click", () => setFactor(factor));
       return button;
     }),
   );
+}
+
+function setFactor(factor) {
+  $("factor").value = factor;
+  $("factor").dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 function showCard() {

@@ -100,10 +100,12 @@ def test_the_documentation_describes_both_endpoints(client):
         "Prefer",
         "Idempotency-Key",
         "lossless",
+        "webhook",
+        "webhook_events",
     }
     for path, parameters in (
         ("/stylize", {"style", "strength", "preserve_color", "stroke", "max_side"}),
-        ("/upscale", {"factor", "detail"}),
+        ("/upscale", {"factor", "detail", "source"}),
     ):
         operation = paths[path]["post"]
         assert {each["name"] for each in operation["parameters"]} == parameters | common

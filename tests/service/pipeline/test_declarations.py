@@ -16,6 +16,7 @@ from service.http.routes.objects import ObjectParameters
 from service.http.routes.webhooks import WebhookParameters
 from service.images.formats import LOSSLESS
 from service.pipeline.parameters import (
+    LARGEST_FACTOR,
     LARGEST_STROKE,
     MOST_STYLES,
     StylizeParameters,
@@ -69,7 +70,7 @@ def test_the_command_line_has_the_same_bounds_and_choices(task, name):
     field = MODELS[task].model_fields[name]
     (option,) = hints[name].__metadata__
     assert (option.min, option.max) == bounds(field)
-    assert name == "stroke" or literals(hints[name].__origin__) == literals(field.annotation)
+    assert name in {"stroke", "factor"} or literals(hints[name].__origin__) == literals(field.annotation)
     default = inspect.signature(command).parameters[name].default
     assert default in {None, inspect.Parameter.empty}  # the service's own default counts
 
@@ -99,7 +100,7 @@ def controls():
 
 @pytest.mark.parametrize(("task", "name"), EVERY)
 def test_the_page_offers_nothing_that_the_service_refuses(controls, task, name):
-    if name in {"style", "deadline_ms", "stroke"}:  # a gallery; seconds; below
+    if name in {"style", "deadline_ms", "stroke", "factor"}:  # a gallery; seconds; below
         return
     field, control = MODELS[task].model_fields[name], controls.found[name]
     low, high = bounds(field)
@@ -120,6 +121,13 @@ def test_the_pages_strokes_are_the_services(controls):
     assert (times["min"], times["max"]) == ("1", f"{LARGEST_STROKE:g}")
     for value in controls.options["stroke"] - {"larger"} | {times["min"], times["max"]}:
         assert parse_parameters(StylizeParameters, {"style": "mosaic", "stroke": value})
+
+
+def test_the_pages_factors_are_the_services(controls):
+    factor = controls.found["factor"]
+    assert (factor["min"], factor["max"]) == ("1", f"{LARGEST_FACTOR:g}")
+    for value in (factor["min"], factor["max"], "max"):
+        assert parse_parameters(UpscaleParameters, {"factor": value})
 
 
 @pytest.mark.parametrize("task", MODELS)
@@ -144,7 +152,7 @@ def test_the_documentation_has_the_same_bounds():
         if low is not None:
             assert float(found[1]) == low, name
             assert not found[2] or float(found[2]) == high, name
-        for choice in literals(field.annotation) if name in {"format", "profile", "metadata"} else ():
+        for choice in literals(field.annotation) if name in {"format", "profile", "metadata", "source"} else ():
             assert f"`{choice}`" in text or f"={choice}`" in text, choice
     words = {1: "one", 2: "two", 3: "three", 4: "four"}
     assert f"up to {words[MOST_STYLES]} with weights" in text

@@ -1,0 +1,112 @@
+"""Upscalers on photographs as they are found: clean, and as JPEGs of quality 80, 60 and 40, before they are enlarged.
+
+    IMPASTO_BENCHMARKS=DIR IMPASTO_VGG16=FILE python benchmarks/photographs.py [--results docs/results.md]
+
+DIR has set5 and set14; the third set is docs/images/photographs. Reduced by antialiased bicubic. PSNR on Y, LPIPS,
+DISTS (with `pip install --no-deps DISTS-pytorch`), and phase: the sharpness by place in a cell of factor x factor
+pixels, the largest over the smallest, which is 1 without a grid.
+"""
+
+import argparse
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import mean
+
+import dists
+import numpy as np
+import torch
+from engine import Row, machine, table
+from PIL import Image
+
+from nets.checkpoint import load
+from nets.pixels import Picture
+from nets.super_resolution import SuperResolutionConfig
+from trainer.degradation import through_jpeg
+from trainer.evaluation.evaluate import enlarger
+from trainer.evaluation.metrics import Enlarge, benchmark_pairs, bicubic, compared_luma, psnr
+from trainer.evaluation.sections import write_section
+from trainer.evaluation.style_distance import grid
+from trainer.objective.loss_network import load_vgg16
+from trainer.objective.perceptual_distance import PerceptualDistance
+
+ROOT = Path(__file__).resolve().parent.parent
+QUALITIES = (None, 80, 60, 40)
+_DIGITS = {"PSNR": 2, "phase": 2}
+
+
+def sets() -> dict[str, Path]:
+    """Return the folders of photographs by name."""
+    root = os.environ.get("IMPASTO_BENCHMARKS")
+    found = {} if root is None else {name: Path(root) / name.lower() for name in ("Set5", "Set14")}
+    return found | {"photographs": ROOT / "docs" / "images" / "photographs"}
+
+
+def methods(folder: Path, factor: int) -> dict[str, Enlarge]:
+    """Return bicubic and the upscalers of one factor."""
+    found: dict[str, Enlarge] = {"bicubic": bicubic(factor)}
+    for path in sorted((folder / "upscale").glob(f"x{factor}*.safetensors")):
+        checkpoint = load(path)
+        if isinstance(checkpoint.config, SuperResolutionConfig):
+            found[path.stem] = enlarger(checkpoint)
+    return found
+
+
+def measured(enlarge: Enlarge, pairs: list[tuple[Picture, Picture]], factor: int, distances: "Distances") -> Row:
+    """Return the means over pairs of a small picture and the original, as they are shown."""
+    rows = [distances.of(enlarge(low), truth, factor) for low, truth in pairs]
+    return {name: f"{mean(row[name] for row in rows):.{_DIGITS.get(name, 4)}f}" for name in rows[0]}
+
+
+class Distances:
+    """The measures of one picture."""
+
+    def __init__(self) -> None:
+        vgg16 = load_vgg16()
+        self._lpips, self._dists = PerceptualDistance(vgg16), dists.installed(vgg16)
+
+    def of(self, answer: Picture, truth: Picture, factor: int) -> Mapping[str, float]:
+        """Measure an enlarged picture against the original."""
+        unit = torch.from_numpy(np.array(answer)).permute(2, 0, 1)[None].float() / 255
+        found = {"PSNR": psnr(*compared_luma(answer, truth, factor)), "LPIPS": self._lpips.lpips(answer, truth)}
+        return found | ({"DISTS": self._dists(answer, truth)} if self._dists else {}) | {"phase": grid(unit, factor)}
+
+
+def kept(low: Picture, quality: int | None) -> Picture:
+    """Return a picture as it comes back from a JPEG of that quality; None: as it is."""
+    return low if quality is None else np.array(through_jpeg(Image.fromarray(low), quality))
+
+
+def main() -> None:
+    """Measure each method on each set at each quality."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoints", type=Path, default=ROOT / "checkpoints")
+    parser.add_argument("--factor", type=int, default=4)
+    parser.add_argument("--set", action="append", help="Only this set; repeatable.")
+    parser.add_argument("--results", type=Path, help="Also write the section to this file.")
+    options = parser.parse_args()
+    distances, found = Distances(), methods(options.checkpoints, options.factor)
+    parts = []
+    for name, folder in sets().items():
+        if options.set and name not in options.set:
+            continue
+        originals = [(low, truth) for _, low, truth in benchmark_pairs(folder, options.factor)]
+        rows: list[Row] = []
+        for quality in QUALITIES:
+            pairs = [(kept(low, quality), truth) for low, truth in originals]
+            for method, enlarge in found.items():
+                row: Row = {"input": "clean" if quality is None else f"JPEG {quality}", "method": method}
+                rows.append(row | measured(enlarge, pairs, options.factor, distances))
+                print(name, rows[-1], flush=True)
+        parts.append(f"### {name}, x{options.factor}, as found\n\n{table(rows)}")
+    if options.results:
+        head = (
+            "## Photographs as they are found\n\n`python benchmarks/photographs.py`, "
+            f"{machine()}. The small picture is clean, or was kept as a JPEG. LPIPS and DISTS: lower is better. "
+            "Phase: 1 is no grid."
+        )
+        write_section(options.results, "benchmarks/photographs.py", "\n\n".join([head, *parts]))
+
+
+if __name__ == "__main__":
+    main()
