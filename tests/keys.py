@@ -14,10 +14,12 @@ EVERYBODY = {
 
 
 def write_keys(path: Path, keys: dict[str, dict] = EVERYBODY, mode: int = 0o640) -> Path:
-    """Replace the key file by renaming."""
+    """Replace the key file by renaming. A caller's `key` may be a list of keys."""
     lines = []
     for name, fields in keys.items():
-        lines += [f"[keys.{name}]", f'sha256 = "{digest_of(fields["key"]).hex()}"']
+        given = fields["key"]
+        digests = [digest_of(key).hex() for key in given] if isinstance(given, list) else digest_of(given).hex()
+        lines += [f"[keys.{name}]", f"sha256 = {digests!r}"]
         lines += [f"{field} = {value}".replace("'", '"') for field, value in fields.items() if field != "key"]
     fresh = path.with_suffix(".fresh")
     fresh.write_text("\n".join(lines) + "\n")

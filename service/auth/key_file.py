@@ -1,7 +1,7 @@
 """The file of API keys: TOML, with the SHA-256 of each key and never the key itself.
 
     [keys.alice]
-    sha256 = "..."                        64 hexadecimal digits
+    sha256 = "..."                        64 hexadecimal digits; or a list, while one key replaces another
     scopes = ["transform"]                and "admin"
     requests_per_minute = 60              optional
     pixels_per_minute = 50_000_000        optional, output pixels
@@ -40,7 +40,7 @@ class KeyFileError(Exception):
 
 @dataclass(frozen=True)
 class Key:
-    """One entry of the file. digest: SHA-256 of the key. expires: with a time zone; None: never."""
+    """One key of the file. digest: its SHA-256. expires: with a time zone; None: never."""
 
     caller: Caller
     digest: bytes
@@ -113,15 +113,16 @@ def _keys(content: dict[str, Any]) -> tuple[Key, ...]:
     tables = content.get("keys")
     if not isinstance(tables, dict) or not tables:
         raise KeyFileError("has no keys; expected tables [keys.NAME] (`impasto keys new NAME` makes one)")
-    keys = tuple(_key(name, table) for name, table in tables.items())
+    keys = tuple(key for name, table in tables.items() for key in _keys_of(name, table))
     digests = [key.digest for key in keys]
     for key in keys:
         if digests.count(key.digest) > 1:
-            raise KeyFileError(f"keys.{key.caller.name}: another name has the same sha256")
+            raise KeyFileError(f"keys.{key.caller.name}: the same sha256 is there twice")
     return keys
 
 
-def _key(name: str, table: Any) -> Key:
+def _keys_of(name: str, table: Any) -> list[Key]:
+    """Read the keys of one caller: one, or several of the same name, scopes and quotas."""
     _refuse_name(name)
     where = f"keys.{name}"
     if not isinstance(table, dict):
@@ -129,11 +130,19 @@ def _key(name: str, table: Any) -> Key:
     surplus = sorted(table.keys() - _FIELDS)
     if surplus:
         raise KeyFileError(f"{where}: unknown field {surplus[0]!r}; known: {', '.join(sorted(_FIELDS))}")
-    digest = table.get("sha256")
-    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        raise KeyFileError(f"{where}.sha256: expected 64 hexadecimal digits, the SHA-256 of the key")
+    digests = _digests(where, table.get("sha256"))
     caller = Caller(name, _scopes(where, table.get("scopes")), *(_quota(where, table, unit) for unit in _QUOTAS))
-    return Key(caller, bytes.fromhex(digest), _expiry(where, table.get("expires")))
+    expires = _expiry(where, table.get("expires"))
+    return [Key(caller, digest, expires) for digest in digests]
+
+
+def _digests(where: str, given: Any) -> list[bytes]:
+    listed = given if isinstance(given, list) else [given]
+    if not listed or not all(isinstance(each, str) and _DIGEST.fullmatch(each) for each in listed):
+        raise KeyFileError(
+            f"{where}.sha256: expected 64 hexadecimal digits, the SHA-256 of the key, or a list of such digests"
+        )
+    return [bytes.fromhex(each) for each in listed]
 
 
 def _refuse_name(name: str) -> None:

@@ -99,6 +99,9 @@ class Stack:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return httpx.post(self.address + path, content=picture, headers=given, timeout=120, trust_env=False)
 
+    def delete(self, path: str) -> httpx.Response:
+        return httpx.delete(self.address + path, timeout=10, trust_env=False)
+
     def versions(self) -> dict[str, str]:
         """What is served: version by model."""
         return {model["model"]: model["version"] for model in self.get("/models").json()["models"]}

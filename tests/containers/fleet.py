@@ -67,7 +67,7 @@ class Fleet:
         [deployment] = [each for each in of_kind(found, "Deployment") if each["metadata"]["name"] == name]
         [container] = deployment["spec"]["template"]["spec"]["containers"]
         for variable in container.get("env", []):
-            if variable["name"] == "IMPASTO_QUOTA_STORE":  # from the Secret impasto-redis
+            if variable["name"] in {"IMPASTO_JOB_STORE", "IMPASTO_QUOTA_STORE"}:  # from the Secret impasto-redis
                 del variable["valueFrom"]
                 variable["value"] = f"redis://{self.bridge()}:{self.redis_port}/0"
         self.started += 1

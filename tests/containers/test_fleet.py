@@ -27,7 +27,7 @@ from tests.deploy.tools import ROOT, manifests, run
 from tests.keys import ALICE, BOB, bearer, write_keys
 
 PICTURE = encoded(picture(120, 160), "jpeg")
-NEW = "registry.example.com/impasto-checkpoints@sha256:" + "ab" * 32
+OLD, NEW = (f"registry.example.com/impasto-checkpoints@sha256:{digits * 32}" for digits in ("cd", "ab"))
 QUOTA = 6
 
 
@@ -102,7 +102,7 @@ def rehearsal(service_image: str, tmp_path_factory: pytest.TempPathFactory) -> I
     fleet = Fleet(podman, folder, service_image)
     rehearsed = Rehearsal(fleet, overlay_with(folder / "tree", "keys", "redis"), volumes)
     try:
-        found = rehearsed.rollout("status")
+        found = rehearsed.rollout("install", OLD)
         fleet.start_around()
         for _ in range(2):
             fleet.let_in(fleet.start(found, "impasto", "stable", volumes["old"]))

@@ -8,6 +8,9 @@ import pytest
 from tests.conftest import save_net, tiny_style_net
 from tests.containers.engine import BASE, docker
 
+OPEN = ("--env", "IMPASTO_ALLOW_ANONYMOUS=true")
+"""Options of a service that needs no keys."""
+
 
 def inside(image: str, statements: str) -> "tuple[int, str]":
     """What Python says there; it is the only program."""
@@ -87,19 +90,19 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_a_bad_setting_is_one_line_and_exit_code_2(service_image, setting, message):
-    code, said = start(service_image, "--env", "IMPASTO_ALLOW_ANONYMOUS=true", "--env", setting)
+    code, said = start(service_image, *OPEN, "--env", setting)
     assert (code, said.startswith(message)) == (2, True), said
 
 
 def test_without_keys_and_without_the_word_that_there_are_none_it_does_not_start(service_image):
     code, said = start(service_image)
     assert code == 2
-    assert said.startswith("impasto: IMPASTO_HOST=0.0.0.0: whoever reaches this address could have pictures computed")
+    assert said.startswith("impasto: IMPASTO_HOST=0.0.0.0: everyone who reaches this address could use the service")
 
 
 def test_a_mount_without_checkpoints(service_image, tmp_path):
     tmp_path.chmod(0o755)
-    code, said = start(service_image, "--volume", f"{tmp_path}:/checkpoints:ro")
+    code, said = start(service_image, *OPEN, "--volume", f"{tmp_path}:/checkpoints:ro")
     assert (code, said) == (
         2,
         "impasto: IMPASTO_CHECKPOINTS=/checkpoints: no usable checkpoint in stylize/ or upscale/",
@@ -108,7 +111,7 @@ def test_a_mount_without_checkpoints(service_image, tmp_path):
 
 def test_a_folder_that_the_user_may_not_read(service_image, folder):
     folder.chmod(0o700)  # and it is root's
-    code, said = start(service_image, "--volume", f"{folder}:/checkpoints:ro")
+    code, said = start(service_image, *OPEN, "--volume", f"{folder}:/checkpoints:ro")
     assert code == 2
     assert "IMPASTO_CHECKPOINTS=/checkpoints" in said
     assert "Permission denied" in said

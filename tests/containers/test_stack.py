@@ -54,7 +54,7 @@ def test_prometheus_scrapes_it_and_its_rules_load(stack):
     wait_until(lambda: stack.query("job:impasto_ready:sum == 1"))
     answer = httpx.get(f"{stack.prometheus}/api/v1/rules", timeout=10, trust_env=False).json()
     rules = [rule for group in answer["data"]["groups"] for rule in group["rules"]]
-    assert len(rules) == 38
+    assert len(rules) == 39
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}  # unknown: not evaluated yet
     assert not [rule for rule in rules if rule.get("lastError")]
 
@@ -187,7 +187,11 @@ def test_a_style_trained_beside_it_is_served_without_a_restart(stack, trainer_im
 def test_a_factor_trained_anew_takes_the_old_ones_place(stack, trainer_image, photograph):
     """Needs no VGG16."""
     before = stack.versions()["upscale/x2"]
-    train(stack, TASK="upscale", RECIPE="x2", ITERATIONS="2")
+    train(stack, check=False, TASK="upscale", RECIPE="x2", ITERATIONS="2")
+    assert stack.container("publish")["State"]["ExitCode"] == 1
+    assert "other photographs" in stack.compose("--profile", "train", "logs", "publish").stdout
+    assert stack.versions()["upscale/x2"] == before
+    train(stack, TASK="upscale", RECIPE="x2", ITERATIONS="2", PUBLISH_OPTIONS="--force")
     wait_until(lambda: stack.versions()["upscale/x2"] != before)
     answer = stack.post("/upscale?factor=2", photograph)
     assert answer.headers["impasto-model"] == f"upscale/x2@{stack.versions()['upscale/x2']}"

@@ -168,8 +168,10 @@ def rollouts(found: list[Manifest]) -> Iterator[str]:
 def autoscalers(found: list[Manifest]) -> Iterator[str]:
     deployments = {manifest["metadata"]["name"]: manifest for manifest in of_kind(found, "Deployment")}
     scaled = of_kind(found, "HorizontalPodAutoscaler", "ScaledObject")
-    if len(scaled) > 1:
-        yield f"{' and '.join(map(_called, scaled))}: they would fight over one Deployment"
+    for name in {manifest["spec"]["scaleTargetRef"]["name"] for manifest in scaled}:
+        same = [manifest for manifest in scaled if manifest["spec"]["scaleTargetRef"]["name"] == name]
+        if len(same) > 1:
+            yield f"{' and '.join(map(_called, same))}: they would fight over one Deployment"
     for manifest in scaled:
         spec, called = manifest["spec"], _called(manifest)
         target = deployments.get(spec["scaleTargetRef"]["name"])

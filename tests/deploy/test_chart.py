@@ -11,8 +11,14 @@ from tests.deploy.test_schemas import CUSTOM, VERSIONS, models
 from tests.deploy.tools import ENVIRONMENT, ROOT, Manifest, manifests, missing, run, tool, with_component
 
 DIGEST = "sha256:" + "ab" * 32
-APART = ("app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "app.kubernetes.io/part-of", "helm.sh/chart")
-"""Labels that only Helm sets, or sets elsewhere, and that nothing selects by."""
+APART = (
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/managed-by",
+    "app.kubernetes.io/part-of",
+    "helm.sh/chart",
+    "helm.sh/resource-policy",
+)
+"""Labels and annotations that only Helm sets, or sets elsewhere, and that nothing selects by."""
 
 
 def helm(values: dict[str, Any], name: str = "impasto", namespace: str = "impasto") -> dict[str, Any]:
@@ -47,9 +53,7 @@ def plain_name(name: str) -> str:
 def plain(value: Any) -> Any:
     if isinstance(value, dict):
         kept = {key: plain(each) for key, each in value.items() if key not in APART and key != "creationTimestamp"}
-        if "labels" in kept and not kept["labels"]:
-            del kept["labels"]
-        return kept
+        return {key: each for key, each in kept.items() if each or key not in {"labels", "annotations"}}
     if isinstance(value, list):
         return [plain(each) for each in value]
     if isinstance(value, str):
@@ -75,6 +79,11 @@ VALUES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "redis": (("hpa", "redis"), REDIS),
     "webhooks": (("hpa", "webhooks"), {"webhooks": {"hosts": "hooks.example.com", "secret": "impasto-webhooks"}}),
     "keda-jobs": (("redis", "keda", "keda-jobs"), {**REDIS, "autoscaling": {"kind": "keda", "queueJobs": 10}}),
+    "learning": (("hpa", "learning"), {"learning": {"enabled": True}}),
+    "keda-learning": (
+        ("keda", "learning", "keda-learning"),
+        {"autoscaling": {"kind": "keda"}, "learning": {"enabled": True, "maxReplicas": 4}},
+    ),
     "otel": (("hpa", "otel"), {"otlp": {"endpoint": "http://otel-collector.observability.svc:4318"}}),
 }
 
@@ -117,6 +126,7 @@ EVERYTHING: dict[str, Any] = {
     "checkpoints": {"image": f"registry.example.com/impasto-checkpoints@{DIGEST}"},
     "jobStore": {"secret": "impasto-jobs", "egress": {"namespace": "jobs", "port": 6380}},
     "quotaStore": {"secret": "impasto-redis", "fail": "closed"},
+    "learning": {"enabled": True, "claim": "styles", "replicas": 2, "image": {"digest": DIGEST}},
     "webhooks": {"hosts": "*", "secret": "impasto-webhooks"},
     "otlp": {"endpoint": "http://otel-collector.observability.svc:4318"},
     "probePort": 8001,
@@ -130,8 +140,11 @@ EVERYTHING: dict[str, Any] = {
 
 def test_every_value_at_once_has_no_faults_and_shows():
     found = chart(EVERYTHING, namespace="painting")
-    assert faults(found) == []
-    [deployment] = of_kind(found, "Deployment")
+    assert faults(found) == ["Deployment impasto: no claim styles", "Deployment impasto-trainer: no claim styles"]
+    deployment, trainer = of_kind(found, "Deployment")
+    assert trainer["spec"]["replicas"] == 2
+    assert trainer["spec"]["template"]["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    assert trainer["spec"]["template"]["spec"]["containers"][0]["image"] == f"impasto-trainer@{DIGEST}"
     spec = deployment["spec"]["template"]["spec"]
     [container] = spec["containers"]
     assert container["image"] == f"registry.example.com/impasto-service@{DIGEST}"
@@ -143,7 +156,7 @@ def test_every_value_at_once_has_no_faults_and_shows():
         "IMPASTO_QUOTA_STORE": "impasto-redis",
         "IMPASTO_ADMIN_KEY": "impasto-admin",
     }
-    [policy] = of_kind(found, "NetworkPolicy")
+    [policy] = [each for each in of_kind(found, "NetworkPolicy") if each["metadata"]["name"] == "impasto"]
     assert {"ipBlock": {"cidr": "10.1.0.0/16"}} in policy["spec"]["ingress"][0]["from"]
     assert len(policy["spec"]["egress"]) == 8
     [monitor], [rules] = of_kind(found, "ServiceMonitor"), of_kind(found, "PrometheusRule")
@@ -163,8 +176,14 @@ def test_it_fits_kubernetes_schemas(version, tmp_path):
 
 
 def test_two_releases_in_one_namespace_do_not_select_each_others_pods():
-    one, other = (of_kind(chart({}, name=name), "Service")[0]["spec"]["selector"] for name in ("one", "other"))
-    assert one != other
+    one, other = (chart({"learning": {"enabled": True}}, name=name) for name in ("one", "other"))
+    assert of_kind(one, "Service")[0]["spec"]["selector"] != of_kind(other, "Service")[0]["spec"]["selector"]
+    selectors = [each["spec"]["selector"]["matchLabels"] for each in of_kind(one + other, "Deployment")]
+    assert len({frozenset(each.items()) for each in selectors}) == 4
+    claims = {
+        each["metadata"]["name"]: each["metadata"]["annotations"] for each in of_kind(one, "PersistentVolumeClaim")
+    }
+    assert claims == {"one-learned": {"helm.sh/resource-policy": "keep"}}
 
 
 def test_a_changed_setting_has_another_name():
@@ -187,6 +206,7 @@ def test_a_changed_setting_has_another_name():
         ({"autoscaling": {"queueJobs": 5}, **REDIS}, "autoscaling.queueJobs=5: expected 0, or autoscaling.kind=keda"),
         ({"autoscaling": {"kind": "keda", "queueJobs": 5}}, "and jobStore.secret"),
         ({"autoscaling": {"min": 30}}, "autoscaling.min=30: expected no more than autoscaling.max=20"),
+        ({"learning": {"storage": "much"}}, "storage"),
         ({"webhooks": {"hosts": "*"}}, "webhooks.hosts=*: expected webhooks.secret, too"),
         ({"keyz": {"secret": "a"}}, "keyz"),
         ({"networkPolicy": {"ipBlocks": ["10.0.0.1"]}}, "ipBlocks"),

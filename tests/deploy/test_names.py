@@ -39,6 +39,7 @@ PROMQL = {
     "hpa": ROOT / "k8s/components/hpa/hpa.yaml",
     "adapter": ROOT / "k8s/components/hpa/adapter-rules.yaml",
     "keda": ROOT / "k8s/components/keda/scaledobject.yaml",
+    "keda-learning": ROOT / "k8s/components/keda-learning/scaledobject.yaml",
 }
 
 

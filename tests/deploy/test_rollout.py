@@ -10,7 +10,8 @@ from tests.deploy.faults import faults, of_kind
 from tests.deploy.tools import ROOT, manifests, run
 
 NEW = "registry.example.com/impasto-checkpoints@sha256:" + "ab" * 32
-OLD = "registry.example.com/impasto-checkpoints@sha256:" + "0" * 64
+OLD = "registry.example.com/impasto-checkpoints@sha256:" + "cd" * 32
+NONE = "registry.example.com/impasto-checkpoints@sha256:" + "0" * 64
 
 
 @pytest.fixture
@@ -50,7 +51,8 @@ def state(overlay: Path, step: str) -> "dict[str, Any]":
 
 
 def test_from_start_to_promotion(overlay):
-    assert state(overlay, "before") == {"share": 0, "replicas": 0, "stable": OLD, "canary": OLD}
+    rollout(overlay, "install", OLD)
+    assert state(overlay, "before") == {"share": 0, "replicas": 0, "stable": OLD, "canary": NONE}
     rollout(overlay, "start", NEW)
     assert state(overlay, "start") == {"share": 5, "replicas": 1, "stable": OLD, "canary": NEW}
     rollout(overlay, "share", "50")
@@ -62,6 +64,7 @@ def test_from_start_to_promotion(overlay):
 
 
 def test_the_rollback_leaves_the_stable_release_as_it_was(overlay):
+    rollout(overlay, "install", OLD)
     rollout(overlay, "start", NEW, "20")
     rollout(overlay, "end")
     assert state(overlay, "end") == {"share": 0, "replicas": 0, "stable": OLD, "canary": NEW}
@@ -82,12 +85,29 @@ def test_the_two_releases_differ_in_their_checkpoints_alone(overlay):
     assert configs[names[0]] == configs[names[1]]
 
 
+def test_the_copy_of_a_user_is_changed_in_one_file(overlay):
+    """Namespace, images and host are set beside the two releases, for both."""
+    found = manifests(ROOT / "k8s/overlays/canary")
+    assert {each["metadata"].get("namespace", "painting") for each in found} == {"painting"}
+    images = {d["spec"]["template"]["spec"]["containers"][0]["image"] for d in of_kind(found, "Deployment")}
+    assert images == {"registry.example.com/impasto-service:0.1.0-cpu"}
+
+
+def test_a_second_install_beside_a_canary_is_refused(overlay):
+    rollout(overlay, "install", OLD)
+    rollout(overlay, "start", NEW)
+    result = run(str(overlay / "rollout"), "install", OLD)
+    assert (result.returncode, result.stderr) == (2, "rollout: there is a canary: rollout end\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("start", "registry.example.com/impasto-checkpoints:2"), "expected REGISTRY/NAME@sha256:DIGEST"),
         (("start", "x@sha256:abc"), "expected REGISTRY/NAME@sha256:DIGEST"),
         (("start", NEW, "101"), "SHARE=101: expected a whole number from 0 to 100"),
+        (("start", NEW), "the stable release has no checkpoints yet: rollout install REFERENCE"),
+        (("install", "registry.example.com/impasto-checkpoints:2"), "expected REGISTRY/NAME@sha256:DIGEST"),
         (("share", "-1"), "SHARE=-1: expected a whole number from 0 to 100"),
         (("share", "5"), "there is no canary: rollout start REFERENCE"),
         (("promote",), "there is no canary: rollout start REFERENCE"),

@@ -39,6 +39,7 @@ COMPONENTS = {
     "checkpoints-pvc": (),
     "checkpoints-oci": (),
     "learning": (),
+    "keda-learning": ("learning",),
     "redis": (),
     "webhooks": (),
     "otel": (),

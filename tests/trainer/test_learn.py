@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import resource
 import signal
 import subprocess
 import sys
@@ -50,13 +51,13 @@ def run(command):
 
 
 @contextmanager
-def worker(command):
-    process = subprocess.Popen([sys.executable, "-m", "trainer", *command])
+def worker(command, **options):
+    process = subprocess.Popen([sys.executable, "-m", "trainer", *command], **options)
     try:
         yield process
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def wait_until(condition, seconds=120):
@@ -120,6 +121,35 @@ def test_a_worker_that_is_terminated_gives_its_painting_back_and_one_that_is_can
         assert painting.cancelled
         wait_until(lambda: not painting.folder.exists())
     assert load_names(spool) == []
+
+
+def limit_files(process, size):
+    """Let a process write no file with more bytes, as if the disk were full."""
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def test_a_disk_that_becomes_full_fails_a_painting_with_that_reason(spool, command):
+    painting = submit(spool, "mine", minutes=30)
+    with worker(command) as process:
+        wait_until(lambda: painting.status.previews)
+        limit_files(process, 2_000)  # a preview has more, a status has less
+        wait_until(lambda: painting.status.state == "failed")
+        assert painting.status.reason == "File too large"
+        limit_files(process, resource.RLIM_INFINITY)
+        submit(spool, "next")
+        wait_until(lambda: load_names(spool) == ["next"])
+
+
+def test_a_painting_waits_on_a_disk_without_room_for_its_status(spool, command):
+    painting = submit(spool, "mine", minutes=30)
+    with worker(command, stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: painting.status.share > 0)
+        limit_files(process, 20)
+        assert any("mine: [Errno 27] File too large" in line for line in process.stderr)
+        before = painting.status
+        assert before.state == "learning"
+        limit_files(process, resource.RLIM_INFINITY)
+        wait_until(lambda: painting.status.attempts == before.attempts + 1)
 
 
 def load_names(spool):

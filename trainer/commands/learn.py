@@ -26,6 +26,7 @@ _STYLE_PX = 512
 _POLL_SECONDS = 0.5
 _NOTE_SECONDS = 0.5
 _ANNOUNCE_SECONDS = 10.0
+_FULL_SECONDS = 5.0
 
 
 class _CancelledError(Exception):
@@ -99,11 +100,26 @@ class _Worker:
         for painting in self._spool.waiting():
             with painting.locked() as mine:
                 if mine and painting.folder.exists():
-                    self._learn(painting)
-                    return True
+                    return self._learn_if_stored(painting)
         return False
 
+    def _learn_if_stored(self, painting: Painting) -> bool:
+        """Learn a painting. Returns whether its end is on the disk; otherwise it waits until there is room."""
+        try:
+            self._learn(painting)
+        except OSError as error:
+            for file in (painting.training_state, painting.preview):
+                file.unlink(missing_ok=True)  # room for the note
+            try:
+                painting.note(state="failed", reason=error.strerror or str(error), seconds_left=None)
+            except OSError:
+                typer.echo(f"{painting.request.name}: {error}", err=True)
+                time.sleep(_FULL_SECONDS)
+                return False
+        return True
+
     def _learn(self, painting: Painting) -> None:
+        """Learn a painting, or note why it cannot be learned. Raises OSError."""
         attempts = painting.status.attempts + 1
         if attempts > MOST_ATTEMPTS:
             reason = f"the trainer ended {MOST_ATTEMPTS} times while it learned this painting"
@@ -127,8 +143,6 @@ class _Worker:
         except (TrainerError, CheckpointError) as error:
             reason = str(error).replace(str(painting.image), "the painting")
             painting.note(state="failed", reason=reason, seconds_left=None)
-        except OSError as error:
-            painting.note(state="failed", reason=error.strerror or str(error), seconds_left=None)
         else:
             self._spool.forget(painting)
 

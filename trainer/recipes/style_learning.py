@@ -1,11 +1,11 @@
 """Learn a style from a painting: fit it to a trunk, check it, and publish it."""
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from nets.files import replace_file
 from nets.style_trunk import StyleTrunkNet
 from nets.trunk import FOLDER, read_trunk
 from trainer.config import FamilyStyle, StyleLoss
@@ -81,7 +81,7 @@ class StyleLearner:
         target = repository / FOLDER / self._trunk_file.name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self._trunk_file, target)
+            replace_file(target, self._trunk_file.read_bytes())
         elif read_trunk(target).reference != read_trunk(self._trunk_file).reference:
             raise TrainerError(
                 f"{target} is another trunk than {self._trunk_file}, and the styles beside it may need it"

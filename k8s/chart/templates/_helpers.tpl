@@ -21,6 +21,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- with .Values.keys.secret }}{{ $_ := set $settings "IMPASTO_KEYS_FILE" "/etc/impasto/keys/keys.toml" }}{{ end }}
 {{- with .Values.checkpoints.claim }}{{ $_ := set $settings "IMPASTO_WATCH_SECONDS" "10" }}{{ end }}
 {{- with .Values.checkpoints.image }}{{ $_ := set $settings "IMPASTO_CHECKPOINT_DIGESTS" "require" }}{{ end }}
+{{- if .Values.learning.enabled }}
+{{- $_ := set $settings "IMPASTO_LEARNED" "/learned" }}
+{{- $_ := set $settings "IMPASTO_TRAINER" "external" }}
+{{- end }}
 {{- with .Values.probePort }}{{ $_ := set $settings "IMPASTO_PROBE_PORT" (toString .) }}{{ end }}
 {{- if .Values.jobStore.secret }}{{ $_ := set $settings "IMPASTO_MAX_JOBS" "1000" }}{{ end }}
 {{- if .Values.quotaStore.secret }}{{ $_ := set $settings "IMPASTO_QUOTA_FAIL" .Values.quotaStore.fail }}{{ end }}
@@ -49,7 +53,36 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
 {{- define "impasto.image" -}}
-{{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ .Values.image.tag }}{{ end }}
+{{ .repository }}{{ with .digest }}@{{ . }}{{ else }}:{{ .tag }}{{ end }}
+{{- end }}
+
+{{- define "impasto.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "impasto.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "impasto.learned" -}}
+{{ default (printf "%s-learned" .Release.Name) .Values.learning.claim }}
+{{- end }}
+
+{{- define "impasto.trainerSelector" -}}
+app.kubernetes.io/name: impasto
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: trainer
 {{- end }}
 
 {{- define "impasto.egressToNames" -}}

@@ -14,7 +14,7 @@ from service.cli.main import app
 from service.errors import StartupError
 from service.observability.metrics import Metrics
 from service.settings import Settings
-from tests.keys import ALICE, EVERYBODY, write_keys
+from tests.keys import ALICE, BOB, EVERYBODY, write_keys
 
 DIGEST = "0" * 64
 
@@ -35,6 +35,12 @@ def test_a_key_has_its_scopes_quotas_and_end(tmp_path):
     assert not key.expired()
 
 
+def test_one_caller_may_have_two_keys(tmp_path):
+    old, new = read_key_file(write_keys(tmp_path / "keys", {"alice": {"key": [ALICE, BOB], "scopes": ["transform"]}}))
+    assert old.caller == new.caller
+    assert [old.digest, new.digest] == [digest_of(ALICE), digest_of(BOB)]
+
+
 BROKEN = {
     "": "has no keys",
     "keys = 3": "has no keys",
@@ -53,7 +59,12 @@ BROKEN = {
     f"[keys.a]\nsha256 = '{DIGEST}'\nscopes = ['admin']\nexpires = 2030-01-01": "expires: expected a time with its",
     f"[keys.anonymous]\nsha256 = '{DIGEST}'\nscopes = ['admin']": "is taken by the service itself",
     f"[keys.'a b']\nsha256 = '{DIGEST}'\nscopes = ['admin']": "the name 'a b': expected 1 to 64 of",
-    "".join(f"[keys.{name}]\nsha256 = '{DIGEST}'\nscopes = ['admin']\n" for name in "ab"): "another name has the same",
+    "".join(
+        f"[keys.{name}]\nsha256 = '{DIGEST}'\nscopes = ['admin']\n" for name in "ab"
+    ): "the same sha256 is there twice",
+    "[keys.a]\nsha256 = []\nscopes = ['admin']": "keys.a.sha256: expected 64 hexadecimal digits",
+    f"[keys.a]\nsha256 = ['{DIGEST}', 3]\nscopes = ['admin']": "or a list of such digests",
+    f"[keys.a]\nsha256 = ['{DIGEST}', '{DIGEST}']\nscopes = ['admin']": "keys.a: the same sha256 is there twice",
 }
 
 

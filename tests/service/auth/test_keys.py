@@ -152,6 +152,24 @@ def test_a_key_that_is_given_or_taken_back_counts_at_once(checkpoints, tmp_path)
         assert counted(client, "impasto_keys") == 1
 
 
+def test_a_key_is_replaced_while_it_is_used(checkpoints, tmp_path):
+    """The old and the new key are of one caller: its jobs and quota stay, and no request is refused."""
+    old, new = ALICE, BOB
+    file = write_keys(tmp_path / "keys", {"alice": {"key": old, "scopes": ["transform"], "requests_per_minute": 9}})
+    with service(checkpoints, keys_file=file) as client:
+        posted = upscale(client, {**bearer(old), "Prefer": "respond-async"})
+        assert upscale(client, bearer(new)).status_code == 401
+        write_keys(file, {"alice": {"key": [old, new], "scopes": ["transform"], "requests_per_minute": 9}})
+        answers = [upscale(client, bearer(key)) for key in (old, new)]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert [answer.headers["ratelimit"].split(";")[1] for answer in answers] == ["r=7", "r=6"]
+        assert counted(client, "impasto_keys") == 2
+        write_keys(file, {"alice": {"key": new, "scopes": ["transform"], "requests_per_minute": 9}})
+        assert [upscale(client, bearer(key)).status_code for key in (old, new)] == [401, 200]
+        assert client.get(posted.headers["location"], headers=bearer(new)).status_code == 200
+        assert counted(client, "impasto_keys") == 1
+
+
 @pytest.mark.parametrize("how", ["broken", "empty", "world-readable", "gone"])
 def test_a_broken_new_key_file_leaves_the_old_keys(checkpoints, tmp_path, caplog, how):
     file = write_keys(tmp_path / "keys")
