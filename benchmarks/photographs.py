@@ -110,7 +110,8 @@ def main() -> None:
     if options.results:
         head = (
             "## Photographs as they are found\n\n`python benchmarks/photographs.py`, "
-            f"{machine()}. The small picture is clean, or was kept as a JPEG. LPIPS and DISTS, in bfloat16 where the CPU has it: lower is better. "
+            f"{machine()}. The small picture is clean, or was kept as a JPEG. "
+            "LPIPS and DISTS, in bfloat16 where the CPU has it: lower is better. "
             "Phase: 1 is no grid."
         )
         write_section(options.results, "benchmarks/photographs.py", "\n\n".join([head, *parts]))
