@@ -17,7 +17,7 @@ export IMPASTO_PORT := $(PORT)
 endif
 
 .PHONY: install serve wheels test-wheels demo test test-long test-browser soak check format docs pictures openapi settings lock hashes audit sbom bench \
-	manifests deploy-tools client-tools test-containers
+	manifests deploy-tools client-tools inference-clients storage-tools test-containers
 
 # Everything: the service, the trainer, and what tests, checks and documents need.
 install: $(VENV)/installed
@@ -158,6 +158,22 @@ client-tools: .venv-clients/installed
 		--requirement tests/generated_clients/requirements.txt
 	cp tests/generated_clients/package.json .venv-clients/
 	npm install --prefix .venv-clients --no-audit --no-fund --no-package-lock --loglevel error
+	@touch $@
+
+# What tests/inference_clients asks the service with: the Python packages of KServe and MLServer, which exclude each other.
+inference-clients: .venv-kserve/installed .venv-mlserver/installed
+
+.venv-%/installed: tests/inference_clients/requirements-%.txt
+	test -x .venv-$*/bin/python || $(PYTHON) -m venv --without-pip .venv-$*
+	$(PYTHON) -m pip --disable-pip-version-check --python .venv-$*/bin/python install --quiet --requirement $<
+	@touch $@
+
+# The S3 server of tests/service/storage.
+storage-tools: .venv-s3/installed
+
+.venv-s3/installed: tests/service/storage/requirements.txt
+	test -x .venv-s3/bin/python || $(PYTHON) -m venv --without-pip .venv-s3
+	$(PYTHON) -m pip --disable-pip-version-check --python .venv-s3/bin/python install --quiet --requirement $<
 	@touch $@
 
 # Builds the images and tries them in the Docker engine of this machine: docs/deploy.md.

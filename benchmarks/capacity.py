@@ -3,9 +3,10 @@
     python benchmarks/capacity.py plan                 replicas for a load and a p95
     python benchmarks/capacity.py spike                ten times the load for five minutes, by autoscaler
     python benchmarks/capacity.py lost                 one replica of several is lost
+    python benchmarks/capacity.py shared               jobs in one queue, beside requests to a random replica
     python benchmarks/capacity.py check                compares two real services with the simulation
 
-The first three are simulated: the same costs give the same figures on every machine. Without --costs, they use ASSUMED;
+The first four are simulated: the same costs give the same figures on every machine. Without --costs, they use ASSUMED;
 `check` measures this machine and writes a file for --costs.
 """
 
@@ -132,6 +133,31 @@ def lost(costs: Costs, runs: int = 20) -> Table:
     return rows
 
 
+def shared(costs: Costs, count_requests: int = 8000) -> Table:
+    """Compare one queue for all replicas with random balancing. No request is refused in either."""
+    rows: Table = []
+    endless = Limits(requests=10**9, pixels=10**15)
+    mean = sum(kind.share * kind.pixels for kind in MIX) / 1e6
+    for count in (2, 4, 10):
+        for busy in (0.5, 0.7, 0.9):
+            load = busy * count * replica_rate(costs)
+            requests = arrivals([(count_requests * mean / load, load)], MIX, seed=1)
+            at_random, in_one = (
+                Simulation(costs, endless, count, shared=shared).run(requests) for shared in (False, True)
+            )
+            rows.append(
+                {
+                    "replicas": count,
+                    "busy": busy,
+                    "p50 s, random": at_random.quantile(0.5),
+                    "p50 s, shared": in_one.quantile(0.5),
+                    "p95 s, random": at_random.quantile(0.95),
+                    "p95 s, shared": in_one.quantile(0.95),
+                }
+            )
+    return rows
+
+
 def read_costs(path: Path) -> Costs:
     """Read a file that `check` wrote."""
     given = json.loads(path.read_text())["costs"]
@@ -153,7 +179,7 @@ def _shown(value: object) -> str:
 def main() -> None:
     """Run one command; print a table and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("question", choices=["plan", "spike", "lost", "check"])
+    parser.add_argument("question", choices=["plan", "spike", "lost", "shared", "check"])
     parser.add_argument("--costs", type=Path, help="What `check` wrote; default: the round figures of ASSUMED.")
     parser.add_argument("--checkpoints", type=Path, default=Path("checkpoints"), help="check: the networks.")
     parser.add_argument("--seconds", type=float, default=180.0, help="check: how long each load lasts.")
@@ -165,7 +191,12 @@ def main() -> None:
         costs, rows = two_services.compare(options.checkpoints, options.seconds, MIX)
     else:
         costs = read_costs(options.costs) if options.costs else ASSUMED
-        questions: dict[str, Callable[[Costs], Table]] = {"plan": plan, "spike": spike, "lost": lost}
+        questions: dict[str, Callable[[Costs], Table]] = {
+            "plan": plan,
+            "spike": spike,
+            "lost": lost,
+            "shared": shared,
+        }
         rows = questions[options.question](costs)
     print(f"A replica paints {replica_rate(costs):.2f} megapixels/s of this mix at most.\n")
     print("\n".join(lines(rows)))

@@ -140,7 +140,8 @@ def arrivals(phases: Iterable[tuple[float, float]], mix: list[Kind], seed: int) 
 class Simulation:
     """One run. replicas: at the start. scaler: None keeps their number. failures: times at which a replica is lost.
 
-    replacement_seconds: time until a lost replica is replaced.
+    replacement_seconds: time until a lost replica is replaced. shared: requests are jobs in one queue, from which a
+    free replica takes the first (IMPASTO_JOB_STORE); nothing is refused, and no job preempts another.
     """
 
     def __init__(
@@ -152,12 +153,14 @@ class Simulation:
         failures: Iterable[float] = (),
         replacement_seconds: float = 90.0,
         seed: int = 0,
+        shared: bool = False,
     ) -> None:
         self.costs, self.limits, self.scaler, self.replacement = costs, limits, scaler, replacement_seconds
         self.random = np.random.default_rng([seed, 1])
         self.replicas = [Replica(ready_at=0.0) for _ in range(replicas)]
         self.result = Result()
-        self.now = 0.0
+        self.now, self.shared = 0.0, shared
+        self._store: list[Job] = []
         self._events: list[tuple[float, int, str, Any]] = []
         self._count = itertools.count()
         self._queue: deque[tuple[float, float]] = deque(maxlen=2)
@@ -186,6 +189,12 @@ class Simulation:
 
     def _arrive(self, kind: Kind) -> None:
         candidates = self._open()
+        if self.shared:
+            cost = self.costs.seconds(kind)
+            self._store.append(Job(kind, self.now, cost, cost))
+            for replica in candidates:
+                self._next(replica)
+            return
         pixels = kind.pixels * (1 + kind.growth)
         if not candidates:
             self.result.refused.append(self.now)
@@ -202,6 +211,12 @@ class Simulation:
 
     def _next(self, replica: Replica) -> None:
         """Start the first waiting job if the device is free for it."""
+        if self._store and not (replica.running or replica.leaving):
+            job = min(self._store, key=lambda each: each.rank)
+            self._store.remove(job)
+            replica.waiting.append(job)
+            replica.requests += 1
+            replica.pixels += job.kind.pixels * (1 + job.kind.growth)
         if not replica.waiting:
             return
         job = min(replica.waiting, key=lambda each: each.rank)
@@ -253,14 +268,17 @@ class Simulation:
         for replica in self.replicas:
             self._account(replica)
         here = [replica for replica in self.replicas if not replica.leaving]
+        for replica in self._open() if self._store else []:  # one that has just become ready
+            self._next(replica)
         waiting = sum(job.kind.pixels for replica in here for job in replica.waiting)
+        waiting += sum(job.kind.pixels for job in self._store)
         self._queue.append((waiting, sum(replica.busy for replica in here) / SYNC_SECONDS))
         for replica in self.replicas:
             replica.busy = 0.0
         if self.scaler is not None:
             self._scale(self.scaler, here)
         self.result.replicas.append((self.now, len(self._open())))
-        if self.now < last_arrival or any(replica.requests for replica in self.replicas):
+        if self.now < last_arrival or self._store or any(replica.requests for replica in self.replicas):
             self._at(self.now + SYNC_SECONDS, "sync", last_arrival)
 
     def _scale(self, scaler: Autoscaler, here: list[Replica]) -> None:

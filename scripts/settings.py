@@ -30,7 +30,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "precision", "pictures_at_once", "max_batch_items", "tile_pixels", "max_whole_pixels",
     ),
     "Checkpoints": (
-        "loading", "max_model_bytes", "watch_seconds", "checkpoint_digests", "checkpoint_public_key",
+        "checkpoint_source", "loading", "max_model_bytes", "watch_seconds", "checkpoint_digests",
+        "checkpoint_public_key",
     ),
     "Access and quotas": (
         "allow_anonymous", "anonymous_requests_per_minute", "anonymous_pixels_per_minute", "quota_store", "quota_fail",
@@ -44,6 +45,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "job_store", "max_jobs", "max_jobs_running", "max_job_bytes", "job_seconds", "job_lease_seconds",
         "job_attempts",
     ),
+    "Object storage": ("input_prefixes", "output_prefixes"),
     "Webhooks": (
         "webhook_hosts", "webhook_keys_file", "webhook_networks", "webhook_seconds", "webhook_hours", "max_webhooks",
     ),

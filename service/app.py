@@ -44,6 +44,7 @@ from service.pipeline.rendering import Renderer
 from service.pipeline.request import TransformResult
 from service.pipeline.thumbnails import Thumbnails
 from service.settings import PREFIX, Settings, redis_address
+from service.storage.access import access_from_settings
 
 if TYPE_CHECKING:
     from service.webhooks.webhooks import Webhooks
@@ -138,6 +139,7 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
         jobs_store,
         thumbnails,
         pages,
+        access_from_settings(settings),
         learner,
         tracer,
         _open_webhooks(settings, jobs_store, metrics),

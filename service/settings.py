@@ -30,6 +30,12 @@ class Settings(BaseSettings):
         description="Folder with stylize/*.safetensors and upscale/*.safetensors. Default: ./checkpoints if it has "
         "checkpoints, otherwise the bundled ones.",
     )
+    checkpoint_source: str = Field(
+        "",
+        pattern=r"^((s3|gs)://[^/\s]+(/\S*)?|file:///\S*)?$",
+        description="Object storage from which checkpoints are copied into `checkpoints`: s3://bucket/prefix, "
+        "gs:// or file:///. Set watch_seconds to look for changes.",
+    )
     learned: Path | None = Field(
         None,
         description="Folder for styles learned from paintings (POST /styles), and their queue. Without it, none can be "
@@ -177,6 +183,10 @@ class Settings(BaseSettings):
         15.0, ge=1, description="With Redis: a replica that is silent for so long is dead; its jobs start elsewhere."
     )
     job_attempts: int = Field(3, ge=1, description="With Redis: a job fails after this many replicas died of it.")
+    input_prefixes: str = Field(
+        "", description="Comma-separated prefixes below which clients may name inputs: s3://bucket/folder/."
+    )
+    output_prefixes: str = Field("", description="Comma-separated prefixes below which clients may name outputs.")
     webhook_hosts: str = Field(
         "",
         description="Comma-separated hosts to which jobs may send webhooks: hooks.example.org, *.example.org, "

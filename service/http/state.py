@@ -20,6 +20,7 @@ from service.pipeline.pipeline import Pipeline
 from service.pipeline.rendering import Renderer
 from service.pipeline.thumbnails import Thumbnails
 from service.settings import Settings
+from service.storage.access import Access
 
 if TYPE_CHECKING:  # it needs an optional extra
     from service.webhooks.webhooks import Webhooks
@@ -42,6 +43,7 @@ class State:
     jobs: JobStore
     thumbnails: Thumbnails
     pages: dict[str, WebFile]
+    access: Access
     learner: Learner | None = None
     tracer: Tracer | None = None
     webhooks: "Webhooks | None" = None

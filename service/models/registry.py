@@ -12,6 +12,7 @@ from service.errors import StartupError, UnavailableError
 from service.models.folder import CheckpointFolder
 from service.models.interpolation import Mixture, blend, blend_key
 from service.models.manifest import Manifest, manifest_from_settings
+from service.models.mirror import Mirror, mirror_from_settings
 from service.models.model import CheckpointFile, FileStamp, Model
 from service.models.served import ServedModels
 from service.models.weights_cache import WeightsCache
@@ -38,15 +39,18 @@ class Registry(ServedModels):
         max_bytes: int = 0,
         manifest: Manifest | None = None,
         learned: Path | None = None,
+        mirror: Mirror | None = None,
     ) -> None:
         """loading: load weights at the start, or at the first request. max_bytes: of all weights; 0 for no limit.
 
         manifest: lists the files that may be served; None allows all files. learned: folder of learned styles.
+        mirror: fills the folder.
         """
         super().__init__({})
         self.refused: dict[str, str] = {}
         self.loaded = WeightsCache(max_bytes, pinned=lambda key: f"{key}.safetensors" in self.refused)
         self._folder, self._loading = CheckpointFolder(folder, manifest, learned), loading
+        self._mirror = mirror
         self._stamps: dict[str, FileStamp] = {}
         self._loads: dict[str, asyncio.Task[Model]] = {}
         self._reloading = asyncio.Lock()
@@ -60,6 +64,8 @@ class Registry(ServedModels):
 
     def read(self) -> None:
         """Read all files before the service starts. Raises StartupError if none can be used."""
+        if self._mirror is not None:
+            asyncio.run(self._mirror.start())
         try:
             files = self._folder.files()
         except OSError as error:
@@ -116,6 +122,8 @@ class Registry(ServedModels):
         """Apply the changes in the folder. Returns the names of the files: "taken", "refused" and "removed"."""
         async with self._reloading:
             changes: dict[str, list[str]] = {"taken": [], "refused": [], "removed": []}
+            if self._mirror is not None:
+                await self._mirror.try_update()
             try:
                 files = {file.name: file for file in await asyncio.to_thread(self._folder.files)}
             except OSError:  # an unmounted volume: keep serving the loaded models
@@ -257,9 +265,10 @@ def load_registry(
     max_bytes: int = 0,
     manifest: Manifest | None = None,
     learned: Path | None = None,
+    mirror: Mirror | None = None,
 ) -> Registry:
     """Make a registry and read `folder`/{stylize,upscale}/*.safetensors. Raises StartupError if no file can be used."""
-    registry = Registry(folder, loading, max_bytes, manifest, learned)
+    registry = Registry(folder, loading, max_bytes, manifest, learned, mirror)
     registry.read()
     return registry
 
@@ -272,4 +281,5 @@ def registry_from_settings(settings: Settings) -> Registry:
         settings.max_model_bytes,
         manifest_from_settings(settings),
         settings.learned,
+        mirror_from_settings(settings),
     )

@@ -18,6 +18,18 @@ def test_one_replica_is_an_m_d_1_queue(load):
     assert np.mean(waits) == pytest.approx(load / (2 * (1 - load)), rel=0.08)
 
 
+def test_two_replicas_of_one_queue_are_an_m_d_2_queue():
+    """Cosmetatos' approximation: half of the wait of M/M/2, which is 1.78 s at 0.8, and 1.4 % more."""
+    result = Simulation(COSTS, ENDLESS, 2, shared=True).run(arrivals([(50_000, 1.6)], [ONE], 1))
+    assert np.mean([seconds - 1.0 for _, seconds in result.latencies]) == pytest.approx(0.901, rel=0.08)
+
+
+def test_a_shared_queue_loses_nothing_while_replicas_come_and_go():
+    load = arrivals([(300, 4.0)], [ONE, Kind("enlarge", 0.3, 50_000, 16)], 3)
+    result = Simulation(COSTS, Limits(), 2, Autoscaler(most=6), shared=True).run(load)
+    assert len(result.latencies) == len(load)
+
+
 def test_a_lone_request_takes_its_cost():
     kind = Kind("enlarge", 1.0, 100_000, growth=16)
     costs = Costs(COSTS.forward, 1e-8)

@@ -31,12 +31,16 @@ _BINARY_SIZE, _BINARY_DATA = "binary_data_size", "binary_data"
 
 @dataclass(frozen=True)
 class Tensor:
-    """`image`: encoded images, as BYTES; `pixels`: uint8 (N, H, W, 3), as UINT8. shape: as the client sent it."""
+    """`image`: encoded images, as BYTES; `pixels`: uint8 (N, H, W, 3), as UINT8, or as FP32 if `floats`.
+
+    shape: as the client sent it.
+    """
 
     name: Literal["image", "pixels"]
     shape: tuple[int, ...]
     images: tuple[bytes, ...] = ()
     pixels: NDArray[np.uint8] | None = None
+    floats: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ def read(body: bytes, json_bytes: str | None) -> InferenceRequest:
             f"output {shown(output.name)!r} does not exist; the output for {given.name!r} is {given.name!r}"
         )
     parameters = {name: value for name, value in request.parameters.items() if value is not None}
+    parameters.pop("content_type", None)  # MLServer's: how its client made the tensors
     binary = bool(parameters.pop("binary_data_output", False))
     if output is not None:
         binary = bool(output.parameters.get(_BINARY_DATA, binary))
@@ -108,16 +113,17 @@ def read(body: bytes, json_bytes: str | None) -> InferenceRequest:
 
 def write(facts: dict[str, Any], tensor: Tensor, binary: bool) -> tuple[bytes, int | None]:
     """Build the body of a response, and the length of its JSON if bytes follow it. facts: its other members."""
-    kind = "BYTES" if tensor.name == IMAGE else "UINT8"
+    kind = "BYTES" if tensor.name == IMAGE else "FP32" if tensor.floats else "UINT8"
+    pixels = tensor.pixels.astype("<f4") if tensor.pixels is not None and tensor.floats else tensor.pixels
     output: dict[str, Any] = {"name": tensor.name, "datatype": kind, "shape": list(tensor.shape)}
     after = b""
     if binary:
-        after = _packed(tensor.images) if tensor.pixels is None else tensor.pixels.tobytes()
+        after = _packed(tensor.images) if pixels is None else pixels.tobytes()
         output["parameters"] = {_BINARY_SIZE: len(after)}
-    elif tensor.pixels is None:
+    elif pixels is None:
         output["data"] = [base64.b64encode(image).decode() for image in tensor.images]
     else:
-        output["data"] = tensor.pixels.ravel().tolist()
+        output["data"] = pixels.ravel().tolist()
     text = json.dumps({**facts, "outputs": [output]}).encode()
     return text + after, len(text) if binary else None
 
@@ -133,11 +139,12 @@ def _json_end(body: bytes, json_bytes: str | None) -> int:
 
 
 def _tensor(given: _Input, after: bytes) -> Tensor:
-    expected = {IMAGE: "BYTES", PIXELS: "UINT8"}
+    expected = {IMAGE: ("BYTES",), PIXELS: ("UINT8", "FP32")}
     if given.name not in expected:
         raise BodyError(f"input {shown(given.name)!r} does not exist; expected {IMAGE!r} (BYTES) or {PIXELS!r} (UINT8)")
-    if given.datatype != expected[given.name]:
-        raise BodyError(f"input {given.name!r} is {shown(given.datatype)}; expected {expected[given.name]}")
+    if given.datatype not in expected[given.name]:
+        kinds = " or ".join(expected[given.name])
+        raise BodyError(f"input {given.name!r} is {shown(given.datatype)}; expected {kinds}")
     size = given.parameters.get(_BINARY_SIZE)
     if size is None and given.data is None:
         raise BodyError(f"input {given.name!r} has neither data nor {_BINARY_SIZE}")
@@ -146,7 +153,9 @@ def _tensor(given: _Input, after: bytes) -> Tensor:
     if size is None and after:
         raise BodyError(f"{len(after)} bytes follow the JSON, and no input has {_BINARY_SIZE}")
     data = after if given.data is None else given.data
-    return _images(given.shape, data) if given.name == IMAGE else _pixels(given.shape, data)
+    if given.name == IMAGE:
+        return _images(given.shape, data)
+    return _pixels(given.shape, data, floats=given.datatype == "FP32")
 
 
 def _images(shape: list[int], data: bytes | list[Any]) -> Tensor:
@@ -158,25 +167,40 @@ def _images(shape: list[int], data: bytes | list[Any]) -> Tensor:
     return Tensor("image", tuple(shape), images=tuple(images))
 
 
-def _pixels(shape: list[int], data: bytes | list[Any]) -> Tensor:
+def _pixels(shape: list[int], data: bytes | list[Any], floats: bool) -> Tensor:
     expected = f"[H, W, 3] or [N, H, W, 3], with N up to {MOST_PICTURES}"
     four = shape if len(shape) == 4 else [1, *shape]
     if len(four) != 4 or four[3] != 3 or min(four) < 1 or four[0] > MOST_PICTURES:
         raise BodyError(f"input 'pixels' has the shape {shape}; expected {expected}")
-    values = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else _numbers(data)
+    if isinstance(data, bytes) and floats and len(data) % 4:
+        raise BodyError(f"input 'pixels' is FP32 and has {len(data)} bytes; expected four for each value")
+    values = np.frombuffer(data, "<f4" if floats else np.uint8) if isinstance(data, bytes) else _numbers(data, floats)
+    values = _rounded(values) if floats else values
     if values.size != math.prod(four):
         raise BodyError(f"input 'pixels' has the shape {shape} and {values.size} values; expected {math.prod(four)}")
-    return Tensor("pixels", tuple(shape), pixels=values.reshape(four))
+    return Tensor("pixels", tuple(shape), pixels=values.reshape(four), floats=floats)
 
 
-def _numbers(data: list[Any]) -> NDArray[np.uint8]:
-    """Read integers from a list, which is flat or nested like the shape."""
+def _rounded(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Read FP32, whose range is that of UINT8."""
+    if not values.size or not np.all((values >= 0) & (values <= 255)):
+        raise BodyError("input 'pixels' has other values than numbers from 0 to 255")
+    if values.max() <= 1 and np.any(values % 1):
+        raise BodyError("input 'pixels' has values from 0 to 1; expected 0 to 255, also as FP32")
+    rounded: NDArray[np.uint8] = np.rint(values).astype(np.uint8)
+    return rounded
+
+
+def _numbers(data: list[Any], floats: bool) -> NDArray[Any]:
+    """Read numbers from a list, which is flat or nested like the shape. Integers, unless `floats`."""
     try:
         values = np.array(data)
     except (ValueError, OverflowError) as error:
         raise BodyError(
             "input 'pixels' is ragged, or has values that are not numbers; expected integers 0 to 255"
         ) from error
+    if floats and values.dtype.kind in "iuf":
+        return values
     if values.dtype.kind not in "iu" or not values.size or values.min() < 0 or values.max() > 255:
         raise BodyError("input 'pixels' has other values than integers from 0 to 255")
     return values.astype(np.uint8)

@@ -30,7 +30,7 @@ _TENSOR: dict[str, Any] = {
     "properties": {
         "name": {"type": "string", "enum": ["image", "pixels"]},
         "shape": {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 4},
-        "datatype": {"type": "string", "enum": ["BYTES", "UINT8"]},
+        "datatype": {"type": "string", "enum": ["BYTES", "UINT8", "FP32"]},
         "parameters": _OBJECT,
         "data": {"type": "array", "items": {}},
     },

@@ -137,7 +137,8 @@ async def _run_pixels(
     result = await pipeline.transform_pixels(wanted, list(pixels), charge)
     stacked = np.stack(result.pictures)
     shape = stacked.shape if len(inference.tensor.shape) == 4 else stacked.shape[1:]
-    return Tensor("pixels", tuple(shape), pixels=stacked), {"exact": result.exact}
+    floats = inference.tensor.floats
+    return Tensor("pixels", tuple(shape), pixels=stacked, floats=floats), {"exact": result.exact}
 
 
 async def _response(entry: Entry, inference: InferenceRequest, tensor: Tensor, facts: dict[str, Any]) -> Response:

@@ -27,6 +27,7 @@ from service.errors import (
 )
 from service.http.body import EXAMPLE_BASE64, FIELD, FORM, JSON
 from service.http.openapi import BINARY, problems
+from service.http.routes.objects import WrittenOutput
 from service.images.formats import MEDIA_TYPES, SOURCE_MEDIA_TYPES
 
 _PICTURE: dict[str, Any] = {"type": "string", "format": "binary"}
@@ -59,7 +60,8 @@ REQUEST: dict[str, Any] = {
     "parameters": [_IF_NONE_MATCH],
     "requestBody": {
         "required": True,
-        "description": "The image itself, a form, or JSON. The bytes decide the format, not the media type.",
+        "description": "The image itself, a form, or JSON; empty with `input`. "
+        "The bytes decide the format, not the media type.",
         "content": {**dict.fromkeys(SOURCE_MEDIA_TYPES.values(), BINARY), FORM: _FORM, JSON: _JSON},
     },
 }
@@ -83,6 +85,10 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "The output image.",
         "content": dict.fromkeys(MEDIA_TYPES.values(), BINARY),
         "headers": {name: {"description": what, "schema": {"type": "string"}} for name, what in _HEADERS.items()},
+    },
+    201: {
+        "description": "With output: the output was written.",
+        "content": {"application/json": {"schema": WrittenOutput.model_json_schema()}},
     },
     202: {
         "description": "With Prefer: respond-async: the request became a job.",

@@ -14,7 +14,7 @@ def picture_response(request: Request, result: TransformResult, filename: str | 
     if (factor := result.declared.get(FACTOR_HEADER)) is not None:  # of factor=max, the label is not known before
         label = f"x{factor}"
     headers = {
-        **_headers_of(result),
+        **headers_of(result),
         "Content-Disposition": content_disposition(filename, label, SUFFIXES[result.format]),
     }
     if state_of(request).settings.cache_bytes:
@@ -22,7 +22,8 @@ def picture_response(request: Request, result: TransformResult, filename: str | 
     return Response(result.body, media_type=MEDIA_TYPES[result.format], headers=headers)
 
 
-def _headers_of(result: TransformResult) -> dict[str, str]:
+def headers_of(result: TransformResult) -> dict[str, str]:
+    """Return the headers that describe a result."""
     stages = {"cache": 0.0} if result.cached else result.milliseconds
     headers = {
         **result.declared,

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from service.errors import ParameterError, shown
-from service.http.body import read_picture
 from service.http.disconnect import while_connected
 from service.http.headers import parse_prefer
 from service.http.routes.auth import charge_of, count_request, owner_of
+from service.http.routes.objects import check_objects, read_upload, written
 from service.http.routes.openapi import REQUEST, RESPONSES
 from service.http.routes.respond_async import respond_async
 from service.http.routes.responses import picture_response
@@ -98,10 +98,13 @@ async def _transform(
     )
     state.pipeline.check(wanted)
     webhook = await webhook_of(request, query, preference.respond_async)
-    upload = await read_picture(request, state.settings.max_body_bytes)
+    to = check_objects(request, query, preference.respond_async)
+    upload = await read_upload(request, query)
     if preference.respond_async:
         return await respond_async(request, wanted, upload, label, preference, headers.idempotency_key, webhook)
     result = await while_connected(request, state.pipeline.transform(wanted, upload.data, charge=charge_of(request)))
+    if to is not None:
+        return await written(request, result, to)
     return picture_response(request, result, upload.filename, label)
 
 

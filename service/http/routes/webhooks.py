@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from service.errors import ParameterError, shown
+from service.http.routes.objects import ObjectParameters
 from service.http.state import state_of
 from service.jobs.record import Webhook
 from service.pipeline.parameters import Parameters, StylizeParameters, UpscaleParameters
@@ -46,11 +47,11 @@ class WebhookParameters(BaseModel):
     )
 
 
-class StylizeQuery(WebhookParameters, StylizeParameters):
+class StylizeQuery(WebhookParameters, ObjectParameters, StylizeParameters):
     """The query of POST /stylize."""
 
 
-class UpscaleQuery(WebhookParameters, UpscaleParameters):
+class UpscaleQuery(WebhookParameters, ObjectParameters, UpscaleParameters):
     """The query of POST /upscale."""
 
 

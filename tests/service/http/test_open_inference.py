@@ -98,6 +98,17 @@ def test_json_without_the_binary_extension(served, client):
     assert np.array_equal(np.reshape(output["data"], output["shape"]), decoded(expected))
 
 
+@pytest.mark.parametrize("binary", [True, False])
+def test_floats_are_pixels_from_0_to_255(served, client, binary):
+    pixels = picture()
+    array = np.minimum(pixels.astype(np.float32) + (0.25 if binary else 0), 255)  # they are rounded
+    wanted = triton.InferRequestedOutput("pixels", binary_data=binary)
+    answer = served.infer(FACTOR, [tensor("pixels", array, "FP32", binary=binary)], outputs=[wanted])
+    answer = answer.as_numpy("pixels")
+    assert answer.dtype == np.float32
+    assert np.array_equal(answer, decoded(client.post("/upscale?factor=2", content=encoded(pixels)).content))
+
+
 def test_parameters_apply(served, client):
     data = encoded(picture())
     query = "style=mosaic&strength=0.5&preserve_color=true&stroke=2&max_side=32&format=webp&quality=50"
@@ -124,7 +135,11 @@ def test_what_the_client_can_do_wrong(served):
         (lambda: served.infer(STYLE, [tensor("pixels", picture(220, 220), "UINT8")]), "413", "at most 40000 pixels"),
         (lambda: served.infer(STYLE, images(*[data] * 17)), "422", "from 1 to 16"),
         (lambda: served.infer(STYLE, [tensor("picture", picture(), "UINT8")]), "422", "input 'picture' does not exist"),
-        (lambda: served.infer(STYLE, [tensor("pixels", picture() / 1.0, "FP64")]), "422", "is FP64; expected UINT8"),
+        (
+            lambda: served.infer(STYLE, [tensor("pixels", picture() / 1.0, "FP64")]),
+            "422",
+            "is FP64; expected UINT8 or FP32",
+        ),
         (lambda: served.infer(STYLE, [tensor("pixels", picture()[..., :2], "UINT8")]), "422", r"expected \[H, W, 3\]"),
         (
             lambda: served.infer(STYLE, [tensor("pixels", picture(), "UINT8")], parameters={"format": "png"}),
@@ -150,6 +165,7 @@ def element(data):
 
 ONE = {"name": "image", "datatype": "BYTES", "shape": [1]}
 PIXELS = {"name": "pixels", "datatype": "UINT8", "shape": [1, 2, 3]}
+FLOATS = {**PIXELS, "datatype": "FP32"}
 MALFORMED = [
     (b"", None, b"", "not JSON"),
     (b"[]", None, b"", "dictionary|object"),
@@ -168,6 +184,15 @@ MALFORMED = [
     ({"inputs": [ONE]}, 3, b"abc", "ends within the length"),
     ({"inputs": [{**ONE, "data": ["QQ=="]}]}, None, b"abc", "no input has binary_data_size"),
     ({"inputs": [{**PIXELS, "data": [0, 1, 2, 3, 4, 256]}]}, None, b"", "0 to 255"),
+    ({"inputs": [{**FLOATS, "data": [0, 1, 2, 3, 4, 255.5]}]}, None, b"", "0 to 255"),
+    ({"inputs": [{**FLOATS, "data": [0, 1, 2, 3, 4, float("nan")]}]}, None, b"", "0 to 255"),
+    (
+        {"inputs": [{**FLOATS, "data": [0, 0.1, 0.2, 0.3, 0.4, 1.0]}]},
+        None,
+        b"",
+        "values from 0 to 1; expected 0 to 255",
+    ),
+    ({"inputs": [FLOATS]}, 7, b"1234567", "7 bytes; expected four for each value"),
     ({"inputs": [{**PIXELS, "data": [0.5] * 6}]}, None, b"", "0 to 255"),
     ({"inputs": [{**PIXELS, "data": [[1, 2], 3]}]}, None, b"", "ragged"),
     ({"inputs": [{**PIXELS, "data": [2**70] * 6}]}, None, b"", "0 to 255"),

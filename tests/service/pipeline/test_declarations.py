@@ -12,6 +12,7 @@ import pytest
 
 from impasto import parameters as client
 from service.cli import pictures
+from service.http.routes.objects import ObjectParameters
 from service.http.routes.webhooks import WebhookParameters
 from service.images.formats import LOSSLESS
 from service.pipeline.parameters import (
@@ -134,7 +135,7 @@ def test_the_openapi_document_has_the_same_parameters(task):
     document = json.loads((ROOT / "docs/openapi.json").read_text())
     declared = document["paths"][f"/{task}"]["post"]["parameters"]
     query = {each["name"]: each for each in declared if each["in"] == "query"}
-    assert list(query) == [*MODELS[task].model_fields, *WebhookParameters.model_fields]
+    assert list(query) == [*MODELS[task].model_fields, *ObjectParameters.model_fields, *WebhookParameters.model_fields]
     for name, field in MODELS[task].model_fields.items():
         assert query[name]["description"] == field.description
         assert query[name]["required"] == field.is_required()

@@ -1,0 +1,1 @@
+"""Object storage: S3, GCS and folders, through obstore, which reads its credentials from the environment."""

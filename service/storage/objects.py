@@ -1,0 +1,109 @@
+"""Objects below allowed prefixes, by URL: s3://bucket/key, gs://bucket/key, file:///path."""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import obstore
+from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import ObjectStore, from_url
+
+from service.storage.location import Location, MissingObjectError, StorageError, TooLargeError
+
+_RETRIES, _RETRY_SECONDS, _SECONDS = 2, 15, 60
+_DENIED = re.compile(
+    r"\b(401 Unauthorized|403 Forbidden)\b|<Code>(AccessDenied|ExpiredToken|InvalidAccessKeyId)</Code>"
+)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object in a listing. name: relative to the prefix. stamp: differs if the content does."""
+
+    name: str
+    size: int
+    stamp: str
+
+
+class Objects:
+    """Reads and writes objects. Safe to use from several threads; each store keeps its connections."""
+
+    def __init__(self) -> None:
+        self._stores: dict[str, ObjectStore] = {}
+
+    async def read(self, location: Location, most_bytes: int) -> bytes:
+        """Return an object. Raises StorageError."""
+        try:
+            found = await obstore.get_async(self._store(location), location.key)
+            if found.meta["size"] > most_bytes:
+                raise TooLargeError(f"it has {found.meta['size']} bytes; expected at most {most_bytes}")
+            return bytes(await found.bytes_async())
+        except (BaseError, OSError) as error:
+            raise _plain(error) from error
+
+    async def write(self, location: Location, data: bytes, media_type: str) -> None:
+        """Write or replace an object. It is complete or absent at each moment. Raises StorageError."""
+        typed: Any = {} if location.root.startswith("file:") else {"attributes": {"Content-Type": media_type}}
+        try:
+            await obstore.put_async(self._store(location), location.key, data, use_multipart=False, **typed)
+        except (BaseError, OSError) as error:
+            raise _plain(error) from error
+
+    async def list(self, prefix: Location) -> list[Listed]:
+        """Return all objects below a prefix. Raises StorageError."""
+        found, start = [], prefix.key.rstrip("/") + "/" if prefix.key else ""
+        try:
+            pages = cast("AsyncIterator[list[dict[str, Any]]]", obstore.list(self._store(prefix), start or None))
+            async for page in pages:
+                for each in page:
+                    stamp = f"{each['e_tag']} {each['last_modified'].isoformat()}"
+                    found.append(Listed(each["path"].removeprefix(start), each["size"], stamp))
+        except (BaseError, OSError) as error:
+            raise _plain(error) from error
+        return found
+
+    async def copy_to(self, location: Location, path: Path, size: int) -> None:
+        """Copy an object to a file under a temporary name, then rename it. Raises StorageError and OSError."""
+        part = path.with_name(f".{path.name}.part")
+        try:
+            found = await obstore.get_async(self._store(location), location.key)
+            with part.open("wb") as file:
+                async for chunk in found.stream(min_chunk_size=2**22):
+                    await asyncio.to_thread(file.write, bytes(chunk))
+            if part.stat().st_size != size:
+                raise StorageError(f"{location}: {part.stat().st_size} bytes came; expected {size}")
+            part.replace(path)
+        except BaseError as error:
+            raise _plain(error) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _store(self, location: Location) -> ObjectStore:
+        if location.root not in self._stores:
+            seconds = timedelta(seconds=_SECONDS)
+            retries: Any = {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)}
+            client: Any = {"timeout": seconds, "allow_http": _allows_http()}
+            options: dict[str, Any] = {"retry_config": retries, "client_options": client}
+            is_file = location.root.startswith("file:")
+            self._stores[location.root] = from_url(f"{location.root}/", **({} if is_file else options))
+        return self._stores[location.root]
+
+
+def _allows_http() -> bool:
+    """Read AWS_ALLOW_HTTP, which the library leaves out when it is given other options of its client."""
+    return os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"}
+
+
+def _plain(error: Exception) -> StorageError:
+    """Return an error without what the library tells of requests and credentials."""
+    if isinstance(error, (NotFoundError, FileNotFoundError)):
+        return MissingObjectError("there is no such object")
+    denied = isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError))
+    if denied or _DENIED.search(str(error)):  # a listing raises a plain error
+        return StorageError("the service may not use it: its credentials are missing, wrong or expired")
+    return StorageError(f"the store does not respond as expected ({type(error).__name__})")
