@@ -60,7 +60,7 @@ class Dists:
                         y, self._vgg16[f"features.{index}.weight"], self._vgg16[f"features.{index}.bias"], padding=1
                     )
                 )
-            found.append(y)
+            found.append(y.float())
         return found
 
     def _pooled(self, y: Tensor) -> Tensor:

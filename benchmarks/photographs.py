@@ -27,6 +27,7 @@ from trainer.evaluation.evaluate import enlarger
 from trainer.evaluation.metrics import Enlarge, benchmark_pairs, bicubic, compared_luma, psnr
 from trainer.evaluation.sections import write_section
 from trainer.evaluation.style_distance import grid
+from trainer.loop.precision import choose_precision
 from trainer.objective.loss_network import load_vgg16
 from trainer.objective.perceptual_distance import PerceptualDistance
 
@@ -64,12 +65,17 @@ class Distances:
     def __init__(self) -> None:
         vgg16 = load_vgg16()
         self._lpips, self._dists = PerceptualDistance(vgg16), dists.installed(vgg16)
+        self._quick = choose_precision("auto", torch.device("cpu")) == "bf16"  # changes LPIPS by about 0.001
 
     def of(self, answer: Picture, truth: Picture, factor: int) -> Mapping[str, float]:
         """Measure an enlarged picture against the original."""
         unit = torch.from_numpy(np.array(answer)).permute(2, 0, 1)[None].float() / 255
-        found = {"PSNR": psnr(*compared_luma(answer, truth, factor)), "LPIPS": self._lpips.lpips(answer, truth)}
-        return found | ({"DISTS": self._dists(answer, truth)} if self._dists else {}) | {"phase": grid(unit, factor)}
+        found = {"PSNR": psnr(*compared_luma(answer, truth, factor))}
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._quick):
+            found["LPIPS"] = self._lpips.lpips(answer, truth)
+            if self._dists:
+                found["DISTS"] = self._dists(answer, truth)
+        return found | {"phase": grid(unit, factor)}
 
 
 def kept(low: Picture, quality: int | None) -> Picture:
@@ -83,9 +89,11 @@ def main() -> None:
     parser.add_argument("--checkpoints", type=Path, default=ROOT / "checkpoints")
     parser.add_argument("--factor", type=int, default=4)
     parser.add_argument("--set", action="append", help="Only this set; repeatable.")
+    parser.add_argument("--method", action="append", help="Only this method; repeatable.")
     parser.add_argument("--results", type=Path, help="Also write the section to this file.")
     options = parser.parse_args()
     distances, found = Distances(), methods(options.checkpoints, options.factor)
+    found = {name: each for name, each in found.items() if not options.method or name in options.method}
     parts = []
     for name, folder in sets().items():
         if options.set and name not in options.set:
@@ -102,7 +110,8 @@ def main() -> None:
     if options.results:
         head = (
             "## Photographs as they are found\n\n`python benchmarks/photographs.py`, "
-            f"{machine()}. The small picture is clean, or was kept as a JPEG. LPIPS and DISTS: lower is better. "
+            f"{machine()}. The small picture is clean, or was kept as a JPEG. "
+            "LPIPS and DISTS, in bfloat16 where the CPU has it: lower is better. "
             "Phase: 1 is no grid."
         )
         write_section(options.results, "benchmarks/photographs.py", "\n\n".join([head, *parts]))

@@ -1,6 +1,7 @@
 """Networks for single-image super-resolution: that of the 2016 paper, SRCNN, and a faster one at low resolution."""
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -55,13 +56,27 @@ FLAT_REACH_PX = 3
 """How far `uneven` looks around a pixel."""
 
 
-def uneven(x: Tensor) -> Tensor:
+def uneven(x: Tensor) -> Tensor | None:
     """Return 0 inside areas of one colour and 1 elsewhere: float (N, C, H, W) -> float32 (N, 1, H, W).
 
-    It falls over two pixels inside such an area. Pixels beside another colour get 1.
+    It falls over two pixels inside such an area. Pixels beside another colour get 1. None if there is no such area.
     """
-    flat = (F.max_pool2d(x, 5, 1, 2) == -F.max_pool2d(-x, 5, 1, 2)).all(dim=1, keepdim=True).float()
-    return 1 - F.avg_pool2d(flat, 3, 1, 1, count_include_pad=False)
+    beside = reduce(torch.bitwise_or, (x[..., 1:] != x[..., :-1]).unbind(1))
+    flat = ~_any_of(_any_of(beside, 4, -1), 5, -2)  # of 5 x 5 pixels, none differs from the next in its row
+    if not bool(flat.any()):
+        return None
+    below = reduce(torch.bitwise_or, (x[..., 1:, :] != x[..., :-1, :]).unbind(1))
+    flat &= ~_any_of(_any_of(below, 4, -2), 5, -1)
+    if not bool(flat.any()):
+        return None
+    return 1 - F.avg_pool2d(flat[:, None].float(), 3, 1, 1, count_include_pad=False)
+
+
+def _any_of(marks: Tensor, count: int, dim: int) -> Tensor:
+    """Join `count` marks in a row, from the second before a pixel on: bool (N, H, W) -> bool. Pooling takes longer."""
+    padded = F.pad(marks, (2, 2) if dim == -1 else (0, 0, 2, 2))
+    length = padded.shape[dim] - count + 1
+    return reduce(torch.bitwise_or, (padded.narrow(dim, start, length) for start in range(count)))
 
 
 class SubpixelBody(nn.Module):
@@ -82,8 +97,9 @@ class SubpixelBody(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.head(x)
-        correction = F.pixel_shuffle(self.tail(features + self.blocks(features)) * uneven(x), self.factor)
-        return bicubic(x, self.factor) + correction.float()
+        correction, share = self.tail(features + self.blocks(features)), uneven(x)
+        corrected = correction if share is None else correction * share
+        return bicubic(x, self.factor) + F.pixel_shuffle(corrected, self.factor).float()
 
 
 def bicubic(x: Tensor, factor: int) -> Tensor:

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from nets.checkpoint import load
 from nets.super_resolution import FACTORS
 from trainer.data import reduce
+from trainer.degradation import through_jpeg
 from trainer.loop.samples import apply
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,15 +18,18 @@ CHECKPOINTS = ROOT / "checkpoints"
 PHOTOGRAPHS = ("coffee", "chelsea", "rocket")
 CELL_PX = (360, 240)
 CROP = ("chelsea", (104, 40, 392, 232))  # 288 x 192: divisible by every factor
+JPEG_QUALITY = 60
+JPEG_CROPS = (("astronaut", (128, 16, 416, 272)), ("coffee", (240, 100, 528, 356)))
 LABEL_PX = 26
 FIRST_STYLES = ("mosaic", "starry_night")
 CPU = torch.device("cpu")
 
 
 def main() -> None:
-    """Write styles.jpg (every style on the same photographs) and upscale.jpg (every factor on the same crop)."""
+    """Write styles.jpg (every style on the same photographs), upscale.jpg (every factor on one crop) and photo.jpg."""
     styles().save(IMAGES / "styles.jpg", quality=86, optimize=True)
     upscale().save(IMAGES / "upscale.jpg", quality=92, optimize=True)
+    photo().save(IMAGES / "photo.jpg", quality=92, optimize=True)
 
 
 def styles() -> Image.Image:
@@ -53,6 +57,21 @@ def upscale() -> Image.Image:
             answers.append(Image.fromarray(apply(net, np.array(low), CPU)))
         label = f"x{factor}: bicubic, faithful, perceptual, and the original"
         strips.append(strip(label, [image.resize((432, 288), Image.Resampling.LANCZOS) for image in [*answers, truth]]))
+    return stacked(strips)
+
+
+def photo() -> Image.Image:
+    """Return strips of small JPEGs enlarged four times: bicubic, both sources, and the original."""
+    strips = []
+    for name, box in JPEG_CROPS:
+        truth = read(name).crop(box)
+        low = through_jpeg(reduce(truth, 4), JPEG_QUALITY)
+        answers = [low.resize(truth.size, Image.Resampling.BICUBIC)]
+        for network in ("x4", "x4_photo"):
+            net = load(CHECKPOINTS / "upscale" / f"{network}.safetensors").net
+            answers.append(Image.fromarray(apply(net, np.array(low), CPU)))
+        label = f"a JPEG of quality {JPEG_QUALITY}, x4: bicubic, source=clean, source=photo, and the original"
+        strips.append(strip(label, [*answers, truth]))
     return stacked(strips)
 
 

@@ -44,7 +44,9 @@ def upscale(
     failures: dict[int, Exception] = {}
     correction = Convolution(body.tail, "zero", _RowSum(features, deep))
     for top, bottom in bands(source.height, band_pixels // source.width // 2):
-        corrected = correction.read(top, bottom) * source.uneven(top, bottom)
+        corrected, share = correction.read(top, bottom), source.uneven(top, bottom)
+        if share is not None:
+            corrected = corrected * share
         band = source.bicubic(top, bottom, f) + F.pixel_shuffle(corrected, f).float()
         for i, item in enumerate(torch.split(band, 1)):
             try:
@@ -65,10 +67,11 @@ class _Pictures:
     def read(self, top: int, bottom: int) -> Tensor:
         return to_unit_range(self._pixels[:, top:bottom])
 
-    def uneven(self, top: int, bottom: int) -> Tensor:
-        """Return rows `top` to `bottom` of nets.super_resolution.uneven: (N, 1, bottom - top, width)."""
+    def uneven(self, top: int, bottom: int) -> Tensor | None:
+        """Return rows `top` to `bottom` of nets.super_resolution.uneven: (N, 1, bottom - top, width), or None."""
         first, last = max(0, top - FLAT_REACH_PX), min(self.height, bottom + FLAT_REACH_PX)
-        return uneven(self.read(first, last))[..., top - first : bottom - first, :]
+        share = uneven(self.read(first, last))
+        return None if share is None else share[..., top - first : bottom - first, :]
 
     def bicubic(self, top: int, bottom: int, factor: int) -> Tensor:
         """Return rows `top` to `bottom`, upscaled: (N, 3, factor (bottom - top), factor width)."""

@@ -56,7 +56,7 @@ class Podman:
 
     def play(self, name: str, manifests: list[Manifest]) -> None:
         self.path(name).write_text(yaml.safe_dump_all(manifests))
-        self.run("podman", "kube", "play", str(self.path(name)))
+        self.run("podman", "kube", "play", "--network", "podman", str(self.path(name)))
 
     def down(self, name: str) -> None:
         self.run("podman", "kube", "down", str(self.path(name)), check=False)

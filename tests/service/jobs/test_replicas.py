@@ -10,6 +10,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Event
 
 import httpx
 import numpy as np
@@ -24,6 +25,8 @@ from tests.service.jobs.replica import FIRST_CODE, coded_picture
 ROOT = Path(__file__).parents[3]
 JOBS = int(os.environ.get("FLEET_JOBS", "240"))
 """10,000 on a quiet machine."""
+KILL_SECONDS = float(os.environ.get("FLEET_KILL_SECONDS", "0"))
+"""20 with many jobs: how often a replica is killed, until the last result is there; 0: after each part of the jobs."""
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL)
 """What ends a replica after each part of the jobs was accepted; for each signal, the next one."""
@@ -126,6 +129,13 @@ def environment_of(folder, port, **settings):
     return kept | given | {"FLEET_PASSES": str(folder / "passes")}
 
 
+def disturb_until(done, disturb):
+    turn = 0
+    while not done.wait(KILL_SECONDS):
+        disturb(turn)
+        turn += 1
+
+
 @pytest.mark.long
 def test_no_job_is_lost_while_replicas_are_killed_and_redis_restarts(tmp_path, redis_server):  # noqa: F811
     keys = {name: {"key": key, "scopes": ["transform"]} for name, key in OWNERS.items()}
@@ -143,20 +153,36 @@ def test_no_job_is_lost_while_replicas_are_killed_and_redis_restarts(tmp_path, r
         workers = stack.enter_context(ThreadPoolExecutor(9))
         for which in range(REPLICAS):
             fleet.wait_for(which)
-        paths, size = [], -(-JOBS // len(SIGNALS))
-        for turn, number in enumerate(SIGNALS):
+        begin = time.monotonic()
+        servers = [process]
+
+        def disturb(turn):
+            fleet.replace(turn % REPLICAS, SIGNALS[turn % len(SIGNALS)])
+            if turn in {1, 6}:
+                servers[-1].kill()
+                servers[-1].wait()
+                time.sleep(1)
+                servers.append(stack.enter_context(redis(redis_server, tmp_path, port, options))[1])
+
+        done = Event()
+        killing = (
+            stack.enter_context(ThreadPoolExecutor(1)).submit(disturb_until, done, disturb) if KILL_SECONDS else None
+        )
+        stack.callback(done.set)
+        turns = 1 if KILL_SECONDS else len(SIGNALS)
+        paths, size = [], -(-JOBS // turns)
+        for turn in range(turns):
             part = slice(turn * size, (turn + 1) * size)
             paths += workers.map(lambda owner, code: clients[owner].post(code), owners[part], codes[part])
-            fleet.replace(turn % REPLICAS, number)
-            if turn == 1:
-                process.kill()
-                process.wait()
-                time.sleep(1)
-                stack.enter_context(redis(redis_server, tmp_path, port, options))
+            if killing is None:
+                disturb(turn)
         again = list(workers.map(lambda owner, code: clients[owner].post(code), owners[:9], codes[:9]))
         assert again == paths[:9]
         results = list(workers.map(lambda owner, path: clients[owner].collect(path), owners, paths))
         other = clients["alice"].ask("GET", paths[owners.index("bob")])
+        done.set()
+        if killing is not None:
+            killing.result()
     assert len(set(paths)) == JOBS
     for code, result in zip(codes, results, strict=True):
         assert np.array_equal(result, doubled(coded_picture(code))), "each owner has the result of its own picture"
@@ -169,4 +195,5 @@ def test_no_job_is_lost_while_replicas_are_killed_and_redis_restarts(tmp_path, r
         assert len(set(computed[code])) == len(computed[code]), "no process computes a job twice"
         assert len(set(computed[code]) - fleet.stopped) <= 1, "and another does only if one has ended"
     twice = sum(len(computed[code]) > 1 for code in codes)
-    print(f"{JOBS} jobs, {len(fleet.stopped)} processes ended, {twice} jobs computed more than once")
+    ended = f"{len(fleet.stopped)} processes ended, Redis {len(servers) - 1} times"
+    print(f"{JOBS} jobs in {time.monotonic() - begin:.0f} s, {ended}, {twice} jobs computed more than once")
