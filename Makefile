@@ -17,7 +17,7 @@ export IMPASTO_PORT := $(PORT)
 endif
 
 .PHONY: install serve wheels test-wheels demo test test-long test-browser soak check format docs pictures openapi settings lock hashes audit sbom bench \
-	manifests deploy-tools client-tools inference-clients storage-tools test-containers
+	manifests deploy-tools browser-tools client-tools inference-clients storage-tools test-containers
 
 # Everything: the service, the trainer, and what tests, checks and documents need.
 install: $(VENV)/installed
@@ -147,6 +147,15 @@ deploy-tools: .venv-deploy/installed
 		--requirement tests/deploy/requirements.txt
 	cp tests/deploy/package.json .venv-deploy/
 	npm install --prefix .venv-deploy --no-audit --no-fund --no-package-lock --loglevel error
+	@touch $@
+
+# axe-core and Lighthouse for tests/browser.
+browser-tools: .venv-browser/installed
+
+.venv-browser/installed: tests/browser/package.json
+	mkdir -p .venv-browser
+	cp tests/browser/package.json .venv-browser/
+	npm install --prefix .venv-browser --no-audit --no-fund --no-package-lock --loglevel error
 	@touch $@
 
 # What tests/generated_clients generates clients with: openapi-python-client, openapi-typescript.

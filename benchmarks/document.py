@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import engine
+import page
 from engine import machine, table
 from report import sections, serving, soak
 
@@ -31,6 +32,8 @@ def main() -> None:
         write_section(results, "benchmarks/encoding.py", encoding(json.loads(path.read_text())))
     if (path := out / "soak.json").exists():
         write_section(results, "make soak", soak.document(json.loads(path.read_text())))
+    if (path := out / "page.json").exists():
+        write_section(results, "benchmarks/page.py", page.document(json.loads(path.read_text())))
     for part in (serving.serving, sections.networks, sections.paper, sections.upscaling, sections.startup):
         if (path := out / f"{part.__name__}.json").exists():
             text = part(json.loads(path.read_text()), results.parent / "images")

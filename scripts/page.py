@@ -1,4 +1,4 @@
-"""Make the screenshots of the page in docs/images/, with a photograph restyled in headless Chromium.
+"""Make the screenshots of the page in docs/images/, with photographs restyled in headless Chromium.
 
 Needs `chromium` and `chromedriver` (Debian: apt-get install chromium chromium-driver).
 """
@@ -18,30 +18,34 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
-PHOTOGRAPH = IMAGES / "photographs" / "coffee.jpg"
-VIEWS = {"page": (1280, 860, "light"), "page_phone": (390, 844, "dark")}
+PHOTOGRAPHS = [IMAGES / "photographs" / f"{name}.jpg" for name in ("coffee", "chelsea", "rocket", "astronaut")]
+VIEWS = {"page": (1280, 860, "light", PHOTOGRAPHS), "page_phone": (390, 844, "dark", PHOTOGRAPHS[:1])}
 _QUALITY = 82
 
 
 def main() -> None:
     """Write docs/images/page.jpg and page_phone.jpg."""
     service = subprocess.Popen(
-        [sys.executable, "-u", "-m", "service"], cwd=ROOT, stdout=subprocess.PIPE, text=True, env={"IMPASTO_PORT": "0"}
+        [sys.executable, "-u", "-m", "service"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"IMPASTO_PORT": "0", "IMPASTO_LOG_LEVEL": "error"},
     )
     try:
         assert service.stdout is not None
         listening = re.search(r"listens on (\S+)", service.stdout.readline())
         assert listening is not None, "the service did not start"
-        for name, (width, height, scheme) in VIEWS.items():
-            image = Image.open(io.BytesIO(picture_of(listening[1], width, height, scheme))).convert("RGB")
+        for name, view in VIEWS.items():
+            image = Image.open(io.BytesIO(picture_of(listening[1], *view))).convert("RGB")
             image.save(IMAGES / f"{name}.jpg", quality=_QUALITY, optimize=True)
     finally:
         service.terminate()
         service.wait()
 
 
-def picture_of(address: str, width: int, height: int, scheme: str) -> bytes:
-    """Return a PNG of the page with a restyled photograph."""
+def picture_of(address: str, width: int, height: int, scheme: str, photographs: list[Path]) -> bytes:
+    """Return a PNG of the page with restyled photographs."""
     with tempfile.TemporaryDirectory() as profile:
         driver = browser(profile)
         try:
@@ -50,15 +54,16 @@ def picture_of(address: str, width: int, height: int, scheme: str) -> bytes:
             media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
             driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
             driver.get(address)
-            driver.find_element(By.ID, "file").send_keys(str(PHOTOGRAPH))
+            driver.find_element(By.ID, "file").send_keys("\n".join(map(str, photographs)))
             go = driver.find_element(By.ID, "go")
             WebDriverWait(driver, 30).until(lambda _: go.is_enabled())
             go.click()
+            WebDriverWait(driver, 60).until(lambda _: driver.find_element(By.ID, "status").text.startswith("Done"))
             WebDriverWait(driver, 60).until(lambda _: driver.find_element(By.ID, "outcome").is_displayed())
             driver.execute_script("document.activeElement.blur(); scrollTo(0, 0)")
             tiles = "[...document.querySelectorAll('#gallery img')].every((image) => image.src.startsWith('blob:'))"
             loaded = f"return {tiles} && [...document.images].every((image) => image.complete || !image.offsetParent)"
-            WebDriverWait(driver, 60).until(lambda _: driver.execute_script(loaded))
+            WebDriverWait(driver, 120).until(lambda _: driver.execute_script(loaded))
             return bytes(driver.get_screenshot_as_png())
         finally:
             driver.quit()

@@ -75,6 +75,7 @@ class Page:
         self.go()
         self.until(lambda: self["outcome"].is_displayed() or self["trouble"].is_displayed())
         assert not self["trouble"].is_displayed(), self.text("trouble")
+        self.run("arguments[0].scrollIntoView({block: 'center'})", self["download"])  # not under the fixed button
         self["download"].click()
         path = self._downloads / self["download"].get_attribute("download")
         self.until(path.exists)

@@ -327,7 +327,7 @@ def test_a_style_that_appears_while_the_page_is_open_shows_up(page, served, fold
     try:
         reload(address)
         page.run("dispatchEvent(new Event('focus'))")
-        page.until(lambda: page.run("return gallery.lastElementChild.textContent") == "Wave")
+        page.until(lambda: page.run("return gallery.lastElementChild.querySelector('span').textContent") == "Wave")
     finally:
         path.unlink()
         reload(address)
@@ -372,6 +372,30 @@ def test_it_fits_every_width_in_dark_and_light(page, files):
 
 def brightness(colour):
     return sum(int(part) for part in re.findall(r"\d+", colour)[:3])
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("Katsushika Hokusai, The Great Wave off Kanagawa (1831, public domain)", "Hokusai, 1831"),
+        ("Vincent van Gogh, The Starry Night (1889, public domain)", "van Gogh, 1889"),
+        ("J. M. W. Turner, The Wreck of a Transport Ship (about 1810, public domain)", "Turner, c. 1810"),
+        ("Tesserae drawn for Impasto over Wassily Kandinsky, Composition VII (1913)", "Our drawing"),
+        ("by my grandmother", "by my grandmother"),
+        (None, ""),
+    ],
+)
+def test_a_tile_names_the_painter_and_the_year(page, source, words):
+    script = "const [source, done] = arguments; import('/web/words.js').then(({ painter }) => done(painter(source)))"
+    assert page.driver.execute_async_script(script, source) == words
+
+
+def test_a_tile_shows_the_colours_of_its_style(page):
+    colours = "return [...document.querySelectorAll('#gallery i')].map((each) => each.style.background)"
+    page["example"].click()
+    page.until(lambda: all(each.count("rgb(") >= 5 for each in page.run(colours)))
+    first, second = page.run(colours)
+    assert first != second
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,10 @@ def environment(**settings: object) -> dict[str, str]:
 @contextmanager
 def service(module: str = "service", **settings: object) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
     """A running service and the lines that it printed once it listened."""
+    given = {"port": 0, "log_level": "warning", "precision": "fp32", "device": "cpu", "max_batch_items": 1} | settings
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", module],
-        env=environment(port=0, log_level="warning", precision="fp32", device="cpu", max_batch_items=1, **settings),
+        env=environment(**given),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

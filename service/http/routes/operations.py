@@ -67,12 +67,13 @@ async def models(request: Request, caller: CallerName) -> dict[str, Any]:
 async def limits(request: Request) -> dict[str, Any]:
     """List the limits on the size of inputs and outputs, and the supported formats.
 
+    max_requests: further requests in flight are refused, so send no more at once.
     learn_minutes: the default training time of a style; null where no style can be learned.
     """
     state = state_of(request)
     settings = state.settings
     learns = state.learner is not None and await asyncio.to_thread(state.learner.obstacle) is None
-    names = ("max_body_bytes", "max_pixels", "max_frames", "max_output_pixels", "max_whole_pixels")
+    names = ("max_body_bytes", "max_pixels", "max_frames", "max_output_pixels", "max_whole_pixels", "max_requests")
     return {
         **{name: getattr(settings, name) for name in names},
         "max_styles": MOST_STYLES,

@@ -1,7 +1,8 @@
 // The styles: tiles to choose from beside the picture, and on the wall of the first view.
 
 import { ask, getJson, key } from "./server.js";
-import { title } from "./words.js";
+import { coloursOf } from "./swatch.js";
+import { painter, title } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const cards = new Map(); // version -> card
@@ -45,15 +46,25 @@ async function withKey(image) {
 
 function tile(name, version, checked) {
   const label = document.createElement("label"), input = document.createElement("input");
-  const image = new Image(120, 80), text = document.createElement("span");
+  const image = new Image(120, 80), text = document.createElement("span"), from = document.createElement("small");
+  const swatch = document.createElement("i");
   Object.assign(input, { type: "radio", name: "style", value: name, checked });
   image.alt = "";
   image.loading = "lazy";
   image.dataset.bundled = image.src = thumbnail(name, version);
   image.addEventListener("error", () => withKey(image), { once: true });
+  image.addEventListener("load", () => paintSwatch(swatch, image), { once: true });
   text.textContent = title(name);
-  label.append(input, image, text);
+  from.dataset.by = version;
+  label.append(input, image, swatch, text, from);
   return label;
+}
+
+/** The colours of a style, from the bundled photograph in it. */
+function paintSwatch(swatch, image) {
+  const colours = coloursOf(image), width = 100 / colours.length;
+  const stripes = colours.map((colour, at) => `${colour} ${at * width}% ${(at + 1) * width}%`);
+  swatch.style.background = `linear-gradient(90deg, ${stripes.join(", ")})`;
 }
 
 function exhibit(name, version, choose) {
@@ -85,6 +96,11 @@ async function describe(name, version) {
     return; // a card is not worth an error
   }
   const { license } = cards.get(version);
+  const tile = $("gallery").querySelector(`[data-by="${CSS.escape(version)}"]`);
+  if (tile) {
+    tile.textContent = painter(cards.get(version).source);
+    tile.parentElement.title = source(version);
+  }
   const from = $("exhibition").querySelector(`[data-version="${CSS.escape(version)}"]`);
   if (from) from.textContent = [source(version), license].filter(Boolean).join(" · ");
 }

@@ -50,7 +50,9 @@ export function hide() {
   $("outcome").hidden = $("download").hidden = true;
 }
 
-export function listen() {
+/** Call reuse(file) when the result is wanted as the next picture. */
+export function listen(reuse) {
+  $("reuse").addEventListener("click", () => reuse(new File([result.blob], result.name, { type: result.blob.type })));
   for (const button of document.querySelectorAll(".languages [value]")) {
     button.addEventListener("click", () => {
       language = button.value;
@@ -60,13 +62,6 @@ export function listen() {
   }
   $("copy").addEventListener("click", () => confirmed($("copy"), copyCode));
   $("copy-picture").addEventListener("click", () => confirmed($("copy-picture"), copyPicture));
-}
-
-/** The name that the server gives a result. */
-export function fileName(headers) {
-  const header = headers.get("Content-Disposition") ?? "";
-  const full = /filename\*=UTF-8''([^;]+)/.exec(header), plain = /filename="([^"]+)"/.exec(header);
-  return full ? decodeURIComponent(full[1]) : (plain?.[1] ?? "picture");
 }
 
 function code() {

@@ -1,5 +1,6 @@
 // "Your own style": a painting is sent to be learned, watched while it learns, and then kept or discarded.
 
+import * as fields from "./fields.js";
 import { opened } from "./photograph.js";
 import { fitting, reduced } from "./previews.js";
 import { ask, follow, getJson, key, Lost, Refused, relative, upload } from "./server.js";
@@ -36,6 +37,7 @@ export async function start(found, given) {
 }
 
 function listen() {
+  fields.listen($("own-form"));
   $("own-file").addEventListener("change", () => {
     if ($("own-file").files.length) take($("own-file").files[0]);
     $("own-file").value = "";
@@ -57,7 +59,7 @@ function listen() {
 async function take(file) {
   clear();
   try {
-    const found = await opened(file, limits.max_body_bytes);
+    const found = { file, ...(await opened(file, limits.max_body_bytes)) };
     if (painting) URL.revokeObjectURL(painting.url);
     painting = found;
   } catch (error) {

@@ -1,287 +1,298 @@
-// The page: from the photograph to the download.
+// The page: from the photographs to the downloads.
 
+import * as archive from "./archive.js";
+import { Batch, resultOf } from "./batch.js";
 import * as compare from "./compare.js";
-import * as gallery from "./gallery.js";
-import * as settings from "./settings.js";
+import * as live from "./live.js";
 import * as outcome from "./outcome.js";
 import * as ownStyle from "./own_style.js";
 import * as photograph from "./photograph.js";
-import { fitting, Previews, reduced } from "./previews.js";
-import { getJson, key, Lost, make, Refused, setKey } from "./server.js";
+import * as roll from "./roll.js";
+import { getJson, key, Lost } from "./server.js";
+import * as settings from "./settings.js";
+import { smaller, tooLarge } from "./smaller.js";
+import * as trouble from "./trouble.js";
 import * as visit from "./visit.js";
-import { bytes, duration, megapixels, names, sentence, title } from "./words.js";
+import { duration, title } from "./words.js";
 import * as working from "./working.js";
 
 const $ = (id) => document.getElementById(id);
 
-let limits = { max_body_bytes: Infinity, max_pixels: Infinity, max_output_pixels: Infinity, gives: [] };
-let picture = null; // {file, shown, url, width, height}; shown: a Blob that this browser can decode
-let previews = null;
-let preview = null; // {url, width, height, path}
+let limits = { max_body_bytes: Infinity, max_pixels: Infinity, max_output_pixels: Infinity, max_requests: 1, gives: [] };
+const batch = new Batch(changed, (result) => visit.keep(result, revisit, true));
+let picture = null; // the one of the batch that is shown
+let marked = null; // the one that was chosen last: one that cannot be shown is not `picture`
+let shared = ""; // the request of all pictures that have none of their own
 let work = null; // AbortController of what is being made
-let choices = 0; // of two files that are read at once, the later one counts
+let choices = 0; // of two pictures that are opened at once, the later one counts
 let again = () => {}; // what to try once there is a key
 
 start();
 
 async function start() {
-  addEventListener("error", (event) => trouble(event.error ?? new Error(event.message)));
-  addEventListener("unhandledrejection", (event) => trouble(event.reason));
+  addEventListener("error", (event) => wrong(event.error ?? new Error(event.message)));
+  addEventListener("unhandledrejection", (event) => wrong(event.reason));
   listen();
   try {
     const [served, found] = await Promise.all([settings.refresh(), getJson("limits")]);
     limits = found;
-    if (!served.any) trouble(new Error("This server has no networks."));
+    if (!served.any) wrong(new Error("This server has no networks."));
   } catch (error) {
-    trouble(error);
+    wrong(error);
     return;
   }
-  $("limits").textContent =
-    `${names(limits.takes)}, up to ${bytes(limits.max_body_bytes)} and ${megapixels(limits.max_pixels)}.`;
-  for (const format of limits.gives) $("format").append(new Option(format.toUpperCase(), format));
+  photograph.tell(limits);
+  settings.offer(limits.gives);
   if (location.hash.length > 1) settings.restore(location.hash.slice(1));
+  shared = settings.request();
   if (picture && !work) take(picture); // it was chosen before the styles and the limits were known
-  const askKey = (error, retry) => (trouble(error), (again = retry));
-  ownStyle.start(limits, { names: settings.names, renew: settings.refresh, choose: useStyle, askKey });
+  const askKey = (error, retry) => (wrong(error), (again = retry));
+  const learned = (name) => (settings.pick(name), change({ target: { name: "mode" } })); // with new thumbnails
+  ownStyle.start(limits, { names: settings.names, renew: settings.refresh, choose: learned, askKey });
   setInterval(() => document.hidden || work || refresh(), 30_000); // networks are swapped
   addEventListener("focus", () => work || refresh());
 }
 
+/** Ask again what is served; a style that was chosen and is gone is named. */
 async function refresh() {
-  const { renewed } = await settings.refresh().catch(() => ({}));
-  if (renewed && picture) renew();
-}
-
-/** Select a style that was just learned. */
-function useStyle(name) {
-  settings.pick(name);
+  const chosen = settings.style(), { renewed } = await settings.refresh().catch(() => ({}));
+  if (!renewed || !picture) return;
   settle();
-  if (picture && !work) renew();
+  live.renew();
+  const now = settings.style();
+  if (chosen && chosen !== now) wrong(new Error(`${title(chosen)} is no longer served. ${title(now)} is chosen now.`));
 }
 
 function listen() {
-  photograph.listen(choose);
-  for (const button of document.querySelectorAll("[data-example]")) {
-    button.addEventListener("click", () => useExample(button.dataset.example));
-  }
-  settings.onWall((name) => {
+  photograph.listen(choose, wrong);
+  settings.onWall(async (name) => {
     settings.pick(name);
-    useExample("coffee.jpg");
-  });
-  $("reuse").addEventListener("click", () => {
-    const { blob, name } = outcome.shown();
-    choose([new File([blob], name, { type: blob.type })]);
+    choose([await photograph.example("coffee.jpg")]);
   });
   $("settings").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (picture && !work && !$("go").disabled) run();
+    if (!picture || work || $("go").disabled) return;
+    if (batch.several && !batch.todo(pathOf).length) $("zip").click();
+    else run();
   });
-  $("cancel").addEventListener("click", () => work?.abort());
-  $("shrink").addEventListener("click", shrink);
-  $("key-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    setKey($("key").value);
-    $("key").value = "";
-    $("key-form").hidden = $("trouble").hidden = true;
+  working.listen(() => work?.abort());
+  trouble.listen(() => {
     refresh(); // private styles
     if (!work) again();
-  });
+  }, shrink);
+  roll.listen(select, () => marked && leave(marked), own);
+  archive.listen(() => batch.pictures);
+  const told = (...estimate) => work || working.describe(...estimate);
+  live.listen(() => work && !batch.several, (error) => work || wrong(error), told);
   compare.listen();
-  outcome.listen();
+  outcome.listen((file) => choose([file]));
   settings.watch(change);
-  addEventListener("keydown", (event) => event.key === "Escape" && work?.abort());
 }
 
-async function useExample(name) {
-  const blob = await (await fetch(`web/${name}`)).blob();
-  choose([new File([blob], name, { type: blob.type })]);
-}
-
-/** Take the first of some files as the picture; whether it is one, the server knows best. */
+/** Take some files as the pictures, or add them to several; whether they are pictures, the server knows best. */
 async function choose(files) {
-  work?.abort();
-  work = null;
-  working.show(false);
-  clear();
-  const file = files[0], mine = ++choices;
-  working.say("Reading");
-  try {
-    const found = await photograph.opened(file, limits.max_body_bytes);
-    if (mine !== choices) return;
-    take(found);
-  } catch (error) {
-    if (mine === choices) trouble(error, file.name);
-    return;
+  const adds = batch.several;
+  if (!adds) {
+    work?.abort();
+    work = null;
+    working.show(false);
+    for (const each of [...batch.pictures]) batch.remove(each);
   }
-  const more = files.length > 1 ? `. You dropped ${files.length} files; this is the first.` : "";
-  working.say(`${picture.file.name}, ${picture.width} × ${picture.height}${more}`);
+  const added = batch.add(files);
+  roll.fill(batch.pictures);
+  if (adds) settle();
+  else for (const each of added) if (await select(each)) return; // past those that cannot be shown
 }
 
-function take(opened) {
-  if (picture) previews?.close();
-  picture = opened;
-  preview = null;
+/** Open a picture and show it, with its result if it has one. Returns false if it cannot be shown. */
+async function select(chosen) {
+  if (chosen.url && chosen === picture && chosen === marked) return true;
+  const mine = ++choices;
+  clear();
+  roll.mark((marked = chosen));
+  if (!chosen.url) {
+    if (!work) working.say("Reading");
+    try {
+      Object.assign(chosen, await photograph.opened(chosen.file, limits.max_body_bytes));
+    } catch (error) {
+      if (mine !== choices) return true;
+      if (!(error instanceof Lost || error.problem?.status === 401)) batch.fail(chosen, error);
+      else again = () => select(chosen);
+      wrong(error, chosen.file.name);
+      return error instanceof Lost || error.problem?.status === 401;
+    }
+  }
+  if (mine !== choices) return true;
+  take(chosen, batch.several ? pathOf(chosen) : "");
+  if (!work && !outcome.shown()) working.describe(picture);
+  return true;
+}
+
+/** Show an opened picture. path: the request to set the controls by; without one, they stay as they are. */
+function take(opened, path = "") {
+  picture = marked = opened;
+  roll.mark(picture);
   document.body.classList.remove("landing");
   compare.showAlone(picture);
   $("empty").hidden = true;
-  $("file").tabIndex = -1; // "Another one" opens it now
+  $("file").tabIndex = $("folder").tabIndex = -1; // "Other pictures" opens it now
   $("tools").hidden = false;
-  gallery.reset();
-  previews = new Previews(picture, limits.max_pixels);
+  live.begin(picture, limits);
   if (document.activeElement === document.body) $("settings").elements.mode[0].focus({ preventScroll: true });
+  if (path) settings.restore(path);
   settle();
-  if (tooLarge()) offerSmaller();
-  again = renew;
-  renew();
+  if (picture.state === "failed") wrong(new Error(picture.words));
+  const large = tooLarge(picture, limits);
+  if (large) wrong(new Error(large));
+  trouble.offerSmaller(Boolean(large));
+  again = live.renew;
+  open(results()).then(live.renew);
 }
 
-/** The preview first; then the thumbnails, which are many. */
-async function renew() {
-  const current = previews;
-  await repaint();
-  if (current === previews && settings.mode() === "stylize") current.thumbnails(settings.names(), gallery.repaint);
+/** The result of the settings for the picture, if there is one. */
+function results() {
+  const path = settings.request();
+  return picture.result?.path === path ? picture.result : visit.find(path, picture);
 }
 
 /** A setting has changed: show the result that it had before, or a preview. */
 function change(event) {
   settle();
-  if (!picture || work) return;
-  const result = visit.find(settings.request(), picture);
+  if (!picture || (work && !batch.several)) return;
+  const result = results();
   if (result) open(result);
-  else if (event.target.name === "mode") renew();
-  else repaint();
-}
-
-/** Paint a preview; until it is there, what is shown is marked as out of date. */
-async function repaint() {
-  const shown = outcome.shown(), current = previews;
-  if (shown) {
+  else if (event.target.name === "mode") {
     outcome.hide();
-    compare.tag("Earlier settings");
-  }
-  if (settings.mode() !== "stylize" || !settings.style()) return previews.cancel();
-  const name = title(settings.style());
-  try {
-    if (preview) compare.tag("Painting");
-    const blob = await current.paint(settings.previewRequest(picture, current.share));
-    if (!blob || current !== previews || work || outcome.shown()) return;
-    if (preview) URL.revokeObjectURL(preview.url);
-    preview = { url: URL.createObjectURL(blob), width: picture.width, height: picture.height };
-    compare.showBoth(preview, `Preview in the style ${name}`, `Preview: ${name}`);
-  } catch (error) {
-    if (current === previews && (error instanceof Lost || error.problem?.status === 401)) trouble(error);
-    else if (preview) compare.tag("No preview");
-  }
+    live.renew();
+  } else live.repaint();
 }
 
+/** Make the picture, or all of several. */
 async function run() {
-  const wrong = settings.invalid();
-  if (wrong) {
-    trouble(new Error(`${wrong.label}: ${wrong.words}`));
-    settings.mark(wrong.field.id);
+  const fault = settings.invalid();
+  if (fault) {
+    wrong(new Error(`${fault.label}: ${fault.words}`));
+    settings.mark(fault.field.id);
     return;
   }
-  const path = settings.request(), began = performance.now(), of = picture;
-  const mode = settings.mode(), description = mode === "stylize" ? `Painted as ${settings.style()}` : "Enlarged";
   again = run;
-  previews.cancel();
+  live.cancel();
   work = new AbortController();
   const { signal } = work;
   clear();
-  if (!preview || mode !== "stylize") compare.showAlone(picture);
-  working.show(true);
+  working.say("");
+  working.show(true, batch.several);
   $("frame").scrollIntoView({ block: "nearest" });
   try {
-    const made = await make(path, picture.file, { signal, tell: working.tell });
-    const url = URL.createObjectURL(made.blob);
-    const seen = await photograph.measured(url).catch(() => ({})); // an AVIF, somewhere old
-    const result = { ...made, url, ...seen, path, picture: of, description, milliseconds: performance.now() - began };
-    result.name = outcome.fileName(made.headers);
-    visit.keep(result, open);
-    open(result);
-    working.say(`Done in ${duration(result.milliseconds)}.`);
-    if (mode === "upscale") compare.actualIfLarger();
+    await (batch.several ? runAll(signal) : runOne(signal));
   } catch (error) {
-    if (error.name !== "AbortError") trouble(error);
+    if (error.name !== "AbortError") wrong(error);
     else if (work?.signal === signal) working.say("Cancelled.");
   } finally {
     if (work?.signal === signal) work = null;
     working.show(Boolean(work));
+    settle();
   }
 }
 
-/** Show a result of this visit, with its photograph and its settings. */
-function open(result) {
-  if (work && result.picture !== picture) return;
-  previews.cancel();
-  if (result.picture !== picture) {
-    take(result.picture);
-    previews.cancel();
-  }
+async function runOne(signal) {
+  if (!live.isShown()) compare.showAlone(picture);
+  const result = await resultOf(settings.request(), picture, { signal, tell: working.tell });
+  visit.keep(result, revisit);
+  await open(result);
+  working.say(`Done in ${duration(result.milliseconds)}.`);
+  if (settings.mode() === "upscale") compare.actualIfLarger();
+}
+
+async function runAll(signal) {
+  const common = shared, most = limits.max_requests - 1; // one is left for previews
+  await batch.run((each) => each.own ?? common, most, signal, working.all());
+  working.doneAll(batch.pictures);
+}
+
+/** A picture of the batch has another state. */
+function changed(which) {
+  roll.show(which, which.result?.path !== pathOf(which));
+  roll.count(batch.pictures);
+  if (which === picture && which.state === "done" && which.result.path === settings.request()) open(which.result);
+}
+
+const pathOf = (which) => which.own ?? shared;
+
+/** Settings for the picture that is shown, or again those of all. */
+function own(on) {
+  if (!picture) return;
+  picture.own = on ? settings.request() : undefined;
+  if (!on) settings.restore(shared);
+  change({ target: {} });
+}
+
+/** Take a picture out of the batch, and show its neighbour. */
+function leave(which) {
+  const at = batch.pictures.indexOf(which);
+  batch.remove(which);
+  roll.fill(batch.pictures);
+  select(batch.pictures[Math.min(at, batch.pictures.length - 1)]);
+}
+
+function revisit(result) {
+  if (!work) working.say("");
+  open(result);
+}
+
+/** Show a result of this visit, if there is one, with its photograph and its settings. */
+async function open(result) {
+  if (!result || (work && !batch.several && result.picture !== picture)) return;
+  const asked = settings.request();
+  if (!result.width) Object.assign(result, await photograph.measured(result.url).catch(() => ({}))); // an AVIF, somewhere old
+  if (settings.request() !== asked) return; // changed meanwhile
+  if (result.picture !== picture) return take(result.picture, result.path);
+  live.cancel();
   clear();
   settings.restore(result.path);
   settle();
-  if (result.width) compare.showBoth(result, result.description, "After");
+  const how = result.path.startsWith("stylize") ? `Painted as ${settings.style()}` : "Enlarged";
+  if (result.width) compare.showBoth(result, how, "After");
   outcome.show(result, Boolean(key()));
   visit.mark(result);
 }
 
-function tooLarge() {
-  return picture.width * picture.height > limits.max_pixels || picture.file.size > limits.max_body_bytes;
-}
-
-function offerSmaller() {
-  const has = picture.file.size > limits.max_body_bytes ? bytes(picture.file.size) : megapixels(picture.width * picture.height);
-  const most = picture.file.size > limits.max_body_bytes ? bytes(limits.max_body_bytes) : megapixels(limits.max_pixels);
-  trouble(new Error(`${picture.file.name} has ${has}; this server takes at most ${most}.`));
-  $("shrink").hidden = false;
-}
-
-/** Go on with a copy that is small enough, made in this browser. */
+/** Go on with a copy that is small enough. */
 async function shrink() {
-  let share = fitting(picture, 0.98 * limits.max_pixels), blob;
-  do {
-    blob = await reduced(picture.shown, picture, share, 0.92);
-    share *= 0.8;
-  } while (blob && blob.size > limits.max_body_bytes && share > 0.01);
-  if (blob) choose([new File([blob], picture.file.name.replace(/\.\w+$/, "") + ".jpg", { type: "image/jpeg" })]);
+  const large = picture, file = await smaller(large, limits);
+  if (!file) return;
+  if (!batch.several) return choose([file]);
+  Object.assign(large, { file, url: "", state: "waiting", refused: "" });
+  changed(large);
+  select(large);
 }
 
 function settle() {
   const most = settings.limitFactor(picture, limits.max_output_pixels);
-  $("go").textContent = settings.verb();
-  $("go").disabled = !picture || tooLarge();
-  const factor = Number($("factor").value);
-  const becomes = picture && factor >= 1
-    ? `${picture.width} × ${picture.height} becomes ${Math.round(picture.width * factor)} × ${Math.round(picture.height * factor)}`
-    : "";
-  $("size").textContent = becomes && most ? `${becomes}. At most ${most} times for this picture.` : becomes;
+  if (picture?.own) picture.own = settings.request();
+  else shared = settings.request();
+  for (const each of batch.pictures) roll.show(each, each.result?.path !== pathOf(each));
+  roll.count(batch.pictures);
+  const left = batch.several ? batch.todo(pathOf).length : 1;
+  $("go").textContent = settings.verb(batch.several ? left : null);
+  $("go").disabled = !picture || (!left && $("zip").disabled) || (!batch.several && Boolean(tooLarge(picture, limits)));
+  $("another").textContent = batch.several ? "Add pictures" : "Other pictures";
+  $("size").textContent = settings.size(picture, most);
   const path = settings.style() || settings.mode() === "upscale" ? `#${settings.request()}` : "";
   if (picture && path) history.replaceState(null, "", path);
 }
 
 function clear() {
-  for (const each of ["trouble", "key-form", "shrink"]) $(each).hidden = true;
+  trouble.hide();
   outcome.hide();
   visit.mark(null);
   settings.unmark();
   compare.whole();
-  working.say("");
 }
 
-function trouble(error, name = picture?.file.name ?? "This file") {
-  working.say("");
-  const problem = error instanceof Refused ? error.problem : {};
-  const keyless = problem.status === 401 && !key();
-  const words = error instanceof Refused ? sentence(problem, name) : error.message;
-  $("trouble-detail").textContent = keyless ? "This server asks for a key." : error instanceof Lost ? "Can't reach the server." : words;
-  $("trouble-hint").textContent = error instanceof Lost && picture ? "Your picture is still here; try again." : "";
-  const technical = [problem.detail, problem.request_id && `Request ${problem.request_id}`].filter(Boolean).join(". ");
-  $("trouble-technical").textContent = technical;
-  $("trouble-more").hidden = !technical;
-  $("trouble").hidden = false;
-  $("shrink").hidden = true;
-  $("key-form").hidden = problem.status !== 401;
-  if (problem.status === 401) $("key").focus();
-  if (problem.parameter) settings.mark(problem.parameter);
+function wrong(error, name = picture?.file.name ?? "This file") {
+  if (!work) working.say("");
+  trouble.show(error, name, Boolean(picture));
+  if (error.problem?.code === "unknown_model") refresh(); // it says which
+  if (error.problem?.parameter) settings.mark(error.problem.parameter);
 }

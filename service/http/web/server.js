@@ -13,6 +13,7 @@ export class Lost extends Error {}
 
 const TRIES = 4;
 const TRY_AGAIN_MS = 800;
+const ASK_FIRST_MS = 100;
 const FIRST = ["queued", "running", "learning"];
 const LAST = ["done", "ready", "failed", "cancelled"];
 
@@ -39,11 +40,12 @@ export async function getJson(path) {
  * Send a picture and wait for its answer: {blob, headers}. Throws Refused, Lost, or an AbortError once `signal` is
  * aborted; then the job is deleted, so that nothing more of it is computed.
  *
- * tell: is called with {state: "uploading", share} and then with what GET /jobs/{id} says.
+ * tell: is called with {state: "uploading", share} and then with what GET /jobs/{id} says. stream: false leaves the
+ * browser's few connections to others, and asks now and then.
  */
-export async function make(path, file, { signal, tell }) {
+export async function make(path, file, { signal, tell, stream = true }) {
   try {
-    return await makeAsJob(path, file, signal, tell);
+    return await makeAsJob(path, file, signal, tell, stream);
   } catch (error) {
     if (error.problem?.code !== "unknown_job" || signal.aborted) throw error;
     // Another replica was asked, or the server was started again: then in line, which needs no memory of its own.
@@ -52,13 +54,13 @@ export async function make(path, file, { signal, tell }) {
   }
 }
 
-async function makeAsJob(path, file, signal, tell) {
+async function makeAsJob(path, file, signal, tell, stream) {
   const job = await upload(path, file, signal, tell);
   const forget = () => fetch(job, { method: "DELETE", keepalive: true, headers: headers() }).catch(() => {});
   signal.addEventListener("abort", forget);
   addEventListener("pagehide", forget);
   try {
-    const status = await follow(job, signal, tell);
+    const status = await follow(job, signal, tell, stream);
     if (status.state === "failed") throw new Refused(status.problem);
     if (status.state === "cancelled") throw new Refused({ detail: "the job was cancelled", code: "cancelled" });
     const made = await received(await ask(`${job}/result`, { signal }));
@@ -68,6 +70,13 @@ async function makeAsJob(path, file, signal, tell) {
     signal.removeEventListener("abort", forget);
     removeEventListener("pagehide", forget);
   }
+}
+
+/** The name that the server gives a result. */
+export function fileName(headers) {
+  const header = headers.get("Content-Disposition") ?? "";
+  const full = /filename\*=UTF-8''([^;]+)/.exec(header), plain = /filename="([^"]+)"/.exec(header);
+  return full ? decodeURIComponent(full[1]) : (plain?.[1] ?? "picture");
 }
 
 /** The picture itself, in a format that every browser shows. */
@@ -138,10 +147,10 @@ export function relative(path) {
 }
 
 /** The events of a job, or of a style, to the end; the last status. A stream that breaks is taken up again by asking. */
-export function follow(job, signal, tell) {
+export function follow(job, signal, tell, stream = true) {
   return new Promise((resolve, reject) => {
-    const events = key() ? null : new EventSource(`${job}/events`); // it can send no headers
-    let failures = 0;
+    const events = key() || !stream ? null : new EventSource(`${job}/events`); // it can send no headers
+    let failures = 0, rest = ASK_FIRST_MS;
     const end = (settle, value) => {
       events?.close();
       settle(value);
@@ -163,7 +172,8 @@ export function follow(job, signal, tell) {
         } catch (error) {
           if (error instanceof Refused || ++failures >= TRIES) return end(reject, error);
         }
-        await new Promise((wake) => setTimeout(wake, TRY_AGAIN_MS));
+        await new Promise((wake) => setTimeout(wake, rest));
+        rest = Math.min(TRY_AGAIN_MS, 1.5 * rest);
       }
     };
     for (const state of [...FIRST, ...LAST]) events?.addEventListener(state, hear);

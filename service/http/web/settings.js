@@ -1,8 +1,9 @@
 // The controls: filled from what is served, read into a request.
 
+import { check, listen, wrong } from "./fields.js";
 import * as gallery from "./gallery.js";
 import { getJson } from "./server.js";
-import { fault, percent, title } from "./words.js";
+import { percent, title } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const form = $("settings");
@@ -43,6 +44,11 @@ export async function refresh() {
   return { any: styles.size + factors.length > 0, renewed };
 }
 
+/** Offer the formats that the server gives. */
+export function offer(formats) {
+  for (const format of formats) $("format").append(new Option(format.toUpperCase(), format));
+}
+
 /** The request: its path with query, relative to the page. Leaves out what is as it is anyway. */
 export function request() {
   const query = mode() === "stylize" ? stylizing() : enlarging();
@@ -75,9 +81,21 @@ export function onWall(then) {
   choose = then;
 }
 
-export function verb() {
+/** What the button does. count: of the pictures that are left, where there are several; else null. */
+export function verb(count) {
+  if (count === 0) return "Download all as a ZIP";
+  const what = count === null ? "" : count === 1 ? " 1 picture" : ` ${count} pictures`;
+  if (mode() === "stylize") return what ? `Paint${what}` : "Paint in full size";
   const factor = $("factor").value;
-  return mode() === "stylize" ? "Paint in full size" : `Enlarge${factor ? ` ${Number(factor)} times` : ""}`;
+  return `Enlarge${what}${factor ? ` ${Number(factor)} times` : ""}`;
+}
+
+/** The size of the enlarged picture, and the largest factor for it if that is limited. */
+export function size(picture, most) {
+  const factor = Number($("factor").value);
+  if (!picture || factor < 1) return "";
+  const sides = [picture.width, picture.height], becomes = sides.map((side) => Math.round(side * factor));
+  return `${sides.join(" × ")} becomes ${becomes.join(" × ")}${most ? `. At most ${most} times for this picture.` : ""}`;
 }
 
 /** Set the controls as a request has them: the reverse of request(). Ignores what it does not know. */
@@ -117,16 +135,13 @@ export function limitFactor(picture, pixels) {
   const factors = [...$("factors").children].map((each) => Number(each.value));
   const largest = Math.max(0, ...factors); // a factor between two networks needs the room of the larger one
   if (largest) $("factor").max = Math.max(1, ...factors.filter((each) => each <= most));
+  if ($("factor").hasAttribute("aria-invalid") || $("factor").validity.rangeOverflow) check($("factor"));
   return most < largest ? Number($("factor").max) : null;
 }
 
-/** The first number that is out of range: {field, label, words}; marks it. */
+/** The first number that is wrong: {field, label, words}; marks it. */
 export function invalid() {
-  for (const field of form.querySelectorAll('input[type="number"]')) {
-    const words = field.closest("[hidden]") ? "" : fault(field);
-    if (words) return { field, label: form.querySelector(`label[for="${field.id}"]`).textContent, words };
-  }
-  return null;
+  return wrong(form);
 }
 
 /** Mark what the server found wrong, and open where it is. */
@@ -138,12 +153,17 @@ export function mark(parameter) {
   control.closest("details")?.setAttribute("open", "");
 }
 
+/** Leave only the marks of numbers that are wrong now. */
 export function unmark() {
-  for (const control of form.querySelectorAll("[aria-invalid]")) control.removeAttribute("aria-invalid");
+  for (const control of form.querySelectorAll("[aria-invalid]")) {
+    if (control.type === "number") check(control);
+    else control.removeAttribute("aria-invalid");
+  }
 }
 
 /** Call `then` with the event at every change. */
 export function watch(then) {
+  listen(form);
   $("largest").addEventListener("click", () => setFactor($("factor").max));
   form.addEventListener("input", (event) => {
     changed();

@@ -8,12 +8,15 @@ const MOST_BYTES = 200e6;
 const $ = (id) => document.getElementById(id);
 let results = [];
 
-/** Keep a result: {blob, url, width, height, name, path, picture, made}. open: called with it when it is clicked. */
-export function keep(result, open) {
+/**
+ * Keep a result: {blob, url, width, height, name, path, picture}. open: called with it when it is clicked. shownElsewhere:
+ * the result that is shown is not one of these.
+ */
+export function keep(result, open, shownElsewhere = false) {
   results.unshift(result);
   while (results.length > 1 && (results.length > MOST || total() > MOST_BYTES)) drop(results.pop());
   $("results").replaceChildren(...results.map((each) => entry(each, open)));
-  $("visit").hidden = results.length < 2;
+  $("visit").hidden = results.length < (shownElsewhere ? 1 : 2);
 }
 
 /** The result of these settings for a photograph, if it is still here. */

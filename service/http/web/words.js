@@ -30,6 +30,14 @@ export function title(name) {
   return [words.join(" "), ...rest].join(", ");
 }
 
+/** "Katsushika Hokusai, The Great Wave off Kanagawa (1831, public domain)" -> "Hokusai, 1831". */
+export function painter(source) {
+  if (/drawn for Impasto/i.test(source)) return "Our drawing";
+  const [, artist, year] = /^([^,(]+), .*\(([^,)]+)/.exec(source ?? "") ?? [];
+  const when = year?.replace("about ", "c. ");
+  return artist ? `${/(?<!\S)(?:\p{Ll}\S*\s+)*\S+$/u.exec(artist)[0]}, ${when}` : (source ?? "");
+}
+
 export function capital(word) {
   return word.charAt(0).toUpperCase() + word.slice(1);
 }
@@ -84,12 +92,4 @@ export function sentence({ code, detail, retry_after_seconds: seconds }, name) {
     forbidden: "Your key does not allow this.",
     request_timeout: "The connection is too slow, and the upload was given up. Try again.",
   }[code] ?? capital(detail);
-}
-
-/** What is wrong with a number in its field; "" for nothing. */
-export function fault(field) {
-  const { validity, min, max } = field;
-  if (validity.badInput) return "This is not a number.";
-  if (validity.rangeUnderflow) return `The smallest value is ${min}.`;
-  return validity.rangeOverflow ? `The largest value is ${max}.` : "";
 }

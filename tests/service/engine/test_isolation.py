@@ -195,6 +195,7 @@ def test_requests_beyond_the_permits_get_retry_after(checkpoints):
         refused = upscale(address, faulty_picture(PLAIN))
         assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
         assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert httpx.get(f"{address}/limits", trust_env=False).json()["max_requests"] == 2
         net.go.set()
         assert (held.result().status_code, second.result().status_code) == (200, 200)
 
