@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--factor", type=int, default=4)
     parser.add_argument("--set", action="append", help="Only this set; repeatable.")
     parser.add_argument("--method", action="append", help="Only this method; repeatable.")
+    parser.add_argument("--quality", type=int, action="append", help="JPEGs of this quality only; repeatable.")
     parser.add_argument("--results", type=Path, help="Also write the section to this file.")
     options = parser.parse_args()
     distances, found = Distances(), methods(options.checkpoints, options.factor)
@@ -100,7 +101,7 @@ def main() -> None:
             continue
         originals = [(low, truth) for _, low, truth in benchmark_pairs(folder, options.factor)]
         rows: list[Row] = []
-        for quality in QUALITIES:
+        for quality in options.quality or QUALITIES:
             pairs = [(kept(low, quality), truth) for low, truth in originals]
             for method, enlarge in found.items():
                 row: Row = {"input": "clean" if quality is None else f"JPEG {quality}", "method": method}
