@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.browser.page import Page
@@ -72,6 +73,8 @@ def served(driver: object, folder: Path) -> Iterator[tuple]:  # the browser firs
     """(address, network, app) of a service with small limits, whose x2 waits when its picture asks for it."""
     limits = {"max_body_bytes": 250_000, "max_pixels": 245_000, "max_batch_items": 1}
     with faulty_service(folder, admin_key=ADMIN_KEY, **limits) as served:
+        for style in ("mosaic", "starry_night-full"):  # painted once, so that no page finds them in the queue
+            httpx.get(f"{served[0]}/models/stylize/{style}/thumbnail", trust_env=False, timeout=60).raise_for_status()
         yield served
 
 

@@ -102,6 +102,8 @@ def test_the_documentation_describes_both_endpoints(client):
         "lossless",
         "webhook",
         "webhook_events",
+        "input",
+        "output",
     }
     for path, parameters in (
         ("/stylize", {"style", "strength", "preserve_color", "stroke", "max_side"}),
