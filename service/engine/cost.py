@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 
 _FORGETTING_FACTOR = 0.98
+_SMALLEST_PIXELS = 4096
+"""A smaller image counts as this many: its time is that of a call. Otherwise a client that sends images of one pixel
+would make the predictions for all others grow a thousandfold, and their deadlines fail."""
+
 _TYPICAL_SECONDS_PER_PIXEL = 1e-6
 """The assumption for a model without measurements."""
 
@@ -19,7 +23,8 @@ class _Line:
 
     def add(self, x: float, y: float) -> None:
         # minimise relative errors: a pass of twice the pixels has a quarter of the weight
-        weight = 1.0 / max(x, 1.0) ** 2
+        x = max(x, _SMALLEST_PIXELS)
+        weight = 1.0 / x**2
         self.weight = _FORGETTING_FACTOR * self.weight + weight
         self.x = _FORGETTING_FACTOR * self.x + weight * x
         self.y = _FORGETTING_FACTOR * self.y + weight * y

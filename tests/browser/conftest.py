@@ -92,3 +92,4 @@ def page(driver: object, served: tuple, tmp_path: Path) -> Iterator[Page]:
     assert page.complaints() == []
     page.open("about:blank")
     page.until(lambda: all(job.over.is_set() for job in app.state.jobs))
+    page.until(lambda: app.state.engine.scheduler.idle, seconds=60)  # what a test left would make the next one wait
