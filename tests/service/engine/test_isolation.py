@@ -117,7 +117,7 @@ def test_clients_that_disconnect_leave_the_queue_and_nothing_is_computed_for_the
         connections = [socket.create_connection((host, int(port))) for _ in range(20)]
         for connection in connections:
             connection.sendall(request)
-        wait_until(lambda: app.state.admission.requests_in_flight == 21)
+        wait_until(lambda: metric(address, 'impasto_queue_jobs{model="upscale/x2"}') == 20)
         for connection in connections:
             connection.close()
         wait_until(lambda: app.state.admission.requests_in_flight == 1)
