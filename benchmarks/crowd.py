@@ -152,6 +152,8 @@ def _main_thread_cpu_seconds(pid: int) -> float:
 
 def document(rows: dict[str, list[Row]]) -> str:
     """Return the section of docs/results.md."""
+    share = float(rows["crowd"][0]["share"])
+    slowest = max(float(row["CPU, ms"]) for row in rows["cpu"] if str(row[""]).startswith(("404", "503")))
     return "\n".join(
         [
             "## A crowd",
@@ -165,8 +167,15 @@ def document(rows: dict[str, list[Row]]) -> str:
             f"CPU time of a response: the mean of {_TIMES} on one connection, with the decoders.",
             "",
             table(rows["cpu"]),
+            "",
+            f"Target, 0.7 of the capacity in time: {_met(share >= 0.7, share)}.",
+            f"Target, a refusal of 404 or 503 within 1 ms: {_met(slowest <= 1, slowest)} ms.",
         ]
     )
+
+
+def _met(met: bool, found: float) -> str:
+    return f"{'met' if met else 'missed'}, {found:.2g}"
 
 
 def main() -> None:
