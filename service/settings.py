@@ -190,7 +190,7 @@ class Settings(BaseSettings):
     webhook_hosts: str = Field(
         "",
         description="Comma-separated hosts to which jobs may send webhooks: hooks.example.org, *.example.org, "
-        "http://name:8080, or * for all by HTTPS. Without it, there are none.",
+        "http://name:8080, or * for all by HTTPS. Empty: jobs send no webhooks.",
     )
     webhook_keys_file: Path | None = Field(
         None, description="File with the keys that sign webhooks, one a line: impasto keys webhook."

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from scripts import metrics, settings
+from scripts import gallery, metrics, settings
 from service.errors import ClientLeftError, ServiceError
 from service.observability.metrics import Metrics
 from service.settings import Settings
@@ -32,6 +32,10 @@ PLAIN = {
 
 def test_the_settings_page_is_up_to_date():
     assert settings.document() == settings.PATH.read_text(), "run `make settings`"
+
+
+def test_the_gallery_is_up_to_date():
+    assert gallery.document() == gallery.PATH.read_text(), "run `make pictures`"
 
 
 def test_every_setting_has_a_description_and_one_row():

@@ -8,11 +8,10 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nets.checkpoint import MODEL_NAME
+from trainer.degradation import Degradations
 from trainer.errors import TrainerError
 
 LayerName = Literal["relu1_2", "relu2_2", "relu3_3", "relu4_2", "relu4_3", "relu5_1"]
-Kernel = Literal["bicubic", "bilinear", "box", "hamming", "lanczos"]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Section(BaseModel):
@@ -60,31 +59,6 @@ class FamilyData(StyleData):
     """passes: how often each crop is used, by a different style each time, while its content features are kept."""
 
     passes: int = Field(1, ge=1)
-
-
-class Degradations(_Section):
-    """The ranges from which trainer.degradation draws the steps of a photograph.
-
-    clean_share: of the crops, reduced by antialiased bicubic alone. blur_share, noise_share, jpeg_share: of the others,
-    that get this step. noise_levels: standard deviation, in levels of 255.
-    """
-
-    clean_share: Share = 0.35
-    blur_share: Share = 0.5
-    blur_sigma: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=8)]] = (0.2, 1.5)
-    kernels: Annotated[list[Kernel], Field(min_length=1)] = ["bicubic", "bilinear", "box", "hamming", "lanczos"]
-    noise_share: Share = 0.5
-    noise_levels: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=64)]] = (0.0, 8.0)
-    jpeg_share: Share = 0.9
-    jpeg_quality: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(le=100)]] = (30, 95)
-
-    @model_validator(mode="after")
-    def _ascending(self) -> Self:
-        for name in ("blur_sigma", "noise_levels", "jpeg_quality"):
-            lowest, highest = getattr(self, name)
-            if lowest > highest:
-                raise ValueError(f"{name} must be [lowest, highest], not [{lowest}, {highest}]")
-        return self
 
 
 class UpscaleData(_Section):

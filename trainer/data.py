@@ -17,8 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from nets.spool import LEAST_PAINTING_PX, LONGEST_PAINTING
-from trainer.config import Degradations
-from trainer.degradation import degrade, draw
+from trainer.degradation import Degradations, degrade, draw
 from trainer.errors import TrainerError
 from trainer.pictures import read_rgb
 

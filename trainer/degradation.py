@@ -5,12 +5,14 @@ The ranges are those of Real-ESRGAN's first order (Wang et al. 2021), narrower: 
 
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from PIL import Image, ImageFilter
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trainer.config import Degradations, Kernel
+Kernel = Literal["bicubic", "bilinear", "box", "hamming", "lanczos"]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 _KERNELS: dict[Kernel, Image.Resampling] = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -21,6 +23,33 @@ _KERNELS: dict[Kernel, Image.Resampling] = {
 }
 
 Subsampling = Literal["4:2:0", "4:4:4"]
+
+
+class Degradations(BaseModel):
+    """The ranges from which `draw` takes the steps for a photograph: [data.degradations] of a recipe.
+
+    clean_share: of the crops, reduced by antialiased bicubic alone. blur_share, noise_share, jpeg_share: of the others,
+    that get this step. noise_levels: standard deviation, in levels of 255.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    clean_share: Share = 0.35
+    blur_share: Share = 0.5
+    blur_sigma: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=8)]] = (0.2, 1.5)
+    kernels: Annotated[list[Kernel], Field(min_length=1)] = ["bicubic", "bilinear", "box", "hamming", "lanczos"]
+    noise_share: Share = 0.5
+    noise_levels: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=64)]] = (0.0, 8.0)
+    jpeg_share: Share = 0.9
+    jpeg_quality: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(le=100)]] = (30, 95)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        for name in ("blur_sigma", "noise_levels", "jpeg_quality"):
+            lowest, highest = getattr(self, name)
+            if lowest > highest:
+                raise ValueError(f"{name} must be [lowest, highest], not [{lowest}, {highest}]")
+        return self
 
 
 @dataclass(frozen=True)

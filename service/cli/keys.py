@@ -1,4 +1,4 @@
-"""`impasto keys`: API keys for persons and programs, and the keys that sign webhooks."""
+"""`impasto keys`: API keys for people and programs, and the keys that sign webhooks."""
 
 import sys
 from datetime import UTC, datetime, timedelta

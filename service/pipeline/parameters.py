@@ -137,7 +137,7 @@ class _Upscale(_Parameters):
     )
     source: Literal["auto", "photo", "clean"] = Field(
         "auto",
-        description="photo: JPEG blocks and noise are removed. clean: they are kept, like any pixel. "
+        description="photo: JPEG blocks and noise are removed. clean: they are kept. "
         "auto: decided by the image; clean if detail is above 0.",
     )
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -93,3 +93,25 @@ def page(driver: object, served: tuple, tmp_path: Path) -> Iterator[Page]:
     page.open("about:blank")
     page.until(lambda: all(job.over.is_set() for job in app.state.jobs))
     page.until(lambda: app.state.engine.scheduler.idle, seconds=60)  # what a test left would make the next one wait
+
+
+@pytest.fixture
+def wave(page: Page, served: tuple, folder: Path) -> Iterator[Callable[[], None]]:
+    """A third style, which the open page has noticed. Call it, and the style is gone."""
+    address, path = served[0], save_net(folder, "wave", tiny_style_net(3))
+
+    def reload() -> None:
+        key = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        httpx.post(f"{address}/models/reload", headers=key, trust_env=False).raise_for_status()
+
+    def remove() -> None:
+        path.unlink(missing_ok=True)
+        reload()
+
+    try:
+        reload()
+        page.run("dispatchEvent(new Event('focus'))")
+        page.until(lambda: page.run("return gallery.lastElementChild.querySelector('span').textContent") == "Wave")
+        yield remove
+    finally:
+        remove()

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.browser.conftest import ADMIN_KEY
-from tests.conftest import decoded, encoded, picture, save_net, tiny_style_net
+from tests.conftest import decoded, encoded, picture
 from tests.end_to_end.test_serve import address_in, service
 from tests.service.engine.test_isolation import doubled, wait_until
 from tests.service.faults import PLAIN, WAIT, faulty_picture
@@ -321,21 +320,8 @@ def test_a_job_that_is_forgotten_meanwhile_is_made_in_line(page, files, served):
     assert not page["trouble"].is_displayed()
 
 
-def test_a_style_that_appears_while_the_page_is_open_shows_up(page, served, folder):
-    address, _, _ = served
-    path = save_net(folder, "wave", tiny_style_net(3))
-    try:
-        reload(address)
-        page.run("dispatchEvent(new Event('focus'))")
-        page.until(lambda: page.run("return gallery.lastElementChild.querySelector('span').textContent") == "Wave")
-    finally:
-        path.unlink()
-        reload(address)
-
-
-def reload(address):
-    key = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    httpx.post(f"{address}/models/reload", headers=key, trust_env=False).raise_for_status()
+def test_a_style_that_appears_while_the_page_is_open_shows_up(page, wave):
+    assert page.run("return gallery.lastElementChild.querySelector('span').textContent") == "Wave"
 
 
 def test_everything_has_a_name_for_a_screen_reader(page, files):

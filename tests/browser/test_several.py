@@ -178,22 +178,11 @@ def test_pictures_are_made_although_the_server_restarts(driver, folder, files, t
     page.open("about:blank")
 
 
-def test_a_style_that_is_gone_stops_the_work_and_is_named(page, files, served, folder):
-    from tests.browser.test_page import reload  # noqa: PLC0415
-    from tests.conftest import save_net, tiny_style_net  # noqa: PLC0415
-
-    address, _, _ = served
-    path = save_net(folder, "wave", tiny_style_net(3))
-    try:
-        reload(address)
-        page.run("dispatchEvent(new Event('focus'))")
-        page.until(lambda: page.run("return gallery.lastElementChild.querySelector('span').textContent") == "Wave")
-        choose(page, [files[0], files[2]])
-        page.pick("style", "wave")
-        page.until(lambda: page.text("after-tag") == "Preview: Wave")
-    finally:
-        path.unlink()
-        reload(address)
+def test_a_style_that_is_gone_stops_the_work_and_is_named(page, files, wave):
+    choose(page, [files[0], files[2]])
+    page.pick("style", "wave")
+    page.until(lambda: page.text("after-tag") == "Preview: Wave")
+    wave()
     page.go()
     page.until(lambda: page.text("trouble-detail") == "Wave is no longer served. Mosaic is chosen now.")
     page.go()

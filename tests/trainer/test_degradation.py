@@ -8,9 +8,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from tests.conftest import picture
-from trainer.config import Degradations
 from trainer.data import Photographs, ResolutionPairs, list_photographs, reduce
-from trainer.degradation import Degradation, degrade, describe, draw, through_jpeg
+from trainer.degradation import Degradation, Degradations, degrade, describe, draw, through_jpeg
 
 
 def dice(seed=0):

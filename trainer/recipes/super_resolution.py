@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nets.checkpoint import load
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
-from trainer.config import UpscaleLoss, UpscaleRecipe
+from trainer.config import UpscaleData, UpscaleLoss, UpscaleRecipe
 from trainer.data import Photographs, ResolutionPairs, batches, digest_of, list_photographs, to_floats
 from trainer.degradation import describe
 from trainer.errors import TrainerError
@@ -92,10 +92,17 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
             if processes.main and progress.save_due(done, recipe.save_every):
                 run.save({"recipe": settings, **optimisation.state(done)})
 
-    blur = f"Gaussian blur sigma {data.blur_sigma:g}, then " if data.blur_sigma else ""
     training = training_facts(recipe, settings, run, len(photographs), precision, revision)
-    training["degradation"] = describe(data.degradations) if data.degradations else f"{blur}antialiased bicubic"
+    training["degradation"] = _degradation(data)
     return processes.first(lambda: publish_run(run, optimisation.result(), recipe, parent, training))
+
+
+def _degradation(data: UpscaleData) -> str:
+    """Describe for the card how the low resolution was made."""
+    if data.degradations is not None:
+        return describe(data.degradations)
+    blur = f"Gaussian blur sigma {data.blur_sigma:g}, then " if data.blur_sigma else ""
+    return f"{blur}antialiased bicubic"
 
 
 def _loss_networks(
