@@ -3,7 +3,6 @@
 import json as json_module
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,8 +81,7 @@ class _FolderBook:
         return self._registry().summary("")
 
     def card(self, task: str, name: str) -> dict[str, Any]:
-        found = self._registry().entries[f"{task}/{name}"]
-        return {"model": found.key, "version": found.version, "facts": asdict(found.facts), **asdict(found.card)}
+        return self._registry().entries[f"{task}/{name}"].describe()
 
     def _registry(self) -> "Registry":
         from service.cli.local import registry_in  # noqa: PLC0415  # torch takes seconds

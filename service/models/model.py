@@ -1,7 +1,8 @@
 """The types of a model: its checkpoint file, its entry in the registry, and the loaded network."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -25,6 +26,11 @@ class CheckpointFile:
     task: Task
     path: Path
     stamp: FileStamp
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the file, without that of a trunk."""
+        return self.stamp[1]
 
     @property
     def name(self) -> str:
@@ -55,6 +61,11 @@ class ModelEntry:
     def identity(self) -> str:
         """Key and version, as responses report them: "stylize/mosaic@sha256:..."."""
         return f"{self.key}@{self.version}"
+
+    def describe(self) -> dict[str, Any]:
+        """Return the card with what this service knows of the file, as `GET /models/{task}/{name}` shows it."""
+        known = {"model": self.key, "version": self.version, "bytes": self.file.size_bytes, "facts": asdict(self.facts)}
+        return {**known, **asdict(self.card)}
 
     @property
     def owner(self) -> str:

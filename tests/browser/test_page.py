@@ -50,6 +50,7 @@ def test_it_shows_every_style_as_its_network_paints_it(page, served):
     styles = page.all("#exhibition img")
     page.until(lambda: all(page.run("return arguments[0].naturalWidth", image) == 600 for image in styles))
     assert [each.text for each in page.all("#exhibition span")] == ["Mosaic", "Starry Night, full"]
+    page.until(lambda: all(each.text.endswith(" kB") for each in page.all("#exhibition small")))
     thumbnails = [httpx.get(image.get_attribute("src"), trust_env=False) for image in styles]
     assert thumbnails[0].content != thumbnails[1].content
     tagged = httpx.get(styles[0].get_attribute("src"), headers={"If-None-Match": thumbnails[0].headers["etag"]})

@@ -1,7 +1,6 @@
 """Routes for operators: probes, metrics, the models that are served, and their reload."""
 
 import asyncio
-from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -86,8 +85,7 @@ async def limits(request: Request) -> dict[str, Any]:
 @router.get("/models/{task}/{name}", responses=problems(UnknownModelError, ParameterError))
 async def model(request: Request, task: Task, name: str, caller: CallerName) -> dict[str, Any]:
     """Return the card of one model: its architecture, training and licence."""
-    found = state_of(request).registry.seen_by(caller).find(task, name, "name")
-    return {"model": found.key, "version": found.version, "facts": asdict(found.facts), **asdict(found.card)}
+    return state_of(request).registry.seen_by(caller).find(task, name, "name").describe()
 
 
 @internal.get("/metrics", response_class=Response, responses=_TEXT)

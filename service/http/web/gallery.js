@@ -2,7 +2,7 @@
 
 import { ask, getJson, key } from "./server.js";
 import { coloursOf } from "./swatch.js";
-import { painter, title } from "./words.js";
+import { bytes, painter, title } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const cards = new Map(); // version -> card
@@ -95,12 +95,12 @@ async function describe(name, version) {
   } catch {
     return; // a card is not worth an error
   }
-  const { license } = cards.get(version);
+  const { license, bytes: size } = cards.get(version);
   const tile = $("gallery").querySelector(`[data-by="${CSS.escape(version)}"]`);
   if (tile) {
     tile.textContent = painter(cards.get(version).source);
     tile.parentElement.title = source(version);
   }
   const from = $("exhibition").querySelector(`[data-version="${CSS.escape(version)}"]`);
-  if (from) from.textContent = [source(version), license].filter(Boolean).join(" · ");
+  if (from) from.textContent = [source(version), license, bytes(size)].filter(Boolean).join(" · ");
 }

@@ -43,6 +43,7 @@ def test_models_are_listed_with_their_version(client, app):
 def test_a_model_shows_its_card(client):
     card = client.get("/models/upscale/x4").json()
     assert card["facts"] == {"scale": 4, "halo": 4, "radius": 4, "approximable": False}
+    assert card["bytes"] > 1000
     assert card["license"] == "CC0-1.0"
     assert card["config"]["factor"] == 4
     missing = client.get("/models/stylize/nope")
