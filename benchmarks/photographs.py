@@ -4,7 +4,8 @@
 
 DIR has set5 and set14; the third set is docs/images/photographs. Reduced by antialiased bicubic. PSNR on Y, LPIPS,
 DISTS (with `pip install --no-deps DISTS-pytorch`), and phase: the sharpness by place in a cell of factor x factor
-pixels, the largest over the smallest, which is 1 without a grid.
+pixels, the largest over the smallest, which is 1 without a grid. trainer.evaluation.public_upscalers names the packages
+that add public networks.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from nets.super_resolution import SuperResolutionConfig
 from trainer.degradation import through_jpeg
 from trainer.evaluation.evaluate import enlarger
 from trainer.evaluation.metrics import Enlarge, benchmark_pairs, bicubic, compared_luma, psnr
+from trainer.evaluation.public_upscalers import installed_upscalers
 from trainer.evaluation.sections import write_section
 from trainer.evaluation.style_distance import grid
 from trainer.loop.precision import choose_precision
@@ -44,13 +46,13 @@ def sets() -> dict[str, Path]:
 
 
 def methods(folder: Path, factor: int) -> dict[str, Enlarge]:
-    """Return bicubic and the upscalers of one factor."""
+    """Return bicubic, our upscalers of one factor, and the installed public ones."""
     found: dict[str, Enlarge] = {"bicubic": bicubic(factor)}
     for path in sorted((folder / "upscale").glob(f"x{factor}*.safetensors")):
         checkpoint = load(path)
         if isinstance(checkpoint.config, SuperResolutionConfig):
             found[path.stem] = enlarger(checkpoint)
-    return found
+    return found | installed_upscalers(factor)
 
 
 def measured(enlarge: Enlarge, pairs: list[tuple[Picture, Picture]], factor: int, distances: "Distances") -> Row:

@@ -27,6 +27,7 @@ from nets.banded.upscaler import can_upscale
 from nets.checkpoint import load
 from nets.pixels import Picture, from_network, to_network
 from trainer.evaluation.metrics import Enlarge, benchmark_pairs, bicubic, compared_luma, psnr, ssim
+from trainer.evaluation.public_upscalers import installed_upscalers, parameters
 from trainer.evaluation.results import this_machine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,6 +85,8 @@ def methods() -> dict[str, tuple[Enlarge, int]]:
     ):
         net = load(path).net
         found[name] = (as_served(net) if can_upscale(net) else in_torch(net, "bf16"), _parameters(net))
+    for name, enlarge in installed_upscalers(FACTOR).items():
+        found[f"{name}, ncnn"] = (enlarge, parameters(FACTOR, name))
     sys.path.insert(0, str(ROOT / "benchmarks" / "peers"))
     from layers_model import LayersModel  # noqa: PLC0415
 
@@ -171,9 +174,9 @@ def main() -> None:
     rows: list[Row] = []
     found = methods()
     for name, folder in sets.items():
-        for method, (enlarge, parameters) in found.items():
+        for method, (enlarge, size) in found.items():
             decibels, similarity, seconds = score(enlarge, folder, options.seconds)
-            row: Row = {"set": name, "method": method, "parameters": parameters}
+            row: Row = {"set": name, "method": method, "parameters": size}
             rows.append(row | {"PSNR, dB": decibels, "SSIM": similarity, "s/MP": seconds})
             print(f"{name:6} {method:42} {decibels:6.2f} dB  {similarity:.4f}  {seconds:.3f} s/MP", flush=True)
     javascript = javascript_rows(sets, lambda size: found[f"UpscalerJS esrgan-{size}, torch fp32"][0])

@@ -21,6 +21,7 @@ from trainer.data import read_rgb
 from trainer.evaluation import gatys
 from trainer.evaluation.evaluate import UpscalingScore, enlarger, objective_of, score_upscaling, style_terms
 from trainer.evaluation.metrics import bicubic
+from trainer.evaluation.public_upscalers import installed_upscalers, parameters
 from trainer.evaluation.results import Duel, Speed, SpeedRow, Styles, Upscaling, UpscalingRow, this_machine
 from trainer.loop.precision import choose_precision
 from trainer.loop.samples import apply
@@ -49,7 +50,7 @@ class Checkpoints:
 def measure_upscaling(
     checkpoints: dict[str, Checkpoint], benchmarks: list[Path], distance: PerceptualDistance, say: Callable[[str], None]
 ) -> Upscaling:
-    """Measure every upscaler, and bicubic at every factor, on every benchmark."""
+    """Measure every upscaler, bicubic, and the installed public networks on every benchmark."""
     rows = []
     factors = sorted(
         {config.factor for c in checkpoints.values() if isinstance(config := c.config, SuperResolutionConfig)}
@@ -60,13 +61,14 @@ def measure_upscaling(
             for name, checkpoint in checkpoints.items():
                 if isinstance(checkpoint.config, SuperResolutionConfig) and checkpoint.config.factor == factor:
                     methods[name] = (enlarger(checkpoint), sum(p.numel() for p in checkpoint.net.parameters()))
-            for method, (enlarge, parameters) in methods.items():
+            methods |= {name: (each, parameters(factor, name)) for name, each in installed_upscalers(factor).items()}
+            for method, (enlarge, size) in methods.items():
                 score: UpscalingScore = score_upscaling(enlarge, benchmark, factor, distance)[-1]
                 row = UpscalingRow(
                     benchmark=benchmark.name,
                     factor=factor,
                     method=method,
-                    parameters=parameters,
+                    parameters=size,
                     psnr=score.psnr,
                     ssim=score.ssim,
                     lpips=score.lpips,
