@@ -44,7 +44,7 @@ from service.pipeline.rendering import Renderer
 from service.pipeline.request import TransformResult
 from service.pipeline.thumbnails import Thumbnails
 from service.settings import PREFIX, Settings, redis_address
-from service.storage.access import access_from_settings
+from service.storage.access import Access, access_from_settings
 
 if TYPE_CHECKING:
     from service.webhooks.webhooks import Webhooks
@@ -122,7 +122,8 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
         made_by=lambda: (__version__, engine.precision, settings.max_whole_pixels),
     )
     pages = read_pages()
-    jobs_store = _open_jobs(settings, pipeline, admission, engine, renderer, metrics)
+    access = access_from_settings(settings)
+    jobs_store = _open_jobs(settings, pipeline, access, admission, engine, renderer, metrics)
     thumbnails = Thumbnails(pipeline, registry, pages[EXAMPLE].body)
     learner = _learner(settings, registry, engine, metrics)
     state = State(
@@ -139,7 +140,7 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
         jobs_store,
         thumbnails,
         pages,
-        access_from_settings(settings),
+        access,
         learner,
         tracer,
         _open_webhooks(settings, jobs_store, metrics),
@@ -150,15 +151,22 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
 
 
 def _open_jobs(
-    settings: Settings, pipeline: Pipeline, admission: Admission, engine: Engine, renderer: Renderer, metrics: Metrics
+    settings: Settings,
+    pipeline: Pipeline,
+    access: Access,
+    admission: Admission,
+    engine: Engine,
+    renderer: Renderer,
+    metrics: Metrics,
 ) -> JobStore:
     """Return the store that IMPASTO_JOB_STORE names. Raises StartupError."""
     address, ahead = redis_address(settings.job_store, "JOB_STORE"), engine.scheduler.tasks_before
     if address is None:
-        return MemoryJobs(settings, pipeline.transform, ahead, metrics)
+        return MemoryJobs(settings, pipeline.transform, access.write, ahead, metrics)
     from service.pipeline.shared_jobs import SharedJobs  # noqa: PLC0415  # needs an optional extra
 
-    return SharedJobs(settings, address, pipeline, lambda: admission.is_open, renderer.seconds_queued, ahead, metrics)
+    queued = renderer.seconds_queued
+    return SharedJobs(settings, address, pipeline, access.write, lambda: admission.is_open, queued, ahead, metrics)
 
 
 def _open_webhooks(settings: Settings, jobs_store: JobStore, metrics: Metrics) -> "Webhooks | None":

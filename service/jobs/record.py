@@ -45,12 +45,21 @@ class JobSpec:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended. facts: of the result if it is done, the problem if it failed. may_pass: a retry may succeed."""
+    """How a job ended. facts: of the result if it is done, the problem if it failed. may_pass: a retry may succeed.
+
+    result_bytes: the size of a result that is elsewhere; `result` is empty then.
+    """
 
     state: Literal["done", "failed"]
     facts: Facts
     result: bytes = b""
     may_pass: bool = False
+    result_bytes: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the result, wherever it is."""
+        return len(self.result) or self.result_bytes
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class RedisStore:
     async def finish(self, identity: str, attempt: int, outcome: Outcome) -> bool:
         """End a job. Return False, and change nothing, if the lease is not the latest or the job was cancelled."""
         words = (identity, attempt, outcome.state, json.dumps(dict(outcome.facts)), outcome.result)
-        limits = (int(outcome.may_pass), self._bounds.most_bytes, self._too_large)
+        limits = (int(outcome.may_pass), self._bounds.most_bytes, self._too_large, outcome.size_bytes)
         return bool(await self._run("finish", *words, *limits))
 
     async def release(self, identity: str, attempt: int) -> bool:

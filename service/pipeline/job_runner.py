@@ -152,7 +152,7 @@ class JobRunner:
             if outcome is not None and await self._finish(active, outcome):
                 self._metrics.async_jobs_finished.labels(outcome.state).inc()
                 refused = outcome.facts["code"] if outcome.state == "failed" else None
-                log.info("job", extra={"state": outcome.state, "refused": refused, "bytes": len(outcome.result)})
+                log.info("job", extra={"state": outcome.state, "refused": refused, "bytes": outcome.size_bytes})
         finally:
             if self._active.get(job.identity) is active:
                 del self._active[job.identity]

@@ -8,6 +8,7 @@ from service.errors import ServiceError, UnknownJobError
 from service.images.formats import Format
 from service.jobs.record import OVER, Delivery, State, Webhook
 from service.pipeline.request import Charge, TransformRequest, TransformResult
+from service.storage.location import StoredObject
 from service.webhooks.outbox import Outbox
 
 
@@ -38,7 +39,7 @@ class JobRequest:
 class JobView:
     """A job at one moment, as its client sees it. position: of a queued job; 1 is next. seconds_left: predicted.
 
-    delivery: the message to its webhook, once it is over.
+    written: the object that its output went to. delivery: the message to its webhook, once it is over.
     """
 
     identity: str
@@ -55,6 +56,7 @@ class JobView:
     format: Format | None = None
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     error: ServiceError | None = None
+    written: StoredObject | None = None
     webhook: Webhook | None = None
     delivery: Delivery | None = None
 

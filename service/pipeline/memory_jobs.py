@@ -19,6 +19,7 @@ from service.jobs.record import State
 from service.jobs.refusals import key_reused, no_room
 from service.observability.metrics import Metrics
 from service.pipeline.job_store import JobRequest, JobView, may_pass, unknown_job
+from service.pipeline.outputs import Write, write_output
 from service.pipeline.progress import Progress
 from service.pipeline.request import Charge, TransformRequest, TransformResult
 from service.pipeline.stored_jobs import delivery_of
@@ -67,17 +68,18 @@ class Job:
     @property
     def expendable(self) -> bool:
         """Whether nobody needs the job any more: its result was fetched, or it has none."""
-        return self.over.is_set() and (self.fetched or self.result is None)
+        return self.over.is_set() and (self.fetched or self.result is None or self.result.written is not None)
 
 
 class MemoryJobs:
     """A JobStore for one process. Its jobs end with the process."""
 
     def __init__(
-        self, settings: Settings, transform: Transform, ahead: Callable[[Task], int], metrics: Metrics
+        self, settings: Settings, transform: Transform, write: Write, ahead: Callable[[Task], int], metrics: Metrics
     ) -> None:
-        """ahead: counts the tasks that the devices take before a given one."""
+        """write: for outputs. ahead: counts the tasks that the devices take before a given one."""
         self._settings, self._transform, self._ahead, self._metrics = settings, transform, ahead, metrics
+        self._write = write
         self.outbox = MemoryOutbox()
         metrics.webhooks_waiting.set_function(lambda: self.outbox.waiting)
         self._jobs: dict[str, Job] = {}
@@ -184,7 +186,8 @@ class MemoryJobs:
         if self._running.locked():
             job.progress.known.set()
         async with self._running:
-            return await self._transform(job.request.wanted, data, job.progress, charge)
+            result = await self._transform(job.request.wanted, data, job.progress, charge)
+        return await write_output(job.request.wanted, result, self._write)
 
     def _view(self, job: Job) -> JobView:
         request, progress, result, state = job.request, job.progress, job.result, job.state
@@ -200,10 +203,11 @@ class MemoryJobs:
             tiles_done=progress.tiles_done if running else None,
             tiles_total=progress.tiles_total if running else None,
             seconds_left=progress.seconds_left if running or state == "queued" else None,
-            result_bytes=None if result is None else len(result.body),
+            result_bytes=None if result is None else result.size_bytes,
             format=None if result is None else result.format,
             milliseconds={} if result is None else result.milliseconds,
             error=job.error,
+            written=None if result is None else result.written,
             webhook=request.webhook,
             delivery=self.outbox.find(job.identity),
         )

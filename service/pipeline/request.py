@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from nets.pixels import Picture
 from service.images.formats import Format
 from service.pipeline.parameters import Parameters
+from service.storage.location import Location, StoredObject
 
 Charge = Callable[[int], Awaitable[None]]
 """Receives the number of output pixels before they are computed. May raise a ServiceError."""
@@ -23,7 +24,8 @@ class TransformRequest:
     """One request. accept: the Accept header. expires: the deadline, on the clock of time.monotonic.
 
     known_etags: the values of If-None-Match. may_wait: the service was full and has accepted the request all the same,
-    so it waits instead of being rejected. owner: the name of the caller's API key.
+    so it waits instead of being rejected. owner: the name of the caller's API key. output: the object to which the
+    result is written; None: the client receives it.
     """
 
     parameters: Parameters
@@ -32,6 +34,7 @@ class TransformRequest:
     known_etags: tuple[str, ...] = ()
     may_wait: bool = False
     owner: str = ""
+    output: Location | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class TransformResult:
 
     exact: False if the statistics of instance norm come from a reduced image. declared: headers that name what could
     not be kept of the input, and what was decided. etag: the entity tag; "" if a network was replaced during the
-    request. cached: True if the result comes from the cache.
+    request. cached: True if the result comes from the cache. written: the object that has the bytes in place of `body`.
     """
 
     body: bytes
@@ -51,6 +54,12 @@ class TransformResult:
     etag: str
     milliseconds: dict[str, float] = field(default_factory=dict)
     cached: bool = False
+    written: StoredObject | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the encoded image, wherever it is."""
+        return len(self.body) if self.written is None else self.written.size_bytes
 
     @property
     def model_names(self) -> str:

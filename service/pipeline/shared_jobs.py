@@ -13,9 +13,10 @@ from service.observability.logs import request_id
 from service.observability.metrics import Metrics
 from service.pipeline.job_runner import JobRunner
 from service.pipeline.job_store import JobRequest, JobView, unknown_job
+from service.pipeline.outputs import Write, write_output
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.progress import Progress
-from service.pipeline.request import Charge, TransformResult, no_charge
+from service.pipeline.request import Charge, TransformRequest, TransformResult, no_charge
 from service.pipeline.stored_jobs import (
     error_facts,
     error_of,
@@ -24,6 +25,7 @@ from service.pipeline.stored_jobs import (
     request_of,
     result_of,
     spec_of,
+    written_of,
 )
 from service.settings import PREFIX, Settings
 from service.webhooks.outbox import Outbox
@@ -41,12 +43,14 @@ class SharedJobs:
         settings: Settings,
         address: str,
         pipeline: Pipeline,
+        write: Write,
         is_open: Callable[[], bool],
         seconds_queued: Callable[[], float],
         ahead: Callable[[Task], int],
         metrics: Metrics,
     ) -> None:
-        """See JobRunner. address: of Redis. Raises StartupError for an invalid one."""
+        """See JobRunner. address: of Redis. write: for outputs. Raises StartupError for an invalid address."""
+        self._write = write
         self._pipeline, self._metrics, self._kept_seconds = pipeline, metrics, settings.job_seconds
         self._store = _open_store(settings, address, metrics)
         self._runner = JobRunner(settings, self._store, self._compute, is_open, seconds_queued, ahead, metrics)
@@ -123,7 +127,7 @@ class SharedJobs:
         request_id.set(lease.job.facts["request_id"])  # of this task
         try:
             request = request_of(lease.job)
-            return outcome_of(await self._pipeline.transform(request, lease.payload, progress, no_charge))
+            result = await self._pipeline.transform(request, lease.payload, progress, no_charge)
         except UnavailableError as error:  # a lost device; the lease ends, and counts as an attempt
             log.warning("a job was given up", extra={"error": error.detail})
             return None
@@ -132,6 +136,13 @@ class SharedJobs:
         except Exception as error:
             log.error("unforeseen", exc_info=error)
             return failure_of(InternalError(InternalError.example["detail"]))
+        return await self._keep(request, result)
+
+    async def _keep(self, request: TransformRequest, result: TransformResult) -> Outcome:
+        try:
+            return outcome_of(await write_output(request, result, self._write))
+        except ServiceError as error:  # also if the object storage is away: no replica computes it again for that
+            return failure_of(error)
 
     async def _view(self, job: JobRecord) -> JobView:
         facts, progress, outcome = job.facts, job.progress, job.outcome
@@ -153,6 +164,7 @@ class SharedJobs:
             format=outcome["format"] if done else None,
             milliseconds=outcome["milliseconds"] if done else {},
             error=error_of(outcome) if state == "failed" else None,
+            written=written_of(outcome) if done else None,
             webhook=job.webhook,
             delivery=await self._store.delivery(job.identity) if job.webhook and state in OVER else None,
         )

@@ -9,6 +9,7 @@ from service.jobs.record import Delivery, Facts, JobRecord, JobSpec, Outcome, St
 from service.pipeline.job_store import JobRequest, may_pass
 from service.pipeline.parameters import Parameters, StylizeParameters, UpscaleParameters, parse_parameters
 from service.pipeline.request import TransformRequest, TransformResult
+from service.storage.location import StoredObject, parse_location
 
 _MODELS: dict[str, type[Parameters]] = {"stylize": StylizeParameters, "upscale": UpscaleParameters}
 
@@ -25,6 +26,7 @@ def spec_of(request: JobRequest, data: bytes, cost_seconds: float) -> JobSpec:
         "filename": request.filename,
         "label": request.label,
         "request_id": request.request_id,
+        "output": None if wanted.output is None else str(wanted.output),
     }
     return JobSpec(
         kind, data, facts, cost_seconds, request.owner, request.key or "", request.fingerprint, request.webhook
@@ -40,6 +42,7 @@ def request_of(job: JobRecord) -> TransformRequest:
         expires=None if expires is None else time.monotonic() + expires - time.time(),
         may_wait=True,
         owner=job.owner,
+        output=parse_location(output) if (output := facts.get("output")) is not None else None,
     )
 
 
@@ -52,13 +55,13 @@ def delivery_of(
         return None
     facts = {"request_id": request.request_id}
     outcome: Facts = outcome_of(result).facts if result is not None else error_facts(error) if error is not None else {}
-    size = len(result.body) if result is not None else 0
+    size = result.size_bytes if result is not None else 0
     return Delivery(identity, request.owner, webhook, state, time.time(), facts, outcome, size)
 
 
 def outcome_of(result: TransformResult) -> Outcome:
     """Return what the store keeps of a result."""
-    facts = {
+    facts: dict[str, Any] = {
         "format": result.format,
         "exact": result.exact,
         "sources": result.sources,
@@ -67,13 +70,23 @@ def outcome_of(result: TransformResult) -> Outcome:
         "milliseconds": result.milliseconds,
         "cached": result.cached,
     }
-    return Outcome("done", facts, result.body)
+    if (stored := result.written) is None:
+        return Outcome("done", facts, result.body)
+    facts["written"] = {"url": str(stored.location), "bytes": stored.size_bytes, "etag": stored.etag}
+    return Outcome("done", facts, result_bytes=stored.size_bytes)
+
+
+def written_of(facts: Facts) -> StoredObject | None:
+    """Return the object that the output of a job went to."""
+    if (written := facts.get("written")) is None:
+        return None
+    return StoredObject(parse_location(written["url"]), written["bytes"], written["etag"])
 
 
 def result_of(facts: Facts, body: bytes) -> TransformResult:
     """Return the result that the store has kept."""
     sources = tuple((name, share) for name, share in facts["sources"])
-    return TransformResult(body, **{**facts, "sources": sources})
+    return TransformResult(body, **{**facts, "sources": sources, "written": written_of(facts)})
 
 
 def failure_of(error: ServiceError) -> Outcome:

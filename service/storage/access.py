@@ -4,7 +4,14 @@ from typing import TYPE_CHECKING
 
 from service.errors import BodyTooLargeError, ParameterError, StartupError, UnavailableError, shown
 from service.settings import PREFIX, Settings
-from service.storage.location import Location, StorageError, TooLargeError, parse_location, parse_prefixes
+from service.storage.location import (
+    Location,
+    StorageError,
+    StoredObject,
+    TooLargeError,
+    parse_location,
+    parse_prefixes,
+)
 
 if TYPE_CHECKING:  # it needs an optional extra
     from service.storage.objects import Objects
@@ -27,6 +34,8 @@ class Access:
             location = parse_location(url)
         except StorageError as error:
             raise _refused(name, url, str(error), "s3://bucket/key, gs://bucket/key or file:///path") from error
+        if location.key.endswith("/") or not location.key:
+            raise _refused(name, url, "it is a folder", "an object: s3://bucket/key")
         if not any(_is_below(location, prefix) for prefix in self._prefixes[name]):
             raise _refused(name, url, "it is not allowed", f"a prefix of {PREFIX}{name.upper()}_PREFIXES")
         return location
@@ -42,11 +51,15 @@ class Access:
         except StorageError as error:
             raise _failed("input", location, error) from error
 
-    async def write(self, location: Location, data: bytes, media_type: str) -> None:
-        """Write an output. Raises ParameterError and UnavailableError."""
+    async def write(self, location: Location, data: bytes, media_type: str) -> StoredObject:
+        """Write an output. Raises ParameterError and UnavailableError.
+
+        The location is checked again: another replica, with other settings, may have accepted a job.
+        """
+        self.check("output", str(location))
         assert self._objects is not None
         try:
-            await self._objects.write(location, data, media_type)
+            return await self._objects.write(location, data, media_type)
         except StorageError as error:
             raise _failed("output", location, error) from error
 
@@ -71,8 +84,7 @@ def access_from_settings(settings: Settings) -> Access:
 
 
 def _is_below(location: Location, prefix: Location) -> bool:
-    below = location.key.startswith(prefix.key) and location.key != prefix.key
-    return location.root == prefix.root and below and not location.key.endswith("/")
+    return location.root == prefix.root and location.key.startswith(prefix.key)
 
 
 def _refused(name: str, url: str, why: str, expected: str) -> ParameterError:
@@ -82,5 +94,6 @@ def _refused(name: str, url: str, why: str, expected: str) -> ParameterError:
 
 def _failed(name: str, location: Location, error: StorageError) -> ParameterError | UnavailableError:
     if error.client:
-        return _refused(name, str(location), str(error), "an object that exists")
+        expected = "an object that exists" if name == "input" else "an object in a folder"
+        return _refused(name, str(location), str(error), expected)
     return UnavailableError(f"query parameter {name!r} is {shown(location)!r}: {error}", _RETRY_AFTER)

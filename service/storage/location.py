@@ -20,6 +20,12 @@ class MissingObjectError(StorageError):
     client = True
 
 
+class FolderError(StorageError):
+    """There is a folder in place of the object, or an object in place of its folder."""
+
+    client = True
+
+
 class TooLargeError(StorageError):
     """The object has more bytes than may be read."""
 
@@ -33,6 +39,15 @@ class Location:
 
     def __str__(self) -> str:
         return f"{self.root}/{self.key}"
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object that was written. etag: what the store calls this version of it; "" if it says nothing."""
+
+    location: Location
+    size_bytes: int
+    etag: str = ""
 
 
 def parse_location(url: str) -> Location:

@@ -13,12 +13,22 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import ObjectStore, from_url
 
-from service.storage.location import Location, MissingObjectError, StorageError, TooLargeError
+from service.storage.location import (
+    FolderError,
+    Location,
+    MissingObjectError,
+    StorageError,
+    StoredObject,
+    TooLargeError,
+)
 
 _RETRIES, _RETRY_SECONDS, _SECONDS = 2, 15, 60
 _DENIED = re.compile(
     r"\b(401 Unauthorized|403 Forbidden)\b|<Code>(AccessDenied|ExpiredToken|InvalidAccessKeyId)</Code>"
 )
+
+_FOLDER = re.compile(r"\(os error (?:17|20|21)\)")
+"""EEXIST, ENOTDIR, EISDIR: of a local path that is a folder, or has a file for one of its folders."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +56,25 @@ class Objects:
         except (BaseError, OSError) as error:
             raise _plain(error) from error
 
-    async def write(self, location: Location, data: bytes, media_type: str) -> None:
+    async def write(self, location: Location, data: bytes, media_type: str) -> StoredObject:
         """Write or replace an object. It is complete or absent at each moment. Raises StorageError."""
         typed: Any = {} if location.root.startswith("file:") else {"attributes": {"Content-Type": media_type}}
         try:
-            await obstore.put_async(self._store(location), location.key, data, use_multipart=False, **typed)
+            done = await obstore.put_async(self._store(location), location.key, data, use_multipart=False, **typed)
+        except (BaseError, OSError) as error:
+            if isinstance(error, (NotFoundError, FileNotFoundError)):
+                raise StorageError("there is no such bucket") from error
+            if _FOLDER.search(str(error)):
+                raise FolderError("it is a folder") from error
+            raise _plain(error) from error
+        return StoredObject(location, len(data), done["e_tag"] or "")
+
+    async def delete(self, location: Location) -> None:
+        """Delete an object, if there is one. Raises StorageError."""
+        try:
+            await obstore.delete_async(self._store(location), location.key)
+        except (NotFoundError, FileNotFoundError):
+            return
         except (BaseError, OSError) as error:
             raise _plain(error) from error
 

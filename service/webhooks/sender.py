@@ -109,6 +109,8 @@ def message_of(delivery: Delivery) -> dict[str, Any]:
     data["request_id"] = delivery.facts["request_id"]
     if delivery.event == "done":
         data |= {"bytes": delivery.result_bytes, "media_type": MEDIA_TYPES[outcome["format"]]}
+        if "written" in outcome:
+            data["output"] = outcome["written"]["url"]
     if delivery.event == "failed":
         data["problem"] = {"code": outcome["code"], "detail": outcome["detail"]}
     ended = datetime.fromtimestamp(delivery.ended_at, UTC).isoformat(timespec="milliseconds")

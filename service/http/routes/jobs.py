@@ -13,6 +13,7 @@ from service.errors import ForbiddenError, NoResultError, UnauthorizedError, Una
 from service.http.openapi import BINARY, OTHERWISE, problems
 from service.http.problems import problem_content
 from service.http.routes.auth import require_transform
+from service.http.routes.objects import WRITTEN, written_response
 from service.http.routes.responses import picture_response
 from service.http.state import state_of
 from service.images.formats import MEDIA_TYPES
@@ -52,6 +53,8 @@ class JobStatus(BaseModel):
     )
     bytes: int | None = Field(None, description="Of a job that is done: the size of its result.")
     media_type: str | None = Field(None, description="Of a job that is done: the media type of its result.")
+    output: str | None = Field(None, description="Of a job that is done: URL of the object that `output` named.")
+    etag: str | None = Field(None, description="Of a job with output: what the store calls this version of the object.")
     milliseconds: dict[str, float] | None = Field(
         None, description="Of a job that is done: milliseconds in each stage."
     )
@@ -76,6 +79,8 @@ def status_of(job: JobView) -> JobStatus:
         seconds_left=None if job.seconds_left is None else round(job.seconds_left, 1),
         bytes=job.result_bytes,
         media_type=None if job.format is None else MEDIA_TYPES[job.format],
+        output=None if job.written is None else str(job.written.location),
+        etag=None if job.written is None else job.written.etag or None,
         milliseconds={stage: round(value, 1) for stage, value in job.milliseconds.items()} if done else None,
         problem=problem,
         webhook=_webhook_status(job),
@@ -155,7 +160,10 @@ async def events(request: Request, job: FoundJob) -> AsyncIterable[ServerSentEve
     "/jobs/{identity}/result",
     response_class=Response,
     responses={
-        200: {"description": "The output image.", "content": dict.fromkeys(MEDIA_TYPES.values(), BINARY)},
+        200: {
+            "description": "The output image; of a job with output, where it was written.",
+            "content": dict.fromkeys(MEDIA_TYPES.values(), BINARY) | WRITTEN,
+        },
         304: {"description": "If-None-Match names the ETag of the result."},
         **problems(UnknownJobError, NoResultError, UnauthorizedError, ForbiddenError),
         **OTHERWISE,
@@ -173,7 +181,10 @@ async def result(request: Request, job: FoundJob) -> Response:
         raise UnknownJobError("no such job: it was deleted")
     if matches(result.etag, request.headers.getlist("if-none-match")):
         raise NotModified(result.etag)
-    response = picture_response(request, result, job.filename, job.label)
+    if result.written is not None:
+        response: Response = written_response(result, 200)
+    else:
+        response = picture_response(request, result, job.filename, job.label)
     response.headers.update(_NO_STORE)
     return response
 

@@ -1,5 +1,7 @@
 """The query parameters that name objects, and the response to a request whose output was written to one."""
 
+from urllib.parse import quote
+
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
@@ -22,30 +24,30 @@ class ObjectParameters(BaseModel):
         None, description="URL of the image in object storage, in place of a body: s3://bucket/key."
     )
     output: str | None = Field(
-        None, description="URL of the object to which the output is written: s3://bucket/key. The response is 201."
+        None,
+        description="URL of the object to which the output is written: s3://bucket/key. The response is 201, and has no "
+        "image; with respond-async, the job says when it is written.",
     )
 
 
 class WrittenOutput(BaseModel):
     """An output that was written to object storage."""
 
-    output: str
+    output: str = Field(description="URL of the object.")
     bytes: int
     media_type: str
+    etag: str | None = Field(None, description="What the store calls this version of the object.")
 
 
-def check_objects(request: Request, query: ObjectParameters, respond_async: bool) -> Location | None:
+WRITTEN = {"application/json": {"schema": WrittenOutput.model_json_schema()}}
+
+
+def check_objects(request: Request, query: ObjectParameters) -> Location | None:
     """Return where the output goes. Raises ParameterError, also for an input that is not allowed."""
     access = state_of(request).access
     if query.input is not None:
         access.check("input", query.input)
-    if query.output is None:
-        return None
-    if respond_async:
-        expected = "no respond-async: a job keeps its result"
-        detail = f"query parameter 'output' cannot be used with Prefer: respond-async; expected {expected}"
-        raise ParameterError(detail, parameter="output", expected=expected)
-    return access.check("output", query.output)
+    return None if query.output is None else access.check("output", query.output)
 
 
 async def read_upload(request: Request, query: ObjectParameters) -> Upload:
@@ -60,9 +62,11 @@ async def read_upload(request: Request, query: ObjectParameters) -> Upload:
     return Upload(await state.access.read(location), location.key.rpartition("/")[2])
 
 
-async def written(request: Request, result: TransformResult, to: Location) -> JSONResponse:
-    """Write an output, and build the response. Raises ParameterError and UnavailableError."""
-    media_type = MEDIA_TYPES[result.format]
-    await state_of(request).access.write(to, result.body, media_type)
-    content = WrittenOutput(output=str(to), bytes=len(result.body), media_type=media_type)
-    return JSONResponse(content.model_dump(), 201, headers_of(result))
+def written_response(result: TransformResult, status: int = 201) -> JSONResponse:
+    """Build the response to a request whose output was written to an object."""
+    stored = result.written
+    assert stored is not None
+    to, media_type = str(stored.location), MEDIA_TYPES[result.format]
+    content = WrittenOutput(output=to, bytes=stored.size_bytes, media_type=media_type, etag=stored.etag or None)
+    headers = {**headers_of(result), "Location": quote(to, safe="/:")}
+    return JSONResponse(content.model_dump(exclude_none=True), status, headers)

@@ -27,7 +27,7 @@ from service.errors import (
 )
 from service.http.body import EXAMPLE_BASE64, FIELD, FORM, JSON
 from service.http.openapi import BINARY, problems
-from service.http.routes.objects import WrittenOutput
+from service.http.routes.objects import WRITTEN
 from service.images.formats import MEDIA_TYPES, SOURCE_MEDIA_TYPES
 
 _PICTURE: dict[str, Any] = {"type": "string", "format": "binary"}
@@ -88,7 +88,8 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     },
     201: {
         "description": "With output: the output was written.",
-        "content": {"application/json": {"schema": WrittenOutput.model_json_schema()}},
+        "content": WRITTEN,
+        "headers": {"Location": {"description": "URL of the object.", "schema": {"type": "string"}}},
     },
     202: {
         "description": "With Prefer: respond-async: the request became a job.",

@@ -12,6 +12,7 @@ from service.http.disconnect import while_connected
 from service.http.headers import Preference
 from service.http.routes.auth import charge_of
 from service.http.routes.jobs import status_of
+from service.http.routes.objects import written_response
 from service.http.routes.responses import picture_response
 from service.http.state import state_of
 from service.jobs.record import Webhook
@@ -35,7 +36,7 @@ async def respond_async(
     """
     state = state_of(request)
     parameters = wanted.parameters.model_copy(update={"deadline_ms": None})
-    facts = [parameters, wanted.accept, wanted.owner, *([webhook] if webhook is not None else [])]
+    facts = [parameters, wanted.accept, wanted.owner, *(each for each in (webhook, wanted.output) if each is not None)]
     fingerprint = await asyncio.to_thread(entity_tag, upload.data, *facts)
     request_id: str = request.scope["state"]["request_id"]
     query = {name: value for name, value in request.query_params.items() if name in type(parameters).model_fields}
@@ -55,6 +56,8 @@ async def respond_async(
         result = await state.jobs.result(job)
         if key is None:
             await state.jobs.delete(job)
+        if result is not None and result.written is not None:
+            return written_response(result)
         if result is not None:
             return picture_response(request, result, upload.filename, label)
     return _accepted(request, job, preference)

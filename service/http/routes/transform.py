@@ -10,12 +10,13 @@ from service.errors import ParameterError, shown
 from service.http.disconnect import while_connected
 from service.http.headers import parse_prefer
 from service.http.routes.auth import charge_of, count_request, owner_of
-from service.http.routes.objects import check_objects, read_upload, written
+from service.http.routes.objects import check_objects, read_upload, written_response
 from service.http.routes.openapi import REQUEST, RESPONSES
 from service.http.routes.respond_async import respond_async
 from service.http.routes.responses import picture_response
 from service.http.routes.webhooks import StylizeQuery, UpscaleQuery, parameters_of, webhook_of
 from service.http.state import state_of
+from service.pipeline.outputs import write_output
 from service.pipeline.parameters import Parameters
 from service.pipeline.request import TransformRequest
 
@@ -88,23 +89,24 @@ async def _transform(
     """Handle both endpoints. label: the style or factor, for the file name of the result."""
     state, parameters = state_of(request), parameters_of(query)
     preference = parse_prefer(request.headers.getlist("prefer"))
+    unconditional = preference.respond_async or query.output is not None
     wanted = TransformRequest(
         parameters,
         accept=_accept(request),
         expires=_expires(request, parameters, headers),
-        known_etags=() if preference.respond_async else tuple(request.headers.getlist("if-none-match")),
+        known_etags=() if unconditional else tuple(request.headers.getlist("if-none-match")),
         may_wait=preference.respond_async,
         owner=owner_of(request),
+        output=check_objects(request, query),
     )
     state.pipeline.check(wanted)
     webhook = await webhook_of(request, query, preference.respond_async)
-    to = check_objects(request, query, preference.respond_async)
     upload = await read_upload(request, query)
     if preference.respond_async:
         return await respond_async(request, wanted, upload, label, preference, headers.idempotency_key, webhook)
     result = await while_connected(request, state.pipeline.transform(wanted, upload.data, charge=charge_of(request)))
-    if to is not None:
-        return await written(request, result, to)
+    if wanted.output is not None:
+        return written_response(await write_output(wanted, result, state.access.write))
     return picture_response(request, result, upload.filename, label)
 
 

@@ -1,4 +1,5 @@
--- ARGV: id, attempt, state, outcome (JSON), result, whether it may pass (1 or 0), most bytes, problem of a large result.
+-- ARGV: id, attempt, state, outcome (JSON), result, whether it may pass (1 or 0), most bytes, problem of a large result,
+--   bytes of the result: the client has it already if these are more than the result has here.
 local id, result, most_bytes = ARGV[1], ARGV[5], tonumber(ARGV[7])
 if not holds(id, ARGV[2]) then return 0 end
 drop_payload(id)
@@ -15,7 +16,8 @@ if not room() then
   return 1
 end
 redis.call('SET', P .. 'result:' .. id, result)
-redis.call('HSET', P .. 'job:' .. id, 'result_bytes', #result)
+redis.call('HSET', P .. 'job:' .. id, 'result_bytes', ARGV[9])
+if tonumber(ARGV[9]) > #result then redis.call('HSET', P .. 'job:' .. id, 'fetched', '1') end
 add_total('result', #result)
 conclude(id, ARGV[3], ARGV[4], ARGV[6])
 return 1

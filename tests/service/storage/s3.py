@@ -4,7 +4,9 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import obstore
@@ -63,3 +65,48 @@ def s3_server(folder):
     finally:
         process.kill()
         process.wait()
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """An S3 whose credentials have expired."""
+
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.requests.append(self.command)
+        body = b"<Error><Code>ExpiredToken</Code><Message>secret-token</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_PUT(self):
+        self.do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def refusing_server():
+    """A server that refuses credentials; its `requests` and `environment`."""
+    with served(Refusing) as server:
+        server.requests = []
+        server.environment = {
+            "AWS_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}", "AWS_ALLOW_HTTP": "true",
+            "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret-key",
+        }  # fmt: skip
+        yield server
+
+
+@contextmanager
+def served(handler):
+    """A server of the standard library in a thread."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

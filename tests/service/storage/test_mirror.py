@@ -1,8 +1,6 @@
 """Checkpoints from object storage: a real S3 server, and a folder as file:///."""
 
 import shutil
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
@@ -11,7 +9,7 @@ from service.models.registry import registry_from_settings
 from service.settings import Settings
 from tests.conftest import encoded, picture, save_net, tiny_style_net, tiny_upscaler
 from tests.service.auth.test_keys import service
-from tests.service.storage.s3 import BUCKET, s3_server
+from tests.service.storage.s3 import BUCKET, refusing_server, s3_server
 from tests.service.webhooks.receiver import within
 
 
@@ -103,37 +101,13 @@ def test_a_copy_is_served_while_the_store_is_away(tmp_path, monkeypatch):
         assert set(served(client)) == {"stylize/mosaic"}
 
 
-class Refusing(BaseHTTPRequestHandler):
-    """An S3 whose credentials have expired."""
-
-    def do_GET(self):
-        body = b"<Error><Code>ExpiredToken</Code><Message>secret-token</Message></Error>"
-        self.send_response(403)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
 def test_expired_credentials_stop_the_start_and_are_not_shown(tmp_path, monkeypatch):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        for name, value in {
-            "AWS_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}", "AWS_ALLOW_HTTP": "true",
-            "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret-key",
-        }.items():  # fmt: skip
+    with refusing_server() as server:
+        for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         with pytest.raises(StartupError, match="its credentials are missing, wrong or expired") as caught:
             registry_from_settings(Settings(checkpoints=tmp_path / "cache", checkpoint_source=f"s3://{BUCKET}/nets"))
         assert "secret" not in str(caught.value)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.mark.parametrize(
