@@ -29,7 +29,7 @@ install() {
 import sys, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 print(*(line for line in project["dependencies"] if not line.startswith("impasto-client")), sep="\n")
-for extra in ["train"] if "torchvision" in sys.argv else ["otel", "redis", "signed", "storage", "webhooks"]:
+for extra in ["train"] if "torchvision" in sys.argv else ["hf", "otel", "redis", "signed", "storage", "webhooks"]:
     print(*project["optional-dependencies"][extra], sep="\n")
 PYTHON
     "$environment/bin/pip" install --quiet --no-compile --constraint /tmp/constraints.txt --requirement /tmp/requirements.txt

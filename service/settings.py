@@ -32,9 +32,10 @@ class Settings(BaseSettings):
     )
     checkpoint_source: str = Field(
         "",
-        pattern=r"^((s3|gs)://[^/\s]+(/\S*)?|file:///\S*)?$",
-        description="Object storage from which checkpoints are copied into `checkpoints`: s3://bucket/prefix, "
-        "gs:// or file:///. Set watch_seconds to look for changes.",
+        pattern=r"^((s3|gs)://[^/\s]+(/\S*)?|file:///\S*|(hf|oci)://\S+)?$",
+        description="Where checkpoints are copied from, into `checkpoints`: s3://bucket/prefix, gs:// or file:///, "
+        "hf://org/name@revision, oci://host/name:tag or oci://host/name@sha256:DIGEST. Set watch_seconds to look for "
+        "changes.",
     )
     learned: Path | None = Field(
         None,

@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +20,7 @@ from service.storage.location import (
     StoredObject,
     TooLargeError,
 )
+from service.storage.source import Listed
 
 _RETRIES, _RETRY_SECONDS, _SECONDS = 2, 15, 60
 _DENIED = re.compile(
@@ -29,15 +29,6 @@ _DENIED = re.compile(
 
 _FOLDER = re.compile(r"\(os error (?:17|20|21)\)")
 """EEXIST, ENOTDIR, EISDIR: of a local path that is a folder, or has a file for one of its folders."""
-
-
-@dataclass(frozen=True)
-class Listed:
-    """An object in a listing. name: relative to the prefix. stamp: differs if the content does."""
-
-    name: str
-    size: int
-    stamp: str
 
 
 class Objects:
@@ -116,6 +107,24 @@ class Objects:
             is_file = location.root.startswith("file:")
             self._stores[location.root] = from_url(f"{location.root}/", **({} if is_file else options))
         return self._stores[location.root]
+
+
+class PrefixSource:
+    """The objects below a prefix."""
+
+    pinned = False
+
+    def __init__(self, prefix: Location, objects: Objects) -> None:
+        self._prefix, self._objects = prefix, objects
+
+    async def list(self) -> list[Listed]:
+        """Return all objects, with their names relative to the prefix."""
+        return await self._objects.list(self._prefix)
+
+    async def copy_to(self, file: Listed, path: Path) -> None:
+        """Copy an object. The store verifies nothing but its size; the registry verifies each checkpoint."""
+        key = f"{self._prefix.key.rstrip('/')}/{file.name}".lstrip("/")
+        await self._objects.copy_to(Location(self._prefix.root, key), path, file.size)
 
 
 def _allows_http() -> bool:

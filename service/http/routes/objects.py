@@ -25,8 +25,8 @@ class ObjectParameters(BaseModel):
     )
     output: str | None = Field(
         None,
-        description="URL of the object to which the output is written: s3://bucket/key. The response is 201, and has no "
-        "image; with respond-async, the job says when it is written.",
+        description="URL of the object to which the output is written: s3://bucket/key. The response is 201, without "
+        "the image; with respond-async, the job says when it is written.",
     )
 
 
