@@ -43,7 +43,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Asynchronous jobs": (
         "job_store", "max_jobs", "max_jobs_running", "max_job_bytes", "job_seconds", "job_lease_seconds",
-        "job_attempts",
+        "job_attempts", "job_results", "job_result_bytes",
     ),
     "Object storage": ("input_prefixes", "output_prefixes"),
     "Webhooks": (

@@ -161,6 +161,10 @@ def _open_jobs(
 ) -> JobStore:
     """Return the store that IMPASTO_JOB_STORE names. Raises StartupError."""
     address, ahead = redis_address(settings.job_store, "JOB_STORE"), engine.scheduler.tasks_before
+    if address is None and settings.job_results:
+        raise StartupError(
+            f"{PREFIX}JOB_RESULTS={settings.job_results}: expected {PREFIX}JOB_STORE=redis://HOST:PORT/DB"
+        )
     if address is None:
         return MemoryJobs(settings, pipeline.transform, access.write, ahead, metrics)
     from service.pipeline.shared_jobs import SharedJobs  # noqa: PLC0415  # needs an optional extra

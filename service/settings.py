@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -184,6 +184,14 @@ class Settings(BaseSettings):
         15.0, ge=1, description="With Redis: a replica that is silent for so long is dead; its jobs start elsewhere."
     )
     job_attempts: int = Field(3, ge=1, description="With Redis: a job fails after this many replicas died of it.")
+    job_results: str = Field(
+        "",
+        description="With Redis: prefix of object storage for large results, which are deleted with their jobs: "
+        "s3://bucket/folder/.",
+    )
+    job_result_bytes: int = Field(
+        2**20, ge=0, description="With job_results: size of a result above which it goes there, and not to Redis."
+    )
     input_prefixes: str = Field(
         "", description="Comma-separated prefixes below which clients may name inputs: s3://bucket/folder/."
     )
@@ -223,6 +231,13 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="json: one JSON object per line. text: lines for a terminal. auto: text on a terminal."
     )
+
+    @field_validator("checkpoints", mode="before")
+    @classmethod
+    def _is_folder(cls, value: object) -> object:
+        if "://" in str(value):
+            raise ValueError(f"a folder; {PREFIX}CHECKPOINT_SOURCE takes addresses")
+        return value
 
 
 def read_admin_key(settings: Settings) -> str | None:

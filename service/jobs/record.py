@@ -47,7 +47,8 @@ class JobSpec:
 class Outcome:
     """How a job ended. facts: of the result if it is done, the problem if it failed. may_pass: a retry may succeed.
 
-    result_bytes: the size of a result that is elsewhere; `result` is empty then.
+    result_bytes: the size of a result that is elsewhere; `result` is empty then. object: its name, if it is
+    that of the service.
     """
 
     state: Literal["done", "failed"]
@@ -55,6 +56,7 @@ class Outcome:
     result: bytes = b""
     may_pass: bool = False
     result_bytes: int = 0
+    object: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -94,7 +96,10 @@ class Delivery:
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A job without its payload and its result. attempt: how often it was started. progress: as its worker reports."""
+    """A job without its payload and its result. attempt: how often it was started. progress: as its worker reports.
+
+    object: the name of a result that is not in the store.
+    """
 
     identity: str
     kind: str
@@ -108,6 +113,7 @@ class JobRecord:
     outcome: Facts = field(default_factory=dict)
     result_bytes: int = 0
     webhook: Webhook | None = None
+    object: str = ""
 
 
 @dataclass(frozen=True)

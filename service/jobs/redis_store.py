@@ -68,7 +68,20 @@ class RedisStore:
         self._bounds, self._too_large, self._died = bounds, json.dumps(too_large), json.dumps(died)
         self._metrics, self._is_down = metrics, False
         prelude = (_SCRIPTS / "prelude.lua").read_text()
-        names = ("add", "start", "report", "finish", "release", "fetch", "remove", "sweep", "claim", "settle")
+        names = (
+            "add",
+            "start",
+            "report",
+            "finish",
+            "release",
+            "fetch",
+            "remove",
+            "sweep",
+            "claim",
+            "settle",
+            "reserve",
+            "discard",
+        )
         self._scripts = {
             name: self._redis.register_script(prelude + (_SCRIPTS / f"{name}.lua").read_text()) for name in names
         }
@@ -128,15 +141,27 @@ class RedisStore:
         """End a job. Return False, and change nothing, if the lease is not the latest or the job was cancelled."""
         words = (identity, attempt, outcome.state, json.dumps(dict(outcome.facts)), outcome.result)
         limits = (int(outcome.may_pass), self._bounds.most_bytes, self._too_large, outcome.size_bytes)
-        return bool(await self._run("finish", *words, *limits))
+        return bool(await self._run("finish", *words, *limits, outcome.object))
 
     async def release(self, identity: str, attempt: int) -> bool:
         """Put a job back that was started and not computed. The start does not count as an attempt."""
         return bool(await self._run("release", identity, attempt))
 
     async def result(self, identity: str) -> bytes | None:
-        """Return the result of a job that is done, and note that it was fetched."""
+        """Return the result of a job that is done, and note that it was fetched. None if it is an object elsewhere."""
         return cast("bytes | None", await self._run("fetch", identity))
+
+    async def reserve(self, name: str, seconds: float) -> None:
+        """Note an object before it is written. It is discarded unless `finish` gives it to a job within `seconds`."""
+        await self._run("reserve", name, seconds)
+
+    async def discarded(self, most: int, seconds: float) -> list[str]:
+        """Return objects that no job has any more. They are returned again after `seconds`, unless forgotten."""
+        return [name.decode() for name in await self._run("discard", most, seconds)]
+
+    async def forget_object(self, name: str) -> None:
+        """Note that an object was deleted."""
+        await self._ask("ZREM", f"{PREFIX}objects", name)
 
     async def remove(self, identity: str, announce: bool = True) -> None:
         """Cancel a job that is not over; it stays known as cancelled. Forget a job that is over.
@@ -224,6 +249,7 @@ def _record(identity: str, fields: Mapping[bytes, bytes]) -> JobRecord:
         json.loads(text.get("outcome", "{}")),
         int(text.get("result_bytes", 0)),
         _webhook(text["webhook"]) if "webhook" in text else None,
+        text.get("object", ""),
     )
 
 

@@ -13,6 +13,7 @@ from service.observability.logs import request_id
 from service.observability.metrics import Metrics
 from service.pipeline.job_runner import JobRunner
 from service.pipeline.job_store import JobRequest, JobView, unknown_job
+from service.pipeline.large_results import large_results_from_settings
 from service.pipeline.outputs import Write, write_output
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.progress import Progress
@@ -53,6 +54,7 @@ class SharedJobs:
         self._write = write
         self._pipeline, self._metrics, self._kept_seconds = pipeline, metrics, settings.job_seconds
         self._store = _open_store(settings, address, metrics)
+        self._large = large_results_from_settings(settings, self._store)
         self._runner = JobRunner(settings, self._store, self._compute, is_open, seconds_queued, ahead, metrics)
 
     async def accept(self, request: JobRequest, data: bytes, charge: Charge) -> tuple[JobView, bool]:
@@ -93,6 +95,10 @@ class SharedJobs:
         """Return the result, and note that it was fetched."""
         found = await self._store.find(job.identity, job.owner)
         body = await self._store.result(job.identity)
+        if found is not None and found.object:
+            if self._large is None:
+                raise UnavailableError(f"this replica has no {PREFIX}JOB_RESULTS, where the result is")
+            body = await self._large.read(found)
         if found is None or body is None:
             return None
         return result_of(found.outcome, body)
@@ -117,10 +123,14 @@ class SharedJobs:
     def start(self) -> None:
         """Begin to work on jobs."""
         self._runner.start()
+        if self._large is not None:
+            self._large.start()
 
     async def stop(self) -> None:
         """Put what is not computed back into the queue, and close the connections."""
         await self._runner.stop()
+        if self._large is not None:
+            await self._large.stop()
         await self._store.close()
 
     async def _compute(self, lease: Lease, progress: Progress) -> Outcome | None:
@@ -136,13 +146,14 @@ class SharedJobs:
         except Exception as error:
             log.error("unforeseen", exc_info=error)
             return failure_of(InternalError(InternalError.example["detail"]))
-        return await self._keep(request, result)
+        return await self._keep(lease, request, result)
 
-    async def _keep(self, request: TransformRequest, result: TransformResult) -> Outcome:
+    async def _keep(self, lease: Lease, request: TransformRequest, result: TransformResult) -> Outcome:
         try:
-            return outcome_of(await write_output(request, result, self._write))
+            outcome = outcome_of(await write_output(request, result, self._write))
         except ServiceError as error:  # also if the object storage is away: no replica computes it again for that
             return failure_of(error)
+        return outcome if self._large is None else await self._large.move(lease, outcome)
 
     async def _view(self, job: JobRecord) -> JobView:
         facts, progress, outcome = job.facts, job.progress, job.outcome

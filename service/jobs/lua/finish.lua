@@ -1,7 +1,8 @@
 -- ARGV: id, attempt, state, outcome (JSON), result, whether it may pass (1 or 0), most bytes, problem of a large result,
---   bytes of the result: the client has it already if these are more than the result has here.
-local id, result, most_bytes = ARGV[1], ARGV[5], tonumber(ARGV[7])
+--   bytes of the result, wherever it is, name of its object, if the service has it as one.
+local id, result, most_bytes, object = ARGV[1], ARGV[5], tonumber(ARGV[7]), ARGV[10]
 if not holds(id, ARGV[2]) then return 0 end
+if object ~= '' and redis.call('ZREM', P .. 'objects', object) == 0 then return 0 end  -- it is deleted by now
 drop_payload(id)
 local function room() return total('payload') + total('result') + #result <= most_bytes end
 for _, expendable in ipairs({true, false}) do
@@ -12,12 +13,17 @@ for _, expendable in ipairs({true, false}) do
   end
 end
 if not room() then
+  if object ~= '' then redis.call('ZADD', P .. 'objects', string.format('%.6f', now), object) end
   conclude(id, 'failed', ARGV[8], '0')
   return 1
 end
-redis.call('SET', P .. 'result:' .. id, result)
+if object == '' then redis.call('SET', P .. 'result:' .. id, result) end
 redis.call('HSET', P .. 'job:' .. id, 'result_bytes', ARGV[9])
-if tonumber(ARGV[9]) > #result then redis.call('HSET', P .. 'job:' .. id, 'fetched', '1') end
+if object ~= '' then
+  redis.call('HSET', P .. 'job:' .. id, 'object', object)
+elseif tonumber(ARGV[9]) > #result then
+  redis.call('HSET', P .. 'job:' .. id, 'fetched', '1')  -- the client has named an object for it
+end
 add_total('result', #result)
 conclude(id, ARGV[3], ARGV[4], ARGV[6])
 return 1

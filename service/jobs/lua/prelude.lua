@@ -1,6 +1,7 @@
 -- What all scripts share. KEYS[1] is the prefix of all keys; its hash tag keeps them in one slot of a cluster.
 --   job:ID hash · payload:ID, result:ID strings · keys hash: owner and Idempotency-Key -> ID
 --   queue:OWNER sorted by arrival + 4 x cost · owners sorted by start tag: those with queued jobs · tags hash
+--   objects sorted by when they are deleted: names of results in object storage that no job has
 --   delivery:ID hash: a message for a webhook, with the fields of its job · outbox sorted by when it is due
 --   waiting sorted by arrival: queued jobs · leases sorted by their end · finished sorted by the time · totals hash: jobs, queued, payload, result (bytes)
 local P = KEYS[1]
@@ -39,7 +40,8 @@ local function drop_payload(id)
 end
 
 local function forget(id)
-  local job = get(id, 'owner', 'key')
+  local job = get(id, 'owner', 'key', 'object')
+  if job[3] then redis.call('ZADD', P .. 'objects', string.format('%.6f', now), job[3]) end
   if job[1] then
     dequeue(id, job[1])
     local named = job[1] .. '\n' .. (job[2] or '')

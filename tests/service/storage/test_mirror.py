@@ -6,7 +6,7 @@ import pytest
 
 from service.errors import StartupError
 from service.models.registry import registry_from_settings
-from service.settings import Settings
+from service.settings import Settings, read_settings
 from tests.conftest import encoded, picture, save_net, tiny_style_net, tiny_upscaler
 from tests.service.auth.test_keys import service
 from tests.service.storage.s3 import BUCKET, refusing_server, s3_server
@@ -120,3 +120,9 @@ def test_expired_credentials_stop_the_start_and_are_not_shown(tmp_path, monkeypa
 def test_a_source_that_is_not_there_or_malformed_stops_the_start(tmp_path, source, said):
     with pytest.raises(StartupError, match=f"IMPASTO_CHECKPOINT_SOURCE={source}: ({said})"):
         registry_from_settings(Settings(checkpoints=tmp_path / "cache", checkpoint_source=source))
+
+
+def test_an_address_in_place_of_the_folder_says_where_it_goes():
+    expected = "IMPASTO_CHECKPOINTS='s3://bucket/nets': expected a folder; IMPASTO_CHECKPOINT_SOURCE takes addresses"
+    with pytest.raises(StartupError, match=expected):
+        read_settings(checkpoints="s3://bucket/nets")
