@@ -4,8 +4,6 @@ import re
 from pathlib import Path
 
 from service.storage.location import parse_location
-from service.storage.oci import ArtefactSource
-from service.storage.oci_registry import parse_reference
 from service.storage.source import Source
 
 
@@ -16,6 +14,9 @@ def open_source(url: str, folder: Path, wanted: re.Pattern[str]) -> Source:
     """
     scheme = url.partition("://")[0]
     if scheme == "oci":
+        from service.storage.oci import ArtefactSource  # noqa: PLC0415  # httpx takes long to import
+        from service.storage.oci_registry import parse_reference  # noqa: PLC0415
+
         return ArtefactSource(parse_reference(url), folder, wanted)
     if scheme == "hf":
         from service.storage.hub import HubSource, parse_revision  # noqa: PLC0415  # needs an optional extra

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from service.errors import StartupError
+from service.jobs.record import Delivery, Webhook
+from service.webhooks.sender import message_of
 from tests.conftest import encoded
 from tests.keys import ALICE, BOB, bearer, write_keys
 from tests.service.auth.test_keys import service
@@ -273,3 +275,12 @@ def test_messages_survive_a_redis_and_a_replica_that_are_away(pair, tmp_path, re
         within(lambda: one.client.get(path).status_code == 200)
         webhook = settled(one.client, path)
         assert (webhook["state"], webhook["attempts"]) == ("delivered", 1)
+
+
+def test_a_message_names_the_object_that_the_output_went_to():
+    written = {"url": "s3://photos/out/a.png", "bytes": 3, "etag": ""}
+    webhook = Webhook("https://hooks.example.org", "hooks.example.org", ("done",))
+    outcome = {"format": "png", "written": written}
+    delivery = Delivery("id", "alice", webhook, "done", 0.0, {"request_id": "r"}, outcome, 3)
+    data = message_of(delivery)["data"]
+    assert (data["output"], data["bytes"], data["media_type"]) == ("s3://photos/out/a.png", 3, "image/png")
