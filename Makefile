@@ -17,7 +17,7 @@ export IMPASTO_PORT := $(PORT)
 endif
 
 .PHONY: install serve wheels test-wheels demo test test-long test-browser soak check format docs pictures openapi settings lock hashes audit sbom bench \
-	manifests deploy-tools browser-tools client-tools inference-clients storage-tools test-containers
+	manifests deploy-tools browser-tools client-tools inference-clients storage-tools openvino-tools test-openvino test-containers
 
 # Everything: the service, the trainer, and what tests, checks and documents need.
 install: $(VENV)/installed
@@ -184,6 +184,19 @@ storage-tools: .venv-s3/installed
 	test -x .venv-s3/bin/python || $(PYTHON) -m venv --without-pip .venv-s3
 	$(PYTHON) -m pip --disable-pip-version-check --python .venv-s3/bin/python install --quiet --requirement $<
 	@touch $@
+
+# OpenVINO, beside what .venv has: torch is not installed twice.
+openvino-tools: .venv-openvino/installed
+
+.venv-openvino/installed: tests/nets/compiled/requirements.txt $(VENV)/installed
+	test -x .venv-openvino/bin/python || $(PYTHON) -m venv --without-pip .venv-openvino
+	$(PYTHON) -m pip --disable-pip-version-check --python .venv-openvino/bin/python install --quiet --no-deps --requirement $<
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(" + repr(sysconfig.get_path("purelib")) + ")")' \
+		> $$(.venv-openvino/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_impasto.pth
+	@touch $@
+
+test-openvino: .venv-openvino/installed
+	.venv-openvino/bin/python -m pytest tests/nets/compiled tests/service/engine/test_openvino.py
 
 # Builds the images and tries them in the Docker engine of this machine: docs/deploy.md.
 test-containers: install

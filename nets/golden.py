@@ -26,7 +26,11 @@ def golden_output(net: nn.Module) -> list[float]:
     `net` must be float32 and in `eval()` mode. It may be on any device.
     """
     device = next(net.parameters()).device
-    output: Tensor = net(golden_input().to(device))
+    return golden_values(net(golden_input().to(device)))
+
+
+def golden_values(output: Tensor) -> list[float]:
+    """Return the values of an output for `golden_input()` that are recorded: see `golden_output`."""
     return [round(value, 5) for value in output[0, :, 3::8, 5::8].flatten().tolist()]
 
 
@@ -36,3 +40,10 @@ def golden_difference(expected: list[float], found: list[float]) -> float:
         return float("inf")
     differences = [abs(a - b) for a, b in zip(expected, found, strict=True)]
     return float("inf") if any(map(math.isnan, differences)) else max(differences)
+
+
+def golden_mean_difference(expected: list[float], found: list[float]) -> float:
+    """Return the mean absolute difference; infinity if the lengths differ or a value is NaN."""
+    if golden_difference(expected, found) == float("inf"):
+        return float("inf")
+    return sum(abs(a - b) for a, b in zip(expected, found, strict=True)) / len(expected)

@@ -27,7 +27,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "max_body_bytes", "max_frames", "max_output_pixels", "max_requests", "max_pixels_in_flight", "cache_bytes",
     ),
     "Computation": (
-        "precision", "pictures_at_once", "max_batch_items", "tile_pixels", "max_whole_pixels",
+        "precision", "runtime", "pictures_at_once", "max_batch_items", "tile_pixels", "max_whole_pixels",
     ),
     "Checkpoints": (
         "checkpoint_source", "loading", "max_model_bytes", "watch_seconds", "checkpoint_digests",

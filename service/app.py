@@ -119,7 +119,7 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
         engine.costs,
         cache,
         metrics,
-        made_by=lambda: (__version__, engine.precision, settings.max_whole_pixels),
+        made_by=lambda: (__version__, engine.precision, engine.runtime, settings.max_whole_pixels),
     )
     pages = read_pages()
     access = access_from_settings(settings)
@@ -245,5 +245,6 @@ def _add_middleware(app: FastAPI, state: State) -> None:
 def _set_build_info(state: State) -> None:
     """Set the metric that does not change while the service runs."""
     devices = ",".join(map(str, state.engine.devices))
-    info = {"version": __version__, "device": devices, "precision": state.engine.precision}
+    engine = state.engine
+    info = {"version": __version__, "device": devices, "precision": engine.precision, "runtime": engine.runtime}
     state.metrics.build_info.info(info)

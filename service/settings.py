@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         description="fp32, bf16, fp16, or auto: bf16 where the device computes in it. Of CPUs, those with AMX, "
         "AVX512-BF16 or the bf16 of ARM do. Otherwise fp16 on a GPU and fp32 on a CPU.",
     )
+    runtime: Literal["torch", "openvino"] = Field(
+        "torch",
+        description="openvino: styles of a trunk run in OpenVINO, one image of up to 2 megapixels at a time. It pays "
+        "on CPUs that compute in bf16. Needs impasto[openvino].",
+    )
     max_body_bytes: int = Field(32 * 2**20, ge=1024, description="Maximum size of a request body.")
     max_pixels: int = Field(
         12_500_000, ge=64, le=89_000_000, description="Maximum pixels of an input image. The main limit on memory."

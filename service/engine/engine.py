@@ -20,6 +20,7 @@ from service.engine.device import (
     memory_bytes,
 )
 from service.engine.precision import Precision
+from service.engine.runtime import check_runtime, open_runtime
 from service.engine.scheduler import Scheduler
 from service.engine.threads import ThreadBudget, run_in_new_thread, use_one_thread
 from service.engine.tiling_plan import TilingLimits
@@ -49,6 +50,8 @@ class Engine:
         self._on_taken = metrics.passes_beside.inc
         self._side_workers = self._count_side_workers(settings.pictures_at_once)
         check_precision(settings.precision, self.devices[0])
+        check_runtime(settings, self.devices)
+        self.runtime, self._metrics = settings.runtime, metrics
         self.precision: Precision = "fp32"
         self.fatal: str | None = None
         self.costs = CostModel()
@@ -73,9 +76,11 @@ class Engine:
 
         for device in self.devices:
             threads = ThreadBudget(self._threads, self._on_taken)
+            runtime = open_runtime(self._settings, self.precision, self._threads, self._metrics)
             for is_side_worker in (False, *[True] * self._side_workers):
                 parts = (self.scheduler, self.costs, self.limits, lost)
-                self._workers.append(Worker(device, self.precision, threads, *parts, is_side_worker=is_side_worker))
+                worker = Worker(device, self.precision, threads, *parts, is_side_worker=is_side_worker, runtime=runtime)
+                self._workers.append(worker)
         for worker in self._workers:
             worker.start()
         use_one_thread()
@@ -92,8 +97,8 @@ class Engine:
             await asyncio.to_thread(worker.join)
 
     def _count_side_workers(self, pictures_at_once: int) -> int:
-        """Return the number of side workers per device. Only a CPU has them, each on one thread."""
-        if self.devices[0].type != "cpu":
+        """Return the number of side workers per device. Only a CPU has them, each on one thread; OpenVINO takes all."""
+        if self.devices[0].type != "cpu" or self._settings.runtime != "torch":
             return 0
         return min(pictures_at_once or _MAX_WORKERS, self._threads) - 1
 

@@ -24,6 +24,7 @@ from service.engine.batch import Batch, BatchItem
 from service.engine.cost import CostModel
 from service.engine.failures import is_fatal, is_out_of_memory
 from service.engine.precision import DTYPES, Precision
+from service.engine.runtime import Runtime
 from service.engine.scheduler import Scheduler
 from service.engine.threads import ThreadBudget, use_threads
 from service.engine.tiling_plan import TilingLimits
@@ -69,7 +70,10 @@ class Worker:
         limits: TilingLimits,
         on_fatal: Callable[[str], None],
         is_side_worker: bool = False,
+        runtime: Runtime | None = None,
     ) -> None:
+        """runtime: computes what it can in place of torch."""
+        self._runtime = runtime
         self.device, self.precision, self._threads, self._is_side_worker = device, precision, threads, is_side_worker
         self._threads_in_use = 1 if is_side_worker else threads.count
         self._preemption_depth = 0
@@ -106,6 +110,8 @@ class Worker:
                 large = batch.pixels > _LARGE_PIXELS
                 del batch  # do not keep its pictures alive while waiting
                 if (large and self._scheduler.idle) or time.monotonic() - given_back > _GIVE_BACK_SECONDS:
+                    if self._runtime is not None:
+                        self._runtime.release_memory()
                     give_back()
                     given_back = time.monotonic()
         except BaseException as error:
@@ -164,6 +170,10 @@ class Worker:
     def _steps(self, batch: Batch, pictures: list[Picture]) -> Steps[list[Picture | Exception]]:
         item = batch.items[0]
         if not item.plan.reduced or item.window is None:
+            if self._runtime is not None:
+                steps = self._runtime.steps([item.task.model for item in batch.items], pictures)
+                if steps is not None:
+                    return steps
             return compute([self._on_device(item.task.model.net) for item in batch.items], pictures, self.device)
         return _tile_steps(self._on_device(batch.model.net), item, pictures[0], self.device)
 

@@ -1,6 +1,7 @@
 """The metrics of the service. No label value comes from a client."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
@@ -22,7 +23,7 @@ class Metrics:
         self._of_outputs()
         self._of_access()
         ProcessCollector(namespace="impasto", registry=registry)  # memory, CPU seconds, start time
-        self.build_info = self._info("impasto_build", "Version, device and precision of this process.")
+        self.build_info = self._info("impasto_build", "Version, device, precision and runtime of this process.")
         self._versions: dict[str, str] = {}
 
     def _of_requests(self) -> None:
@@ -78,6 +79,16 @@ class Metrics:
             "impasto_model_changes", "Models added, removed or replaced since the start."
         )
         self.models_refused = self._gauge("impasto_models_refused", "Unusable checkpoint files.")
+        self.model_in_openvino = self._gauge(
+            "impasto_model_in_openvino", "1 if OpenVINO computes the style, 0 if torch does after all.", ["model"]
+        )
+        self.runtime_fallbacks = self._counter(
+            "impasto_runtime_fallbacks",
+            "Styles that torch computes because their `golden` output differs in OpenVINO, or because it `failed`.",
+            ["reason"],
+        )
+        for reason in ("golden", "failed"):
+            self.runtime_fallbacks.labels(reason)
 
     def _of_outputs(self) -> None:
         self.cache_requests = self._counter(
@@ -157,6 +168,8 @@ class Metrics:
         """Set the metrics of models: versions and load times by key, and the numbers of mixed and refused ones."""
         for key in self._versions.keys() - versions.keys():
             self.model_info.remove(key)
+            with suppress(KeyError):
+                self.model_in_openvino.remove(key)
         for key, version in versions.items():
             self.model_info.labels(key).info({"version": version})
         for key, seconds in load_seconds.items():

@@ -1,0 +1,6 @@
+"""Runs the styles of a trunk in OpenVINO: the same output as torch's but for rounding, in less time on some CPUs.
+
+net --graph.trunk_graph--> model --trunk.CompiledTrunk--> pictures
+
+It needs the package `openvino`. See docs/decisions/0027-openvino.md.
+"""
