@@ -196,7 +196,7 @@ openvino-tools: .venv-openvino/installed
 	@touch $@
 
 test-openvino: .venv-openvino/installed
-	.venv-openvino/bin/python -m pytest tests/nets/compiled tests/service/engine/test_openvino.py
+	.venv-openvino/bin/python -m pytest tests/nets/compiled tests/service/engine/test_openvino.py tests/test_imports.py
 
 # Builds the images and tries them in the Docker engine of this machine: docs/deploy.md.
 test-containers: install

@@ -35,7 +35,7 @@ def check_runtime(settings: Settings, devices: list[torch.device]) -> None:
         at_once = f"{PREFIX}PICTURES_AT_ONCE={settings.pictures_at_once}"
         raise StartupError(f"{at_once}: with {name}, one picture has all threads; expected 0 or 1")
     try:
-        import openvino  # noqa: F401, PLC0415  # an optional extra
+        import nets.compiled.trunk  # noqa: F401, PLC0415  # needs an optional extra
     except ImportError as error:
         raise StartupError(f"{name}: needs the package openvino: pip install 'impasto[openvino]'") from error
 
