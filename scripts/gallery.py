@@ -20,8 +20,8 @@ card.
 ![Every factor on the same crop](images/upscale.jpg)
 
 All checkpoints are CC0. The styles share one trunk and were trained together
-([ADR 19](decisions/0019-one-trunk-many-styles.md)): 570 iterations first, then those of the table; an iteration trains
-two of them. `neutral` returns the photograph: `strength` mixes it with the others.
+([ADR 19](decisions/0019-one-trunk-many-styles.md)): 14,154 iterations, an interpolation, then those of the table. An
+iteration trains two styles. `neutral` returns the photograph: `strength` mixes it with the others.
 
 Known defects: `mosaic` hides small faces. `the_scream` blurs small things. A fine weave can be seen in flat areas of
 `composition_vii` and `starry_night` at high magnification. `x4_perceptual` adds a faint weave to fur. `x8_perceptual`
