@@ -52,9 +52,7 @@ class Driver:
         if not await self._any():
             raise PlanError(f"no pictures in {self._listing.source}")
         self._job.dest.prepare()
-        done = await self._manifest.read()
-        await self._manifest.write()
-        return done
+        return await self._manifest.read()
 
     async def _any(self) -> bool:
         async for _ in self._listing.images():
@@ -77,6 +75,7 @@ class Driver:
         counting = self._count(done)
         with _connected(address):
             try:
+                asyncio.run(self._manifest.write())
                 with _interruptible(caught), self._progress:
                     self._passes(workers, done, counting)
                     return None, None
@@ -145,7 +144,7 @@ def _connected(address: str) -> Iterator[None]:
     try:
         from service.cli.bulk import cluster  # noqa: PLC0415  # needs an optional extra
     except ImportError as error:
-        detail = f"bulk needs the package {error.name}: pip install 'impasto[bulk]'"
+        detail = "bulk needs Ray: pip install 'impasto[bulk]'"
         raise RefusedError("no_ray", detail, everything=True) from error
     with cluster.connected(address):
         yield

@@ -13,8 +13,8 @@ from service.cli.bulk.places import Place
 class Job:
     """An operation on the images of a source.
 
-    settings: of the driver, by name. models: the networks that the driver found. jobs: images at once; None: 2 on a CPU,
-    8 on a GPU. version: of the driver.
+    settings: of the driver, by name. models: the networks that it found. jobs: images at once; None: 2 on a CPU, 8 on a
+    GPU. version: of the driver.
     """
 
     operation: Operation

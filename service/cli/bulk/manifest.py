@@ -86,12 +86,12 @@ class Manifest:
         for start in range(0, len(names), _AT_ONCE):
             batch = names[start : start + _AT_ONCE]
             for name, content in zip(batch, await asyncio.gather(*map(self._place.read, batch)), strict=True):
-                digests += self._digests(name, content.decode().splitlines())
+                digests += self._digests(name, content.splitlines())
         return Done(np.sort(np.frombuffer(digests, f"S{_DIGEST_BYTES}")))
 
     def add(self, records: Iterable[Record]) -> None:
         """Keep records for the next part."""
-        self._waiting += [json.dumps(_short(record), ensure_ascii=False) for record in records]
+        self._waiting += [json.dumps(_short(record)) for record in records]
 
     @property
     def due(self) -> bool:
@@ -103,13 +103,13 @@ class Manifest:
     async def write(self) -> None:
         """Write a part. The first one has only the settings. Raises what the place raises."""
         if self._waiting or not self._parts:
-            lines = [json.dumps({_SETTINGS: 1, **self._settings}, ensure_ascii=False), *self._waiting]
+            lines = [json.dumps({_SETTINGS: 1, **self._settings}), *self._waiting]
             name = f"{self._run}-{self._parts:06}.jsonl"
             await self._place.write(name, ("\n".join(lines) + "\n").encode(), "application/jsonl")
             self._parts, self._written, self._waiting = self._parts + 1, time.monotonic(), []
 
-    def _digests(self, name: str, lines: list[str]) -> bytes:
-        self._refuse_other_settings(name, lines[0] if lines else "")
+    def _digests(self, name: str, lines: list[bytes]) -> bytes:
+        self._refuse_other_settings(name, lines[0] if lines else b"")
         mine, found = name.startswith(self._run), bytearray()
         for line in lines[1:]:
             record = json.loads(line)
@@ -117,12 +117,12 @@ class Manifest:
                 found += _digest(record["name"], record["stamp"])
         return bytes(found)
 
-    def _refuse_other_settings(self, name: str, line: str) -> None:
+    def _refuse_other_settings(self, name: str, line: bytes) -> None:
         at = f"{self._place}/{name}"
         try:
             then = json.loads(line)
             version = then.pop(_SETTINGS)
-        except (AttributeError, KeyError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise PlanError(f"{at} is no part of a manifest: its first line has no settings; remove it") from error
         if version != 1:
             raise PlanError(f"{at} is a manifest of version {version}; expected 1")
