@@ -34,6 +34,14 @@ _QUEUED = 2 * _IN_ACTOR
 _RETRIES = 3
 """Attempts of a batch whose worker ends, after the first."""
 
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # without GPUs, it will leave CUDA_VISIBLE_DEVICES as it is
+    "RAY_worker_niceness": "0",  # 15 by default: beside other programs, the networks would wait
+}
+"""Of a Ray that is started here."""
+
 _LISTED_AHEAD_BYTES = 2**24
 """Of names that wait in the object store."""
 
@@ -41,9 +49,8 @@ _LISTED_AHEAD_BYTES = 2**24
 @contextmanager
 def connected(address: str) -> Iterator[None]:
     """Use the cluster at `address`, or start one on this machine for LOCAL. Raises RefusedError."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:

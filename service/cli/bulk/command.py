@@ -16,7 +16,7 @@ from service.cli.bulk.manifest import Manifest
 from service.cli.bulk.places import Place, parse_place
 from service.cli.bulk.progress import BulkProgress
 from service.cli.catalogue import Catalogue, read_catalogue
-from service.cli.exit_codes import FAILED, ending_on, plainly
+from service.cli.exit_codes import ending_on, plainly
 from service.cli.output_paths import PlanError
 from service.cli.style_image import with_styles_folder
 from service.pipeline.parameters import StylizeParameters, parse_parameters
@@ -89,12 +89,8 @@ def bulk(
         models = _models(operation, catalogue)
         job = Job(operation, listing.source, dest, _settings(settings), models, jobs)
         manifest = Manifest(dest, _determining(job, settings))
-        progress = BulkProgress(json, quiet)
-        caught = Driver(job, listing, manifest, progress).run(address, workers)
-    if caught:
-        raise typer.Exit(128 + caught)
-    if progress.failed:
-        raise typer.Exit(FAILED)
+        code = Driver(job, listing, manifest, BulkProgress(json, quiet)).run(address, workers)
+    raise typer.Exit(code)
 
 
 def _operation(style: str | None, factor: str | None, parameters: Mapping[str, object]) -> Operation:

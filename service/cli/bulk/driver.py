@@ -3,9 +3,10 @@
 import asyncio
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from types import FrameType
 
 from service.cli.backends import RefusedError
@@ -14,6 +15,7 @@ from service.cli.bulk.listing import Listing
 from service.cli.bulk.manifest import Done, Manifest, Record
 from service.cli.bulk.places import Found
 from service.cli.bulk.progress import BulkProgress
+from service.cli.exit_codes import FAILED
 from service.cli.output_paths import PlanError
 from service.cli.run import StopError
 from service.storage.location import StorageError
@@ -28,8 +30,8 @@ class Driver:
     def __init__(self, job: Job, listing: Listing, manifest: Manifest, progress: BulkProgress) -> None:
         self._job, self._listing, self._manifest, self._progress = job, listing, manifest, progress
 
-    def run(self, address: str, workers: int | None) -> int | None:
-        """Process the images that have no output. Return the signal that ended the run, or None.
+    def run(self, address: str, workers: int | None) -> int:
+        """Process the images that have no output. Return the exit code.
 
         Raises PlanError and RefusedError if nothing can be started. Other reasons are reported, as failures are.
         """
@@ -44,9 +46,9 @@ class Driver:
         else:
             ending, caught = self._work(address, workers, done)
         self._progress.summary(str(self._job.dest), ending)
-        if ending is not None and not caught:
-            self._progress.failed = max(self._progress.failed, 1)
-        return caught
+        if caught:
+            return 128 + caught
+        return FAILED if ending is not None or self._progress.failed else 0
 
     async def _prepare(self) -> Done:
         if not await self._any():
@@ -73,7 +75,7 @@ class Driver:
         """Return the reason of an early end, and its signal."""
         caught: list[int] = []
         counting = self._count(done)
-        with _connected(address):
+        with redirect_stdout(sys.stderr), _connected(address):  # Ray prints, and standard output is JSON
             try:
                 asyncio.run(self._manifest.write())
                 with _interruptible(caught), self._progress:
@@ -95,7 +97,7 @@ class Driver:
             done = asyncio.run(self._recorded())
             if self._first(done) is None:
                 return
-        asyncio.run(self._give_up(done))
+        asyncio.run(self._give_up())
 
     def _pass(self, most: int, workers: int | None, done: Done) -> None:
         from service.cli.bulk import cluster  # noqa: PLC0415  # needs an optional extra
@@ -111,7 +113,7 @@ class Driver:
         await self._manifest.write()
         return await self._manifest.read()
 
-    async def _give_up(self, done: Done) -> None:
+    async def _give_up(self) -> None:
         """Record the images that have no outcome as failed."""
         done = await self._recorded()
         async for batch in self._listing.batches(done, _BATCH):

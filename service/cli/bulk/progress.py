@@ -22,7 +22,7 @@ class BulkProgress:
     """Counts outcomes. A context manager, which ends the bar. total: None until the source has been counted."""
 
     def __init__(self, as_json: bool, quiet: bool) -> None:
-        self._as_json, self._quiet = as_json, quiet
+        self._as_json, self._quiet, self._stdout = as_json, quiet, sys.stdout
         self.done = self.failed = self.skipped = 0
         self.total: int | None = None
         self._pixels = 0
@@ -90,14 +90,13 @@ class BulkProgress:
                 parts.append(f"about {_duration((self.total - self.tried) * seconds / count)} left")
         return ", ".join(parts)
 
-    @staticmethod
-    def _print(record: Record) -> None:
+    def _print(self, record: Record) -> None:
         status = "failed" if record.code else "done"
         facts = {"code": record.code, "detail": record.detail} if record.code else {
             "target": record.output, "bytes": record.bytes, "pixels": record.pixels, "seconds": record.seconds,
         }  # fmt: skip
-        sys.stdout.write(json.dumps({"source": record.name, "status": status, **facts}) + "\n")
-        sys.stdout.flush()
+        self._stdout.write(json.dumps({"source": record.name, "status": status, **facts}) + "\n")
+        self._stdout.flush()
 
 
 def _duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from service.cli.bulk.manifest import FOLDER
 from tests.conftest import encoded, picture
-from tests.service.cli.conftest import environment, leftovers
+from tests.service.cli.conftest import environment
 
 ROOT = Path(__file__).parents[4]
 PYTHON = ROOT / ".venv-bulk/bin/python"
@@ -82,17 +82,17 @@ def test_a_killed_worker_loses_nothing_and_the_next_run_does_what_failed(started
     names = [f"deep/{index:02}.jpg" if index % 3 else f"{index:02}.png" for index in range(IMAGES)]
     for index, name in enumerate(names):
         kind = "jpeg" if index % 3 else "png"
-        (source / name).write_bytes(encoded(picture(96, 128, seed=index), kind))
+        (source / name).write_bytes(encoded(picture(160, 240, seed=index), kind))
     whole = (source / "00.png").read_bytes()
-    (source / "00.png").write_bytes(whole[:1000])
+    (source / "00.png").write_bytes(whole[:9000])
     command = ["in", "out", "--style", "mosaic", "--json"]
 
     run = started(*command, "--jobs", "1")
     until = time.monotonic() + 300
-    while len(list(out.rglob("[!.]*.*"))) < 3:
+    while len(list(out.glob("*.png"))) < 2:
         assert run.poll() is None, (tmp_path / "told").read_text()
         assert time.monotonic() < until
-        time.sleep(0.005)
+        time.sleep(0.02)
     [worker] = workers(checkpoints)
     os.kill(worker, signal.SIGKILL)
     told = [json.loads(line) for line in run.communicate(timeout=300)[0].splitlines()]
@@ -103,7 +103,6 @@ def test_a_killed_worker_loses_nothing_and_the_next_run_does_what_failed(started
     for name in names[1:]:
         output = client.post("/stylize", params={"style": "mosaic"}, content=(source / name).read_bytes()).content
         assert (out / name).read_bytes() == output, name
-    assert leftovers(tmp_path) == [] or all(path.stat().st_size < 100_000 for path in leftovers(tmp_path))
 
     (source / "00.png").write_bytes(whole)
     again = started(*command)
