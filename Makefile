@@ -1,4 +1,4 @@
-# make serve | install | demo | test | test-long | test-browser | test-wheels | soak | wheels | check | format | docs | pictures | openapi | settings | lock | hashes | audit | sbom
+# make serve | install | demo | test | test-long | test-browser | test-bulk | test-wheels | soak | wheels | check | format | docs | pictures | openapi | settings | lock | hashes | audit | sbom
 # make bench | manifests | deploy-tools | test-containers
 # PORT=9000 make serve            another port (every IMPASTO_* variable works too)
 # TORCH=cpu|cuda make serve       the build of torch; by default the CPU-only one where there is no NVIDIA driver
@@ -17,7 +17,8 @@ export IMPASTO_PORT := $(PORT)
 endif
 
 .PHONY: install serve wheels test-wheels demo test test-long test-browser soak check format docs pictures openapi settings lock hashes audit sbom bench \
-	manifests deploy-tools browser-tools client-tools inference-clients storage-tools openvino-tools test-openvino test-containers
+	manifests deploy-tools browser-tools client-tools inference-clients storage-tools openvino-tools test-openvino bulk-tools \
+	test-bulk test-containers
 
 # Everything: the service, the trainer, and what tests, checks and documents need.
 install: $(VENV)/installed
@@ -197,6 +198,20 @@ openvino-tools: .venv-openvino/installed
 
 test-openvino: .venv-openvino/installed
 	.venv-openvino/bin/python -m pytest tests/nets/compiled tests/service/engine/test_openvino.py tests/test_imports.py
+
+# Ray for tests/service/cli/bulk, beside what .venv has.
+bulk-tools: .venv-bulk/installed
+
+.venv-bulk/installed: tests/service/cli/bulk/requirements.txt $(VENV)/installed
+	test -x .venv-bulk/bin/python || $(PYTHON) -m venv --without-pip .venv-bulk
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(" + repr(sysconfig.get_path("purelib")) + ")")' \
+		> $$(.venv-bulk/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_impasto.pth
+	$(PYTHON) -m pip --disable-pip-version-check --python .venv-bulk/bin/python install --quiet --constraint requirements.lock \
+		--requirement $<
+	@touch $@
+
+test-bulk: install bulk-tools
+	$(BIN)/python -m pytest tests/service/cli/bulk -m 'not soak'
 
 # Builds the images and tries them in the Docker engine of this machine: docs/deploy.md.
 test-containers: install

@@ -47,6 +47,11 @@ def find(named: Sequence[str], recursive: bool, leave_out: Path | None) -> Itera
             yield source
 
 
+def is_picture_name(name: str) -> bool:
+    """Return whether a file name has an image suffix."""
+    return Path(name).suffix.lower() in _PICTURE_SUFFIXES
+
+
 def _each(named: Sequence[str], recursive: bool, leave_out: Path | None) -> Iterator[Source]:
     for name in named:
         path = Path(name)
@@ -70,7 +75,7 @@ def _in_folder(folder: Path, recursive: bool, leave_out: Path | None) -> Iterato
         kept = [each for each in sorted(folders) if not each.startswith(".") and not _same(here / each, leave_out)]
         folders[:] = kept if recursive else []
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in _PICTURE_SUFFIXES:
+            if not name.startswith(".") and is_picture_name(name):
                 yield Source(here / name, here.relative_to(folder))
 
 

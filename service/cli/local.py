@@ -54,9 +54,14 @@ class LocalBackend:
         return Output(answer.body, answer.format, answer.model_names, answer.exact, answer.milliseconds)
 
 
-def local_settings(checkpoints: Path | None, device: str | None, precision: str | None) -> Settings:
-    """Return the settings of the environment with these options and higher limits. Raises StartupError."""
-    given = {"checkpoints": checkpoints, "device": device, "precision": precision, "loading": "lazy"}
+def local_settings(
+    checkpoints: Path | None = None, device: str | None = None, precision: str | None = None, **others: Any
+) -> Settings:
+    """Return the settings of the environment with these options and higher limits. Raises StartupError.
+
+    others: settings by their names; they go before the environment.
+    """
+    given = {"loading": "lazy", **others, "checkpoints": checkpoints, "device": device, "precision": precision}
     options = {name: value for name, value in given.items() if value is not None}
     in_environment = read_settings(**options).model_fields_set
     limits = {name: value for name, value in _OWN_PICTURES.items() if name not in in_environment}

@@ -6,6 +6,7 @@ import typer
 
 from service import __version__
 from service.cli import bench, keys, learn, listing, pictures, serve
+from service.cli.bulk.command import bulk
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -28,7 +29,8 @@ def impasto(
     """
 
 
-for command in (serve.serve, pictures.stylize, pictures.upscale, learn.learn, listing.models, bench.bench):
+commands = serve.serve, pictures.stylize, pictures.upscale, bulk, learn.learn, listing.models, bench.bench
+for command in commands:
     app.command()(command)
 app.add_typer(keys.keys, name="keys")
 

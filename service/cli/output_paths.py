@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from service.cli.files import STANDARD, Source
+from service.cli.files import STANDARD, Source, is_picture_name
 from service.cli.records import Records
 from service.images.formats import LOSSLESS, SUFFIXES, Format, sniff
 
@@ -103,6 +103,18 @@ def format_of(out: str, asked: Format | None) -> Format | None:
         known = ", ".join(sorted(_ALL_ENDINGS))
         raise PlanError(f"-o {out}: {suffix} is no format that can be written; there are {known}")
     return asked
+
+
+def own_name(name: str, kind: Format) -> str:
+    """Return an output name that depends on this input alone, and that no other input has.
+
+    `a.jpg` stays if the output is a JPEG. Otherwise the suffix is appended: `a.jpg.png`. It is also appended where that
+    would be the name of another output: `a.jpg.png` becomes `a.jpg.png.png`.
+    """
+    stem, ending = os.path.splitext(name)  # noqa: PTH122  # Path has no such pair
+    if ending.lower() in _ENDINGS[kind] and not is_picture_name(stem):
+        return name
+    return f"{name}.{SUFFIXES[kind]}"
 
 
 def is_one_file(named: Sequence[str], out: str) -> bool:

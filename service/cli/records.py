@@ -83,10 +83,15 @@ class Records:
             return
         size, modified = _stamp(source)
         name = "" if source is None else str(source.absolute())
-        record = Record(_below(self._folder, output), name, size, modified, dict(parameters), _IDENTITY.findall(model))
+        record = Record(_below(self._folder, output), name, size, modified, dict(parameters), identities_in(model))
         self._found[record.output] = record
         with contextlib.suppress(OSError), (self._folder / NAME).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+
+
+def identities_in(model: str) -> list[str]:
+    """Return the networks that a description of an output names: "stylize/mosaic@sha256:..."."""
+    return _IDENTITY.findall(model)
 
 
 def _read(folder: Path | None) -> Iterator[Record]:

@@ -12,7 +12,7 @@ from service.cli.records import Records
 from service.cli.report import Report
 from service.cli.writing import write
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """After these errors no output can be written."""
 
 
@@ -54,7 +54,7 @@ class Run:
                 elsewhere = f"{error.filename}: " if error.filename not in {None, item.source.name} else ""
                 detail = f"{elsewhere}{error.strerror or error}"
                 self._report.note_failed(item, "file_error", detail)
-                if error.errno in _NO_ROOM:
+                if error.errno in NO_ROOM:
                     raise StopError(f"nothing more can be written: {error.strerror}") from error
 
     async def _one(self, item: WorkItem) -> None:

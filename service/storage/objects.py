@@ -71,16 +71,19 @@ class Objects:
 
     async def list(self, prefix: Location) -> list[Listed]:
         """Return all objects below a prefix. Raises StorageError."""
-        found, start = [], prefix.key.rstrip("/") + "/" if prefix.key else ""
+        return [found async for found in self.stream(prefix)]
+
+    async def stream(self, prefix: Location) -> AsyncIterator[Listed]:
+        """Yield the objects below a prefix, page by page. Raises StorageError."""
+        start = prefix.key.rstrip("/") + "/" if prefix.key else ""
         try:
             pages = cast("AsyncIterator[list[dict[str, Any]]]", obstore.list(self._store(prefix), start or None))
             async for page in pages:
                 for each in page:
                     stamp = f"{each['e_tag']} {each['last_modified'].isoformat()}"
-                    found.append(Listed(each["path"].removeprefix(start), each["size"], stamp))
+                    yield Listed(each["path"].removeprefix(start), each["size"], stamp)
         except (BaseError, OSError) as error:
             raise _plain(error) from error
-        return found
 
     async def copy_to(self, location: Location, path: Path, size: int) -> None:
         """Copy an object to a file under a temporary name, then rename it. Raises StorageError and OSError."""

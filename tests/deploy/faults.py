@@ -27,9 +27,13 @@ def of_kind(found: list[Manifest], *kinds: str) -> list[Manifest]:
 
 
 def pod_templates(found: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
-    """(what it belongs to, template) of every Deployment and Job."""
+    """(what it belongs to, template) of every Deployment and Job, and of the head and the workers of a RayJob."""
     for manifest in of_kind(found, "Deployment", "Job"):
         yield _called(manifest), manifest["spec"]["template"]
+    for manifest in of_kind(found, "RayJob"):
+        cluster = manifest["spec"]["rayClusterSpec"]
+        for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+            yield _called(manifest), group["template"]
 
 
 def containers(template: Manifest) -> list[Manifest]:

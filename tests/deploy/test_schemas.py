@@ -15,12 +15,13 @@ CUSTOM = {
     "ExternalSecret",
     "HTTPRoute",
     "PrometheusRule",
+    "RayJob",
     "ScaledObject",
     "ServiceMonitor",
     "TrainJob",
     "TriggerAuthentication",
 }
-"""Kinds that Kubernetes itself does not know: kubernetes-models and kubeflow-trainer-api do."""
+"""Kinds that Kubernetes itself does not know: kubernetes-models, kubeflow-trainer-api and test_bulk.py do."""
 
 NOT_FOLLOWED = {
     "CKV_K8S_43": "an image by its digest: that of the user's own registry, set in an overlay",
@@ -66,7 +67,7 @@ def test_enums_quantities_and_custom_resources():
     assert {"ExternalSecret", "HTTPRoute", "PrometheusRule", "ScaledObject", "ServiceMonitor"} <= {
         each["kind"] for each in found
     }
-    assert models([each for each in found if each["kind"] != "TrainJob"]) == []
+    assert models([each for each in found if each["kind"] not in {"RayJob", "TrainJob"}]) == []
 
 
 def test_models_refuse_a_wrong_enum():
@@ -96,13 +97,13 @@ def test_security_policies(tmp_path):
     result = run(
         *(tool("checkov"), "--quiet", "--compact", "--skip-download", "--framework", "kubernetes", "dockerfile"),
         *("--skip-check", ",".join(NOT_FOLLOWED), "--file", str(manifest)),
-        *(f"{tmp_path}/docker/{name}.Dockerfile" for name in ("service", "trainer", "checkpoints")),
+        *(f"{tmp_path}/docker/{name}.Dockerfile" for name in ("service", "trainer", "checkpoints", "bulk")),
     )
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(
-    "name", ["docker/service.Dockerfile", "docker/trainer.Dockerfile", "docker/checkpoints.Dockerfile"]
+    "name", [f"docker/{name}.Dockerfile" for name in ("service", "trainer", "checkpoints", "bulk")]
 )
 def test_hadolint(name):
     result = run(tool("hadolint"), name)

@@ -21,6 +21,7 @@ KUSTOMIZATIONS = (
     "overlays/gpu",
     "overlays/example",
     "overlays/canary",
+    "bulk",
     "training/job",
     "training/nodes",
     "training/trainjob",
