@@ -39,7 +39,8 @@ class Worker:
     def __init__(self, job: Job) -> None:
         self._job, self._parts = job, AsyncExitStack()
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="bulk", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="bulk", daemon=True)
+        self._thread.start()
         self._refusal: RefusedError | None = None
         try:
             self._wait(self._start())
@@ -55,7 +56,10 @@ class Worker:
     def close(self) -> None:
         """Stop the engine."""
         self._wait(self._parts.aclose())
+        self._wait(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def _wait(self, work: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -85,6 +85,6 @@ def test_outputs_equal_those_of_the_service(worker, listed, client, tmp_path):
     ],
 )
 def test_what_is_wrong_for_every_image_is_said_of_each(worker, listed, other, code, detail):
-    records = worker(**other).process(listed[2:4])
+    records = worker(**other).process(listed[:2])
     assert [(record.code, record.fatal) for record in records] == [(code, True)] * 2
     assert detail in records[0].detail
