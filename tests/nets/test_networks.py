@@ -100,7 +100,8 @@ def test_no_pixel_reaches_further_than_the_halo(config):
     side = 2 * halo + 9
     x = torch.rand(1, 3, side, side, requires_grad=True)  # not flat: flat areas are not corrected
     middle = side // 2
-    net(x)[..., config.factor * middle, config.factor * middle].sum().backward()
+    cell = slice(config.factor * middle, config.factor * (middle + 1))  # one pixel may have no active unit
+    net(x)[..., cell, cell].sum().backward()
     rows = x.grad.abs().sum(dim=(0, 1, 3)).nonzero().flatten()
     assert middle - rows.min() <= halo
     assert rows.max() - middle <= halo
