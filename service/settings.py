@@ -190,9 +190,7 @@ class Settings(BaseSettings):
     )
     job_attempts: int = Field(3, ge=1, description="With Redis: a job fails after this many replicas died of it.")
     job_results: str = Field(
-        "",
-        description="With Redis: prefix of object storage for large results, which are deleted with their jobs: "
-        "s3://bucket/folder/.",
+        "", description="With Redis: prefix in object storage for large results of jobs: s3://bucket/folder/."
     )
     job_result_bytes: int = Field(
         2**20, ge=0, description="With job_results: size of a result above which it goes there, and not to Redis."

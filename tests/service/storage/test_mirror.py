@@ -9,7 +9,7 @@ from service.models.registry import registry_from_settings
 from service.settings import Settings, read_settings
 from tests.conftest import encoded, picture, save_net, tiny_style_net, tiny_upscaler
 from tests.service.auth.test_keys import service
-from tests.service.storage.s3 import BUCKET, refusing_server, s3_server
+from tests.service.storage.s3 import BUCKET, refusing_server
 from tests.service.webhooks.receiver import within
 
 
@@ -26,12 +26,6 @@ class Folder:
 
     def delete(self, key):
         (self.path / key).unlink()
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory):
-    with s3_server(tmp_path_factory.mktemp("s3")) as found:
-        yield found
 
 
 @pytest.fixture(params=["file", "s3"])

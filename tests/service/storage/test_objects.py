@@ -12,15 +12,9 @@ from tests.service.auth.test_keys import service
 from tests.service.auth.test_quotas import redis, redis_server  # noqa: F401  # a fixture
 from tests.service.http.test_bad_input import refused
 from tests.service.http.test_jobs import ASYNC, finished, promised
-from tests.service.storage.s3 import BUCKET, refusing_server, s3_server
+from tests.service.storage.s3 import BUCKET, refusing_server
 
 IMAGE = encoded(picture(10, 12))
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory):
-    with s3_server(tmp_path_factory.mktemp("s3")) as found:
-        yield found
 
 
 @pytest.fixture
