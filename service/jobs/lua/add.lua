@@ -1,18 +1,20 @@
--- ARGV: id, owner, key, fingerprint, payload, cost, fields (JSON), most jobs, most bytes, result seconds,
---   most messages, webhook (JSON, or empty).
-local id, owner, key, fingerprint, payload = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local most_jobs, most_bytes = tonumber(ARGV[8]), tonumber(ARGV[9])
-if get(id, 'state')[1] then return {'new', id} end  -- the answer to the first try was lost
-forget_old(tonumber(ARGV[10]))
+-- ARGV: id, owner, key, fingerprint, cost, fields (JSON), most jobs, most bytes, result seconds, most messages,
+--   webhook (JSON, or empty). The payload is staged. Returns new or known, with id and fields of the job, or a limit.
+local id, owner, key, fingerprint = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local most_jobs, most_bytes, payload_bytes = tonumber(ARGV[7]), tonumber(ARGV[8]), staged_bytes(id)
+if get(id, 'state')[1] then return {'new', id, all(id)} end  -- the answer to the first try was lost
+forget_old(tonumber(ARGV[9]))
 local named = owner .. '\n' .. key
 local known = key ~= '' and redis.call('HGET', P .. 'keys', named)
 if known then
   local job = get(known, 'fingerprint', 'state', 'may_pass')
   if job[1] and job[1] ~= fingerprint then return {'reused', ''} end
-  if job[1] and job[2] ~= 'cancelled' and job[3] ~= '1' then return {'known', known} end
+  if job[1] and job[2] ~= 'cancelled' and job[3] ~= '1' then return {'known', known, all(known)} end
   forget(known)
 end
-if 2 * (total('payload') + #payload) > most_bytes then return {'bytes', tostring(total('payload') + #payload)} end
+if 2 * (total('payload') + payload_bytes) > most_bytes then
+  return {'bytes', tostring(total('payload') + payload_bytes)}
+end
 if total('jobs') >= most_jobs then
   for _, old in ipairs(redis.call('ZRANGE', P .. 'finished', 0, -1)) do
     if total('jobs') < most_jobs then break end
@@ -20,16 +22,16 @@ if total('jobs') >= most_jobs then
   end
 end
 if total('jobs') >= most_jobs then return {'jobs', tostring(total('jobs'))} end
-if ARGV[12] ~= '' and redis.call('ZCARD', P .. 'outbox') >= tonumber(ARGV[11]) then
+if ARGV[11] ~= '' and redis.call('ZCARD', P .. 'outbox') >= tonumber(ARGV[10]) then
   return {'messages', tostring(redis.call('ZCARD', P .. 'outbox'))}
 end
-if ARGV[12] ~= '' then redis.call('HSET', P .. 'job:' .. id, 'webhook', ARGV[12]) end
-redis.call('HSET', P .. 'job:' .. id, 'owner', owner, 'key', key, 'fingerprint', fingerprint, 'cost', ARGV[6],
-  'fields', ARGV[7], 'attempt', '0', 'accepted', string.format('%.6f', now),
-  'order', string.format('%.6f', now + 4 * tonumber(ARGV[6])))
-redis.call('SET', P .. 'payload:' .. id, payload)
+if ARGV[11] ~= '' then redis.call('HSET', P .. 'job:' .. id, 'webhook', ARGV[11]) end
+redis.call('HSET', P .. 'job:' .. id, 'owner', owner, 'key', key, 'fingerprint', fingerprint, 'cost', ARGV[5],
+  'fields', ARGV[6], 'attempt', '0', 'accepted', string.format('%.6f', now),
+  'order', string.format('%.6f', now + 4 * tonumber(ARGV[5])))
+take(id, 'payload:' .. id)
 add_total('jobs', 1)
-add_total('payload', #payload)
+add_total('payload', payload_bytes)
 if key ~= '' then redis.call('HSET', P .. 'keys', named, id) end
 enqueue(id)
-return {'new', id}
+return {'new', id, all(id)}

@@ -1,5 +1,5 @@
 -- What all scripts share. KEYS[1] is the prefix of all keys; its hash tag keeps them in one slot of a cluster.
---   job:ID hash · payload:ID, result:ID strings · keys hash: owner and Idempotency-Key -> ID
+--   staged:... strings that expire: bytes for the script that follows · payload:ID, result:ID strings · job:ID hash · keys hash: owner and Idempotency-Key -> ID
 --   queue:OWNER sorted by arrival + 4 x cost · owners sorted by start tag: those with queued jobs · tags hash
 --   objects sorted by when they are deleted: names of results in object storage that no job has
 --   delivery:ID hash: a message for a webhook, with the fields of its job · outbox sorted by when it is due
@@ -12,6 +12,19 @@ local function total(name) return tonumber(redis.call('HGET', P .. 'totals', nam
 local function add_total(name, count) redis.call('HINCRBY', P .. 'totals', name, string.format('%d', count)) end  -- -0 is no integer
 local function number(text) return tonumber(text or '0') or 0 end
 local function get(id, ...) return redis.call('HMGET', P .. 'job:' .. id, ...) end
+
+local function all(id) return redis.call('HGETALL', P .. 'job:' .. id) end
+
+-- An error, if the bytes are not there: Redis had no memory for them.
+local function staged_bytes(name)
+  if redis.call('EXISTS', P .. 'staged:' .. name) == 0 then error('nothing is staged as ' .. name) end
+  return redis.call('STRLEN', P .. 'staged:' .. name)
+end
+
+local function take(name, key)
+  redis.call('RENAME', P .. 'staged:' .. name, P .. key)
+  redis.call('PERSIST', P .. key)
+end
 
 local function enqueue(id)
   local job = get(id, 'owner', 'order', 'accepted')

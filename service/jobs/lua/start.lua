@@ -1,4 +1,4 @@
--- Returns how many leases have ended and, if a job is started, its id, fields and payload.
+-- Returns how many leases have ended and, if a job is started, its id and fields.
 -- ARGV: lease seconds, whether to take over (1 or 0), most attempts, problem (JSON) of a job beyond them.
 local expired = 0
 if ARGV[2] == '1' then
@@ -22,4 +22,4 @@ if redis.call('EXISTS', P .. 'owners') == 0 then redis.call('DEL', P .. 'tags') 
 redis.call('HINCRBY', P .. 'job:' .. id, 'attempt', 1)
 redis.call('HSET', P .. 'job:' .. id, 'state', 'running', 'progress', '{}')
 redis.call('ZADD', P .. 'leases', string.format('%.6f', now + tonumber(ARGV[1])), id)
-return {expired, id, redis.call('HGETALL', P .. 'job:' .. id), redis.call('GET', P .. 'payload:' .. id) or ''}
+return {expired, id, all(id)}

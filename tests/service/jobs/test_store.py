@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from service.errors import IdempotencyError, OverloadedError, UnavailableError
 from service.jobs.record import Bounds, JobSpec, Outcome
+from service.jobs.redis_calls import PREFIX
 from service.jobs.redis_store import RedisStore
 from service.observability.metrics import Metrics
 from tests.service.auth.test_quotas import redis, redis_server  # noqa: F401  # a fixture
@@ -243,5 +244,57 @@ def test_keda_counts_the_jobs_that_wait(run):
         await other.start()
         async with Redis.from_url(run.address) as redis:
             assert (await redis.type(key), await redis.zcard(key)) == (b"zset", 2)
+
+    run(test)
+
+
+def test_bytes_that_no_script_takes_are_deleted(run):
+    async def test(one, other):
+        job, _ = await one.add(spec(key="a", fingerprint="1"))
+        await other.add(spec(key="a", fingerprint="1"))
+        with pytest.raises(IdempotencyError):
+            await other.add(spec(key="a", fingerprint="2"))
+        with pytest.raises(OverloadedError):
+            await other.add(spec(bytes(3000)))
+        await one.start()
+        assert not await one.finish(job.identity, 2, DONE)
+        assert await one.finish(job.identity, 1, DONE)
+        async with Redis.from_url(run.address) as redis:
+            assert await redis.keys("*staged*") == []
+            assert await redis.ttl(f"{PREFIX}result:{job.identity}") == -1
+
+    run(test)
+
+
+def test_a_redis_without_memory_loses_no_job(run):
+    async def test(one, other):
+        job, _ = await one.add(spec())
+        async with Redis.from_url(run.address) as redis:
+            await redis.config_set("maxmemory", 1)
+            with pytest.raises(UnavailableError):
+                await other.add(spec())
+            await redis.config_set("maxmemory", 0)
+            await one.start()
+            await redis.config_set("maxmemory", 1)
+            with pytest.raises(UnavailableError):
+                await one.finish(job.identity, 1, DONE)
+            await redis.config_set("maxmemory", 0)
+        assert (await other.sweep()).queued == 0
+        assert await one.finish(job.identity, 1, DONE)
+        assert await other.result(job.identity) == b"pixels"
+
+    run(test)
+
+
+def test_a_redis_that_forgot_the_scripts_gets_them_again(run):
+    async def test(one, other):
+        job, _ = await one.add(spec())
+        async with Redis.from_url(run.address) as redis:
+            await redis.script_flush()
+            lease = await other.start()
+            await redis.script_flush()
+            assert await other.finish(job.identity, lease.job.attempt, DONE)
+            await redis.script_flush()
+            assert await one.result(job.identity) == b"pixels"
 
     run(test)
