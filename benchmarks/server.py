@@ -1,13 +1,16 @@
-"""A real service in its own process, and its memory."""
+"""A real service in its own process, and its memory; and a real Redis."""
 
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,3 +66,31 @@ def running(command: Sequence[str] = (sys.executable, "-u", "-m", "service"), **
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+@contextmanager
+def redis() -> Iterator[int]:
+    """Run a redis-server with an append-only file on a free loopback port; yields the port."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["redis-server", "--port", str(port), "--dir", folder, "--save", "", "--appendonly", "yes"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            try:
+                while not _listens(port):
+                    assert process.poll() is None, "redis-server did not start"
+                    time.sleep(0.05)
+                yield port
+            finally:
+                process.kill()
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False

@@ -13,7 +13,13 @@ def document(runs: dict[str, Figures]) -> str:
         f"## Soak\n\n`make soak`, then `python benchmarks/document.py`, {engine.machine()}.\n"
         "The test fails if a request is unaccounted for, or if memory or open files grow by more than 5 %."
     )
-    writers = {"mixed": _mixed, "bad_requests": _bad_requests, "mutations": _mutations, "killed_worker": _killed_worker}
+    writers = {
+        "mixed": _mixed,
+        "bad_requests": _bad_requests,
+        "mutations": _mutations,
+        "killed_worker": _killed_worker,
+        "jobs of replicas": _replicas,
+    }
     floods = {name: run for name, run in runs.items() if name.startswith("flood of ")}
     told = [write(runs[name]) for name, write in writers.items() if name in runs]
     return "\n\n".join([head, *told, *([_floods(floods)] if floods else [])])
@@ -53,6 +59,14 @@ def _killed_worker(run: Figures) -> str:
     return (
         f"A worker thread killed under load: {_outcomes(run['outcomes'])}; exit code {run['exit_code']};\n"
         f"response of the next process: {run['next_process']}."
+    )
+
+
+def _replicas(run: Figures) -> str:
+    return (
+        f"{run['jobs']} jobs of three owners over three processes took {run['seconds']} s. Meanwhile a process ended\n"
+        f"every {run['kill_seconds']:g} s ({run['processes_ended']} in all), and Redis {run['redis_restarts']} times.\n"
+        f"Each owner has every result, once; {run['computed_twice']} jobs were computed twice."
     )
 
 

@@ -14,15 +14,19 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as LostError
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from service.errors import UnavailableError
-from service.jobs.refusals import no_store
+from service.jobs.refusals import no_store, other_format
 from service.observability.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 PREFIX = "{impasto}:"
+FORMAT = "1"
+"""Version of the layout of the keys. Another one is refused, so that no job is read wrongly or lost."""
+
+_OTHER_FORMAT = "OTHERFORMAT "
 _SCRIPTS = Path(__file__).parent / "lua"
 _NOT_AGAIN = frozenset({"start", "remove", "claim"})
 """Scripts that would do something else the second time."""
@@ -46,7 +50,7 @@ class RedisCalls:
             retry=Retry(NoBackoff(), 0),  # see _call
         )
         self._metrics, self._is_down = metrics, False
-        prelude = (_SCRIPTS / "prelude.lua").read_text()
+        prelude = f"local FORMAT = '{FORMAT}'\n" + (_SCRIPTS / "prelude.lua").read_text()
         files = (path for path in _SCRIPTS.glob("*.lua") if path.stem != "prelude")
         self._scripts = {path.stem: (prelude + path.read_text()).encode() for path in files}
         self._digests = {name: _digest(text) for name, text in self._scripts.items()}
@@ -67,9 +71,13 @@ class RedisCalls:
         found, _ = await self._call([("GET", PREFIX + key), self._script(name, words)], name not in _NOT_AGAIN)
         return cast("bytes | None", found)
 
+    async def get(self, key: str) -> bytes | None:
+        """Return the bytes of a key, after a script that has found the job."""
+        return cast("bytes | None", (await self._call([("GET", PREFIX + key)]))[0])
+
     async def ask(self, *commands: Command) -> list[Any]:
         """Run commands, and return the answer of each."""
-        return await self._call(commands)
+        return (await self._call([("GET", f"{PREFIX}format"), *commands]))[1:]
 
     async def close(self) -> None:
         """Close the connections."""
@@ -82,6 +90,7 @@ class RedisCalls:
         """Call Redis, and once more if the connection was lost: Redis closes connections when it restarts."""
         try:
             answers = await self._answers(commands)
+            _check_format(commands, answers)
         except (RedisError, OSError) as error:
             await self._redis.connection_pool.disconnect(inuse_connections=False)
             if again and isinstance(error, LostError):
@@ -114,10 +123,17 @@ class RedisCalls:
 
     def _down(self, error: Exception) -> UnavailableError:
         self._metrics.job_store_errors.inc()
-        if not self._is_down:  # the message of the error may hold the address and the password
-            log.error("the job store does not respond", extra={"error": type(error).__name__})
+        found = str(error).removeprefix(_OTHER_FORMAT) if str(error).startswith(_OTHER_FORMAT) else None
+        if not self._is_down:  # the message of another error may hold the address and the password
+            log.error("the job store does not respond", extra={"error": type(error).__name__, "format": found})
         self._is_down = True
-        return no_store()
+        return no_store() if found is None else other_format(found, FORMAT)
+
+
+def _check_format(commands: Sequence[Command], answers: list[Any]) -> None:
+    """Raise what the scripts raise, if the first command asks for the format and it is another one."""
+    if commands[0] == ("GET", f"{PREFIX}format") and answers[0] not in {None, FORMAT.encode()}:
+        raise ResponseError(f"{_OTHER_FORMAT}{answers[0].decode()}")
 
 
 def _digest(script: bytes) -> str:

@@ -84,7 +84,7 @@ class RedisStore:
             if not found:
                 return None
             job = _record(found[0].decode(), _fields(found[1]))
-            [payload] = await self._calls.ask(("GET", f"{PREFIX}payload:{job.identity}"))
+            payload = await self._calls.get(f"payload:{job.identity}")
             if payload is not None:  # otherwise it was cancelled in between
                 self._metrics.async_claims.inc()
                 return Lease(job, payload)

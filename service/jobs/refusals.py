@@ -24,3 +24,9 @@ def no_room(why: str) -> OverloadedError:
 def no_store() -> UnavailableError:
     """Build the error of a store that does not respond. It names no address, which may hold a password."""
     return UnavailableError("the job store does not respond; requests without respond-async are served", _RETRY_AFTER)
+
+
+def other_format(found: str, expected: str) -> UnavailableError:
+    """Build the error of a store that another version of the service has filled."""
+    detail = f"the job store has jobs in format {found!r}; expected {expected!r}, as this version of the service writes"
+    return UnavailableError(detail, _RETRY_AFTER)

@@ -26,6 +26,10 @@ class FolderError(StorageError):
     client = True
 
 
+class CredentialsError(StorageError):
+    """No object can be used with these credentials."""
+
+
 class TooLargeError(StorageError):
     """The object has more bytes than may be read."""
 

@@ -13,6 +13,7 @@ from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, 
 from obstore.store import ObjectStore, from_url
 
 from service.storage.location import (
+    CredentialsError,
     FolderError,
     Location,
     MissingObjectError,
@@ -26,6 +27,9 @@ _RETRIES, _RETRY_SECONDS, _SECONDS = 2, 15, 60
 _DENIED = re.compile(
     r"\b(401 Unauthorized|403 Forbidden)\b|<Code>(AccessDenied|ExpiredToken|InvalidAccessKeyId)</Code>"
 )
+
+_NOBODY = re.compile(r"\b401 Unauthorized\b|<Code>(ExpiredToken|InvalidAccessKeyId|InvalidToken)</Code>")
+"""Not the refusal of one object."""
 
 _FOLDER = re.compile(r"\(os error (?:17|20|21)\)")
 """EEXIST, ENOTDIR, EISDIR: of a local path that is a folder, or has a file for one of its folders."""
@@ -141,5 +145,6 @@ def _plain(error: Exception) -> StorageError:
         return MissingObjectError("there is no such object")
     denied = isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError))
     if denied or _DENIED.search(str(error)):  # a listing raises a plain error
-        return StorageError("the service may not use it: its credentials are missing, wrong or expired")
+        kind = CredentialsError if _NOBODY.search(str(error)) else StorageError
+        return kind("the service may not use it: its credentials are missing, wrong or expired")
     return StorageError(f"the store does not respond as expected ({type(error).__name__})")

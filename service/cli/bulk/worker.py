@@ -23,7 +23,7 @@ from service.cli.records import identities_in
 from service.cli.run import NO_ROOM
 from service.errors import ServiceError, StartupError, UnavailableError
 from service.images.formats import MEDIA_TYPES
-from service.storage.location import StorageError
+from service.storage.location import CredentialsError, StorageError
 
 _DEVICE_LOST = 70
 _JOBS_OF_CPU, _JOBS_OF_GPU = 2, 8
@@ -92,7 +92,7 @@ class Worker:
             fatal = error.everything and error.code != UnavailableError.code
             return _failed(found, error.code, error.detail, fatal)
         except StorageError as error:
-            return _failed(found, "storage_error", str(error))
+            return _failed(found, "storage_error", str(error), isinstance(error, CredentialsError))
         except OSError as error:
             full = error.errno in NO_ROOM
             return _failed(found, "file_error", f"{error.filename or found.name}: {error.strerror or error}", full)

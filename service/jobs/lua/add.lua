@@ -30,6 +30,7 @@ redis.call('HSET', P .. 'job:' .. id, 'owner', owner, 'key', key, 'fingerprint',
   'fields', ARGV[6], 'attempt', '0', 'accepted', string.format('%.6f', now),
   'order', string.format('%.6f', now + 4 * tonumber(ARGV[5])))
 take(id, 'payload:' .. id)
+redis.call('SET', P .. 'format', FORMAT)
 add_total('jobs', 1)
 add_total('payload', payload_bytes)
 if key ~= '' then redis.call('HSET', P .. 'keys', named, id) end

@@ -1,10 +1,14 @@
--- What all scripts share. KEYS[1] is the prefix of all keys; its hash tag keeps them in one slot of a cluster.
---   staged:... strings that expire: bytes for the script that follows · payload:ID, result:ID strings · job:ID hash · keys hash: owner and Idempotency-Key -> ID
+-- What all scripts share. KEYS[1] is the prefix of all keys; its hash tag keeps them in one slot of a cluster. FORMAT is
+-- the version of this layout:
+--   format string: that of the jobs that are kept · staged:... strings that expire: bytes for the script that follows
+--   job:ID hash · payload:ID, result:ID strings · keys hash: owner and Idempotency-Key -> ID
 --   queue:OWNER sorted by arrival + 4 x cost · owners sorted by start tag: those with queued jobs · tags hash
 --   objects sorted by when they are deleted: names of results in object storage that no job has
 --   delivery:ID hash: a message for a webhook, with the fields of its job · outbox sorted by when it is due
 --   waiting sorted by arrival: queued jobs · leases sorted by their end · finished sorted by the time · totals hash: jobs, queued, payload, result (bytes)
 local P = KEYS[1]
+local format = redis.call('GET', P .. 'format')
+if format and format ~= FORMAT then return redis.error_reply('OTHERFORMAT ' .. format) end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 

@@ -298,3 +298,18 @@ def test_a_redis_that_forgot_the_scripts_gets_them_again(run):
             assert await one.result(job.identity) == b"pixels"
 
     run(test)
+
+
+def test_a_store_of_another_version_is_refused_and_keeps_its_jobs(run):
+    async def test(one, other):
+        job, _ = await one.add(spec())
+        async with Redis.from_url(run.address) as redis:
+            written = await redis.get(f"{PREFIX}format")
+            await redis.set(f"{PREFIX}format", "from later")
+            for call in (other.add(spec()), other.start(), other.sweep(), other.find(job.identity, "")):
+                with pytest.raises(UnavailableError, match="format 'from later'; expected '1'"):
+                    await call
+            await redis.set(f"{PREFIX}format", written)
+        assert (await other.start()).job.identity == job.identity
+
+    run(test)

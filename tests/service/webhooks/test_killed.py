@@ -7,8 +7,8 @@ import pytest
 
 from tests.conftest import save_net, tiny_upscaler
 from tests.service.auth.test_quotas import free_port, redis, redis_server  # noqa: F401  # a fixture
+from tests.service.jobs.fleet import Client, Fleet, environment_of
 from tests.service.jobs.replica import FIRST_CODE
-from tests.service.jobs.test_replicas import Client, Fleet, environment_of
 from tests.service.webhooks.receiver import receiving, secrets, sending_to, within, write_signing_keys
 
 

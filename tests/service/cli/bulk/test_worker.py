@@ -8,11 +8,13 @@ import pytest
 from service.cli.backends import Operation
 from service.cli.bulk.job import Job
 from service.cli.bulk.listing import Listing
-from service.cli.bulk.places import Folder
+from service.cli.bulk.places import Bucket, Folder
 from service.cli.bulk.worker import Worker
 from service.cli.catalogue import read_catalogue
+from service.storage.location import parse_location
 from tests.conftest import encoded, picture
 from tests.service.cli.conftest import leftovers
+from tests.service.storage.s3 import refusing_server
 
 OPERATION = Operation("stylize", "mosaic", {"strength": 0.5})
 
@@ -43,8 +45,8 @@ def worker(checkpoints, tmp_path):
 
     def start(**other):
         models = read_catalogue(checkpoints).identities
-        given = {"operation": OPERATION, "settings": settings, "models": models, **other}
-        made.append(Worker(Job(source=Folder(tmp_path / "in"), dest=Folder(tmp_path / "out"), **given)))
+        places = {"source": Folder(tmp_path / "in"), "dest": Folder(tmp_path / "out")}
+        made.append(Worker(Job(**{**places, "operation": OPERATION, "settings": settings, "models": models, **other})))
         return made[-1]
 
     yield start
@@ -88,3 +90,14 @@ def test_what_is_wrong_for_every_image_is_said_of_each(worker, listed, other, co
     records = worker(**other).process(listed[:2])
     assert [(record.code, record.fatal) for record in records] == [(code, True)] * 2
     assert detail in records[0].detail
+
+
+def test_credentials_that_expire_end_the_run_after_one_request_for_each_image_at_hand(worker, listed, monkeypatch):
+    with refusing_server() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        source = Bucket(parse_location("s3://expired/in"))
+        records = worker(source=source).process(listed[:2])
+    assert [(record.code, record.fatal) for record in records] == [("storage_error", True)] * 2
+    assert records[0].detail == "the service may not use it: its credentials are missing, wrong or expired"
+    assert server.requests == ["GET", "GET"]
