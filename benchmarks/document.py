@@ -31,7 +31,11 @@ def main() -> None:
     if (path := out / "encoding.json").exists():
         write_section(results, "benchmarks/encoding.py", encoding(json.loads(path.read_text())))
     if (path := out / "soak.json").exists():
-        write_section(results, "make soak", soak.document(json.loads(path.read_text())))
+        runs = json.loads(path.read_text())
+        if (run := runs.pop("jobs of replicas", None)) is not None:
+            write_section(results, "tests/soak/test_replicas.py", soak.replicas(run))
+        if runs:
+            write_section(results, "make soak", soak.document(runs))
     if (path := out / "page.json").exists():
         write_section(results, "benchmarks/page.py", page.document(json.loads(path.read_text())))
     for part in (serving.serving, sections.networks, sections.paper, sections.upscaling, sections.startup):

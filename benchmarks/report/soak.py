@@ -18,11 +18,21 @@ def document(runs: dict[str, Figures]) -> str:
         "bad_requests": _bad_requests,
         "mutations": _mutations,
         "killed_worker": _killed_worker,
-        "jobs of replicas": _replicas,
     }
     floods = {name: run for name, run in runs.items() if name.startswith("flood of ")}
     told = [write(runs[name]) for name, write in writers.items() if name in runs]
     return "\n\n".join([head, *told, *([_floods(floods)] if floods else [])])
+
+
+def replicas(run: Figures) -> str:
+    """Return the section about jobs whose processes are killed."""
+    return (
+        "## Jobs while processes are killed\n\n"
+        f"`make soak` (`tests/soak/test_replicas.py`), then `python benchmarks/document.py`, {engine.machine()}.\n"
+        f"{run['jobs']} jobs of three owners over three processes took {run['seconds']} s. Meanwhile a process ended\n"
+        f"every {run['kill_seconds']:g} s ({run['processes_ended']} in all), and Redis {run['redis_restarts']} times.\n"
+        f"Each owner has every result, once; {run['computed_twice']} jobs were computed twice."
+    )
 
 
 def _mixed(run: Figures) -> str:
@@ -59,14 +69,6 @@ def _killed_worker(run: Figures) -> str:
     return (
         f"A worker thread killed under load: {_outcomes(run['outcomes'])}; exit code {run['exit_code']};\n"
         f"response of the next process: {run['next_process']}."
-    )
-
-
-def _replicas(run: Figures) -> str:
-    return (
-        f"{run['jobs']} jobs of three owners over three processes took {run['seconds']} s. Meanwhile a process ended\n"
-        f"every {run['kill_seconds']:g} s ({run['processes_ended']} in all), and Redis {run['redis_restarts']} times.\n"
-        f"Each owner has every result, once; {run['computed_twice']} jobs were computed twice."
     )
 
 
