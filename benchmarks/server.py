@@ -55,17 +55,21 @@ def running(command: Sequence[str] = (sys.executable, "-u", "-m", "service"), **
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout is not None
+    # Whatever it prints must not fill the pipe.
+    reader = threading.Thread(target=process.stdout.read, daemon=True)
     try:
-        assert process.stdout is not None
         found = re.search(r"listens on (\S+)", process.stdout.readline())
         assert found, "the service did not start"
-        # Whatever it prints from now on must not fill the pipe.
-        threading.Thread(target=process.stdout.read, daemon=True).start()
+        reader.start()
         yield Service(process, found[1])
     finally:
         if process.poll() is None:
             process.kill()
         process.wait()
+        if reader.ident is not None:
+            reader.join()  # the decoders, which have the pipe too, end with the service
+        process.stdout.close()
 
 
 @contextmanager
