@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 import httpx
 from answers import Pixels
+from chosen import MEAN_LEVELS
 from load import Request
 from PIL import Image
 
+from nets.precision import cpu_precision
 from service.images.encode import EncodeOptions, encode
 from service.settings import Settings
 
@@ -64,6 +66,7 @@ class Arm:
 
 def arms() -> list[Arm]:
     """Return all: Impasto, then each peer in its settings. Those with the full-width network come last."""
+    precision = cpu_precision()
     ours = (SERVICE_PYTHON, "-m", "service")
     target = "/stylize?style=mosaic&stroke=off&format=jpeg"
     impasto = [
@@ -73,21 +76,20 @@ def arms() -> list[Arm]:
             ours,
             target,
             environment={"IMPASTO_PORT": "PORT", "IMPASTO_LOG_LEVEL": "error", "IMPASTO_CACHE_BYTES": "0", **settings},
-            tolerance=BF16_LEVELS,
+            tolerance=MEAN_LEVELS[precision],
             through=impasto_jpeg,
             deadline="&deadline_ms=3000",
         )
         for setting, settings in (("as installed", {}), ("two workers", {"IMPASTO_DEVICE": "cpu,cpu"}))
     ]
-    tuned = {"PEER_TUNED": "1", "OMP_NUM_THREADS": str(os.cpu_count() or 1)}
+    tuned = {"PEER_TUNED": precision, "OMP_NUM_THREADS": str(os.cpu_count() or 1)}
     documented = [_peer(name, "as documented") for name in _PEERS]
-    ours_too = [_peer(name, "our network settings", environment=tuned, tolerance=BF16_LEVELS) for name in _PEERS]
+    ours_too = [
+        _peer(name, "our network settings", environment=tuned, tolerance=MEAN_LEVELS[precision]) for name in _PEERS
+    ]
     full = [_peer(name, "pytorch/examples' network", network="examples") for name in _PEERS]
     return [*impasto, *documented, *ours_too, *full]
 
-
-BF16_LEVELS = 6.0
-"""The mean difference that bf16 makes in `mosaic` is 1.1 levels (benchmarks/precision.py); JPEG makes it larger."""
 
 _PEERS: Mapping[str, tuple[tuple[str, ...], str, bool]] = {
     "LitServe": ((sys.executable, "litserve_server.py", "PORT"), "/predict", True),

@@ -1,9 +1,9 @@
 """A bare loop over a network: no HTTP, no decoding, nothing but forward passes over pictures in memory.
 
-    python benchmarks/bare.py stylize/mosaic SECONDS LEAST MOST [eager] [auto]
+    python benchmarks/bare.py stylize/mosaic SECONDS LEAST MOST [eager]
 
-prints megapixels per second. By default in bf16 and with the way of the service through the network (bands); "eager":
-`net(x)` in channels_last, as a user would write it; "auto": in the precision that the service chooses.
+prints megapixels per second. By default with the service's own way through the network (bands); "eager": `net(x)` in
+the same precision and channels_last, as a user would write it.
 """
 
 import sys
@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from chosen import inference
 from pictures import mixed
 
 from nets.banded.bands import run_to_end
 from nets.banded.run import compute
 from nets.checkpoint import load
 from nets.pixels import from_network, to_network
-from nets.precision import cpu_precision
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNT = 24
@@ -27,13 +27,13 @@ COUNT = 24
 def main() -> None:
     """Run the network over the images repeatedly for some seconds."""
     key, seconds, least, most = sys.argv[1], *(float(value) for value in sys.argv[2:5])
-    eager, bf16 = "eager" in sys.argv[5:], "auto" not in sys.argv[5:] or cpu_precision() == "bf16"
+    eager = sys.argv[5:] == ["eager"]
     pictures = [np.asarray(image) for image in mixed(COUNT, least, most)]
     net = load(ROOT / "checkpoints" / f"{key}.safetensors").net.to(memory_format=torch.channels_last)
     cpu = torch.device("cpu")
 
     def run(picture: np.ndarray) -> None:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with inference():
             if eager:
                 from_network(net(to_network([picture])))
             else:

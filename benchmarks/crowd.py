@@ -42,7 +42,7 @@ def requests(deadline: bool) -> list[Request]:
 
 def crowd(seconds: float) -> list[Row]:
     """Measure the capacity, and what of it a crowd receives in time."""
-    with running(precision="bf16") as service:
+    with running() as service:
         closed(service.address, requests(deadline=False), CLIENTS, seconds / 3)
         capacity = rate(closed(service.address, requests(deadline=False), CLIENTS, seconds), 2.0)
         samples = _send_as_crowd(service.address, 2 * seconds)
@@ -81,7 +81,7 @@ def cpu(_seconds: float) -> list[Row]:
     small = jpeg(photograph(_SMALL_SIDE_PX, _SMALL_SIDE_PX))
     large = jpeg(photograph(1024, 768))
     rows = []
-    with running(precision="bf16", cache_bytes=0) as service:
+    with running(cache_bytes=0) as service:
         network = _network_seconds(service, small)
         for name, target, body, expected in (
             ("404, no such style", "/stylize?style=none", large, 404),
@@ -91,7 +91,7 @@ def cpu(_seconds: float) -> list[Row]:
         ):
             spent = _cpu_seconds_each(service, target, body, expected)
             rows.append(_row(name, spent - (network if expected == 200 else 0.0)))
-    with running(precision="bf16", max_requests=1) as service:
+    with running(max_requests=1) as service:
         rows.append(_row("503, too many requests (event loop)", _cpu_seconds_of_full(service, large)))
     return rows
 

@@ -20,6 +20,7 @@ from load import Request, Sample, closed, opened, quantile, rate, statuses
 from pictures import jpeg, mixed, photograph
 from server import Service, running
 
+from nets.precision import cpu_precision
 from trainer.evaluation.results import this_machine
 from trainer.evaluation.sections import write_section
 
@@ -54,7 +55,7 @@ def saturation(seconds: float) -> list[Row]:
                 "service, MP/s": rate(samples, 2.0),
                 "bare loop, MP/s": alone,
                 "share": rate(samples, 2.0) / alone,
-                "plain `net(x)`, bf16, MP/s": eager,
+                f"plain `net(x)`, {cpu_precision()}, MP/s": eager,
                 "p95, s": quantile(samples, 0.95),
             }
             for device, samples in served.items()
@@ -63,7 +64,7 @@ def saturation(seconds: float) -> list[Row]:
 
 
 def _saturated(target: str, device: str, seconds: float) -> list[Sample]:
-    with running(precision="bf16", device=device) as service:
+    with running(device=device) as service:
         requests = requests_for(target)
         closed(service.address, requests, CLIENTS, seconds / 3)
         return closed(service.address, requests, CLIENTS, seconds)
@@ -78,7 +79,7 @@ def memory(_seconds: float) -> list[Row]:
         (STROKES, (4000, 3000)),
         (UPSCALE, (1633, 1225)),
     ):
-        with running(precision="bf16") as service:
+        with running() as service:
             picture = jpeg(photograph(width, height))
             request = Request(target, picture, width * height / 1e6)
             rest = service.memory_bytes()
@@ -105,7 +106,7 @@ def fairness(seconds: float) -> list[Row]:
     small = [Request("/stylize?style=mosaic&format=jpeg", jpeg(photograph(256, 256, i)), 0.0655) for i in range(4)]
     poster = photograph(3266, 2450)
     large = Request("/upscale?factor=2&format=jpeg", jpeg(poster), 8.0)
-    with running(precision="bf16") as service:
+    with running() as service:
         closed(service.address, small, 1, 3)
         alone = closed(service.address, small, 1, seconds / 2)
         background = subprocess.Popen(
@@ -142,7 +143,7 @@ def overload(seconds: float) -> list[Row]:
     """Measure the service at eight times its capacity, for two minutes by default."""
     rows: list[Row] = []
     for device in DEVICES:
-        with running(precision="bf16", device=device) as service:
+        with running(device=device) as service:
             requests, saturated, capacity = _capacity(service, seconds)
             rest = service.memory_bytes()
             samples = opened(service.address, requests, 8 * capacity, 4 * seconds)
@@ -165,7 +166,7 @@ def deadline(seconds: float) -> list[Row]:
     """Measure the service at twice its capacity, each request with a deadline of 3 s."""
     rows: list[Row] = []
     for device in DEVICES:
-        with running(precision="bf16", device=device) as service:
+        with running(device=device) as service:
             requests, saturated, capacity = _capacity(service, seconds)
             hurried = [Request(f"{r.target}&deadline_ms=3000", r.body, r.megapixels) for r in requests]
             samples = opened(service.address, hurried, 2 * capacity, 2 * seconds)

@@ -2,9 +2,10 @@
 
     make bench PART=paper                                  (or: .venv-bench/bin/python benchmarks/paper.py)
 
-VGG16's weights: IMPASTO_VGG16=FILE. One iteration of Gatys et al. (one value and gradient, loss network in bf16) is
-timed over a few; times of 100, 300 and 500 iterations are multiples. The iterations until the objective equals that of
-the network are counted by running them on each photograph at the smallest size.
+VGG16's weights: IMPASTO_VGG16=FILE. Both compute in the precision that Impasto chooses on this CPU. One iteration of
+Gatys et al. (one value and gradient) is timed over a few; times of 100, 300 and 500 iterations are multiples. The
+iterations until the objective equals that of the network are counted by running them on each photograph at the smallest
+size.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from statistics import mean, median
 
 import numpy as np
 import torch
+from chosen import inference
 
 from nets.banded.bands import run_to_end
 from nets.banded.run import compute
@@ -40,11 +42,10 @@ Row = dict[str, float | int | str | None]
 def network_seconds(checkpoint: Checkpoint, picture: Picture) -> float:
     """Time one pass as the service computes it, pixels to pixels: the median of five."""
     net = checkpoint.net.to(memory_format=torch.channels_last)
-    reduced = choose_precision("auto", CPU) == "bf16"
 
     def run() -> float:
         start = time.perf_counter()
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+        with inference():
             run_to_end(compute(net, [picture], CPU))
         return time.perf_counter() - start
 

@@ -13,12 +13,15 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from chosen import inference
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nets import super_resolution
 from nets.banded.bands import run_to_end
 from nets.banded.run import compute
 from nets.layers import InstanceNorm, grain
+from nets.precision import cpu_precision
 from nets.style_transfer import StyleTransferNet
 from nets.style_trunk import StyleTrunkNet, with_noise
 
@@ -27,15 +30,20 @@ Run = Callable[[Floats], Floats]
 
 CORES = os.cpu_count() or 1
 _PIXEL_CHANNELS = 4 * 3
+PRECISION = cpu_precision()
+"""The precision of the service on this CPU, and of torch beside it."""
+
+REFERENCE = "torch eager, fp32"
 RUNTIMES = (
-    "Impasto, bands, bf16",
-    "torch eager, fp32",
-    "torch eager, bf16",
-    "torch.compile, bf16",
+    f"Impasto, bands, {PRECISION}",
+    REFERENCE,
+    f"torch eager, channels_last, {PRECISION}",
+    f"torch.compile, {PRECISION}",
+    f"torch.compile, dynamic sizes, {PRECISION}",
     "ONNX Runtime, fp32",
     "ONNX Runtime, int8",
     "OpenVINO, fp32",
-    "OpenVINO, bf16",
+    *(["OpenVINO, bf16"] if PRECISION == "bf16" else []),
     "OpenVINO, int8",
 )
 
@@ -126,7 +134,7 @@ def _ours(net: nn.Module) -> Run:
 
     def run(x: Floats) -> Floats:
         picture = (x[0].transpose(1, 2, 0) * 255).round().astype(np.uint8)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with inference():
             answer = run_to_end(compute(net, [np.ascontiguousarray(picture)], torch.device("cpu")))[0]
         if isinstance(answer, Exception):
             raise answer
@@ -136,16 +144,17 @@ def _ours(net: nn.Module) -> Run:
 
 
 def _torch(net: nn.Module, runtime: str) -> Run:
-    reduced = runtime.endswith("bf16")
-    if reduced:
-        net = net.to(memory_format=torch.channels_last)
-    model: Callable[[Tensor], Tensor] = torch.compile(net) if ".compile" in runtime else net
+    layout = torch.contiguous_format if runtime == REFERENCE else torch.channels_last
+    net = net.to(memory_format=layout)
+    model: Callable[[Tensor], Tensor] = net
+    if ".compile" in runtime:
+        # The branch on the pixels stays outside: inductor's C++ for its masks does not compile on AVX2 (torch 2.14).
+        setattr(super_resolution, "uneven", torch.compiler.disable(super_resolution.uneven))  # noqa: B010  # checkers see a function
+        model = torch.compile(net, dynamic="dynamic" in runtime)
 
     def run(x: Floats) -> Floats:
-        tensor = torch.from_numpy(x)
-        if reduced:
-            tensor = tensor.to(memory_format=torch.channels_last)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+        tensor = torch.from_numpy(x).to(memory_format=layout)
+        with inference(runtime.rpartition(" ")[2]):
             return model(tensor).float().numpy()
 
     return run

@@ -20,12 +20,14 @@ from pathlib import Path
 
 import numpy as np
 from answers import Judge, Pixels, Verdict
-from arms import BF16_LEVELS, Arm, arms, running
+from arms import Arm, arms, running
+from chosen import MEAN_LEVELS
 from load import Clients, Request, Sample, closed, in_time, opened, quantile, statuses
 from PIL import Image
 from process_tree import ProcessTree, share_of_cores
 from workload import Pictures, bare, expectations
 
+from nets.precision import cpu_precision
 from trainer.evaluation.results import this_machine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -195,8 +197,9 @@ def main() -> None:
     wanted = [name.strip() for name in options.arms.split(",") if name.strip()]
     chosen = [arm for arm in arms() if not wanted or arm.name in wanted or f"{arm.name}:{arm.setting}" in wanted]
     expected, speeds = expectations(pictures)
-    speeds["style, `model(x)`, bf16"] = bare(pictures, banded=False)
-    speeds["style, in bands, bf16"] = bare(pictures, banded=True)
+    precision = cpu_precision()
+    speeds[f"style, `model(x)`, channels_last, {precision}"] = bare(pictures, banded=False)
+    speeds[f"style, in bands, {precision}"] = bare(pictures, banded=True)
     print("  ".join(f"{name}: {value:.2f} MP/s" for name, value in speeds.items()), flush=True)
     report: dict[str, object] = {
         "machine": this_machine().model_dump(),
@@ -204,7 +207,8 @@ def main() -> None:
         "versions": versions(),
         "pictures": {"count": options.count, "sides_px": list(options.sides), "megapixels": sum(pictures.megapixels)},
         "seconds": options.seconds,
-        "bf16 tolerance, levels": BF16_LEVELS,
+        "precision": precision,
+        "tolerance, levels": MEAN_LEVELS[precision],
         "bare": speeds,
         "arms": [],
     }
@@ -214,7 +218,7 @@ def main() -> None:
         found.append(_tried(arm, pictures, expected[arm.network], options.seconds))
         print(_said(found[-1]), f"[{time.perf_counter() - started:.0f} s]", flush=True)
         _write(options.json, report | {"arms": found})
-    speeds["style, in bands, bf16, afterwards"] = bare(pictures, banded=True)
+    speeds[f"style, in bands, {precision}, afterwards"] = bare(pictures, banded=True)
     _write(options.json, report | {"arms": found})
 
 

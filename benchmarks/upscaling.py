@@ -3,8 +3,8 @@
     make bench PART=upscaling                              (or: .venv-bench/bin/python benchmarks/upscaling.py)
 
 IMPASTO_BENCHMARKS names a folder with set5 and set14. PSNR on Y (trainer.evaluation.metrics); seconds per megapixel of
-output, over one whole set. Every network runs in torch, bf16 and channels_last, ours as the service computes it; those
-of UpscalerJS also in fp32, and in JavaScript (WebAssembly).
+output, over one whole set. Every network runs in torch and channels_last, in the precision that Impasto chooses on this
+CPU, ours as the service computes it; those of UpscalerJS also in fp32, and in JavaScript (WebAssembly).
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from chosen import inference
 from torch import nn
 
 from nets.banded.bands import run_to_end
@@ -26,6 +27,7 @@ from nets.banded.run import compute
 from nets.banded.upscaler import can_upscale
 from nets.checkpoint import load
 from nets.pixels import Picture, from_network, to_network
+from nets.precision import cpu_precision
 from trainer.evaluation.metrics import Enlarge, benchmark_pairs, bicubic, compared_luma, psnr, ssim
 from trainer.evaluation.public_upscalers import installed_upscalers, parameters
 from trainer.evaluation.results import this_machine
@@ -55,7 +57,7 @@ def in_torch(net: nn.Module, precision: str, low: float = 1.0) -> Enlarge:
     net = net.eval().to(memory_format=torch.channels_last)
 
     def enlarge(picture: Picture) -> Picture:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with inference(precision):
             return from_network(net(to_network([picture]) * low).float() / low)[0]
 
     return enlarge
@@ -66,7 +68,7 @@ def as_served(net: nn.Module) -> Enlarge:
     net = net.to(memory_format=torch.channels_last)
 
     def enlarge(picture: Picture) -> Picture:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with inference():
             answer = run_to_end(compute(net, [picture], torch.device("cpu")))[0]
         if isinstance(answer, Exception):
             raise answer
@@ -77,14 +79,15 @@ def as_served(net: nn.Module) -> Enlarge:
 
 def methods() -> dict[str, tuple[Enlarge, int]]:
     """Return each method with its number of parameters."""
+    precision = cpu_precision()
     found: dict[str, tuple[Enlarge, int]] = {"bicubic (Pillow)": (bicubic(FACTOR), 0)}
     for name, path in (
-        ("SRCNN, bf16", ROOT / "benchmarks/rivals/upscale/x4_srcnn.safetensors"),
-        ("Impasto, faithful, bf16", ROOT / "checkpoints/upscale/x4.safetensors"),
-        ("Impasto, perceptual, bf16", ROOT / "checkpoints/upscale/x4_perceptual.safetensors"),
+        (f"SRCNN, {precision}", ROOT / "benchmarks/rivals/upscale/x4_srcnn.safetensors"),
+        (f"Impasto, faithful, {precision}", ROOT / "checkpoints/upscale/x4.safetensors"),
+        (f"Impasto, perceptual, {precision}", ROOT / "checkpoints/upscale/x4_perceptual.safetensors"),
     ):
         net = load(path).net
-        found[name] = (as_served(net) if can_upscale(net) else in_torch(net, "bf16"), _parameters(net))
+        found[name] = (as_served(net) if can_upscale(net) else in_torch(net, precision), _parameters(net))
     for name, enlarge in installed_upscalers(FACTOR).items():
         found[f"{name}, ncnn"] = (enlarge, parameters(FACTOR, name))
     sys.path.insert(0, str(ROOT / "benchmarks" / "peers"))
@@ -95,9 +98,9 @@ def methods() -> dict[str, tuple[Enlarge, int]]:
         if not folder.exists():
             print(f"skipped: no {folder} (make bench installs it where there is npm)")
             continue
-        for precision in ("fp32", "bf16"):
+        for each in dict.fromkeys(("fp32", precision)):
             net = LayersModel(folder)
-            found[f"UpscalerJS esrgan-{size}, torch {precision}"] = (in_torch(net, precision, 255), _parameters(net))
+            found[f"UpscalerJS esrgan-{size}, torch {each}"] = (in_torch(net, each, 255), _parameters(net))
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from answers import Pixels
+from chosen import inference
 from pictures import jpeg, mixed_sides
 from PIL import Image
 
@@ -64,14 +65,14 @@ def expectations(pictures: Pictures) -> tuple[dict[str, list[Pixels]], dict[str,
 
 
 def bare(pictures: Pictures, banded: bool) -> float:
-    """Return the megapixels/s of a loop over the images in bf16: in bands as in the service, or `model(x)`."""
+    """Return the megapixels/s of a loop over the images, in bands as in the service or by `model(x)`."""
     import network  # noqa: PLC0415
 
     net = network.load_network().to(memory_format=torch.channels_last)
     cpu = torch.device("cpu")
 
     def run(picture: Pixels) -> None:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with inference():
             if banded:
                 run_to_end(compute(net, [picture], cpu))
             else:

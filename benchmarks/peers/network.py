@@ -1,7 +1,7 @@
 """The network of every peer and one image's way through it, independent of the server.
 
 PEER_NETWORK: "style" (the bundled `mosaic`) or "examples" (the full-width network of pytorch/examples, with
-seeded weights, for its speed). PEER_TUNED=1: bf16, channels_last and one thread per core.
+seeded weights, for its speed). PEER_TUNED=fp32 or bf16: that precision, channels_last and one thread per core.
 """
 
 import os
@@ -28,7 +28,7 @@ def load_network() -> nn.Module:
 
 def tuned() -> bool:
     """Return whether to use our network settings."""
-    return os.environ.get("PEER_TUNED") == "1"
+    return "PEER_TUNED" in os.environ
 
 
 @torch.inference_mode()
@@ -37,7 +37,7 @@ def paint(model: nn.Module, picture: Image.Image) -> Image.Image:
     x = pil_to_tensor(picture.convert("RGB")).unsqueeze(0).float() / 255
     if tuned():
         x = x.to(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16, enabled=tuned()):
+    with torch.autocast("cpu", torch.bfloat16, enabled=os.environ.get("PEER_TUNED") == "bf16"):
         y: Tensor = model(x)
     return to_pil_image(y[0].float().clamp(0, 1).mul(255).round().to(torch.uint8))
 

@@ -70,6 +70,7 @@ def networks(found: Report, _images: Path = IMAGES) -> str:
     ]
     ours = {row["network"]: row for row in found["rows"] if row["runtime"].startswith("Impasto") and "s/MP" in row}
     share = ours["style"]["share of peak"] if "style" in ours else float("nan")
+    bf16 = "" if found["precision"] == "bf16" else "Runtimes in bf16 are left out: this CPU does not compute in it. "
     sizes = ", ".join(f"{names[name]} {width} x {height}" for name, (width, height) in found["sizes"].items())
     return "\n".join(
         [
@@ -78,9 +79,10 @@ def networks(found: Report, _images: Path = IMAGES) -> str:
             (
                 f"`make bench PART=networks`, {where(found)}; {versions}.\nPeaks in the same run: {peaks}. One "
                 f"image ({sizes}). Seconds per megapixel of input are the median of four; each row is a fresh process. "
-                "Levels are the difference from torch eager fp32, of 255. The share is of the peak of a bf16 3x3 "
-                "convolution. int8 is post-training, calibrated on three other photographs. ONNX Runtime and OpenVINO "
-                "run a model of fixed size."
+                "Levels are the difference from torch eager fp32, of 255. The share is of the peak of a 3x3 "
+                f"convolution in {found['precision']}, which Impasto chooses here. {bf16}int8 is post-training, "
+                "calibrated on three other photographs. ONNX Runtime and OpenVINO run a model of fixed size; "
+                "torch.compile also one of any size."
             ),
             "",
             table(rows),

@@ -23,6 +23,7 @@ def serving(found: Report, images: Path = IMAGES) -> str:
             f"{pictures['sides_px'][0]} to {pictures['sides_px'][1]} px, {pictures['megapixels']:.1f} "
             f"megapixels in all; "
             "JPEG in, JPEG out; `mosaic`, for all. Clients run on the same machine. "
+            f'Impasto and "our network settings" compute in {found["precision"]}, which Impasto chooses here. '
             "[Benchmarks](performance.md#how-servers-are-compared) describes the method and the two settings."
         ),
         "",
@@ -33,7 +34,7 @@ def serving(found: Report, images: Path = IMAGES) -> str:
         *_stages(done),
         f"Loops without a server, megapixels/s: {bare}.",
         "",
-        *_wrong(done, found["bf16 tolerance, levels"]),
+        *_wrong(done, found["precision"], found["tolerance, levels"]),
         "",
         "**Overload.** Poisson arrivals at twice what the server answered at 8 clients; clients disconnect after 3 s.",
         "",
@@ -120,7 +121,7 @@ def _full(arms: list[Report]) -> list[Row]:
     ]
 
 
-def _wrong(arms: list[Report], tolerance: float) -> list[str]:
+def _wrong(arms: list[Report], precision: str, tolerance: float) -> list[str]:
     rows = [(arm, [*arm["sweep"], *([arm["overload"]] if arm["overload"] else [])]) for arm in arms]
     wrong = {f"{arm['name']}, {arm['setting']}": sum(row["wrong"] for row in all_rows) for arm, all_rows in rows}
     unlike = {
@@ -128,11 +129,12 @@ def _wrong(arms: list[Report], tolerance: float) -> list[str]:
         for arm, all_rows in rows
         if arm["network"] == "style"
     }
+    reduced = "" if precision == "fp32" else f"{tolerance:.0f} for {precision}; "
     judged = sum(row["judged"] for _, all_rows in rows for row in all_rows)
     differing = ", ".join(f"{name}: {count}" for name, count in unlike.items() if count) or "none"
     return [
         f"**Correctness.** {judged} responses were compared with the image computed alone in fp32 and encoded in "
-        f"the same way. Wrong (mean difference above 0.5 levels of 255; {tolerance:.0f} for bf16; 3 for the network of "
+        f"the same way. Wrong (mean difference above 0.5 levels of 255; {reduced}3 for the network of "
         f"pytorch/examples): {sum(wrong.values())}"
         + ("" if not sum(wrong.values()) else " (" + ", ".join(f"{k}: {v}" for k, v in wrong.items() if v) + ")")
         + f". Different in any bit from the response of the same server to that request alone: {differing}."

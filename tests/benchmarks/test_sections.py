@@ -30,7 +30,8 @@ def report(*arms: dict) -> dict:
         "machine": MACHINE,
         "versions": {"mosec": "1"},
         "pictures": {"count": 12, "sides_px": [256, 2048], "megapixels": 8.0},
-        "bf16 tolerance, levels": 6.0,
+        "precision": "bf16",
+        "tolerance, levels": 6.0,
         "bare": {"style, in bands, bf16": 2.5},
         "arms": list(arms),
     }

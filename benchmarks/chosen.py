@@ -1,0 +1,20 @@
+"""The precision that Impasto chooses on this CPU. Whatever a benchmark compares with Impasto computes in it, too."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from nets.precision import cpu_precision
+
+MEAN_LEVELS = {"fp32": 0.5, "bf16": 6.0}
+"""The largest mean difference from fp32, in levels of 255, by precision. bf16 makes 0.3 levels in `mosaic`
+(benchmarks/precision.py); JPEG makes it larger."""
+
+
+@contextmanager
+def inference(precision: str | None = None) -> Iterator[None]:
+    """Compute networks as the service does on a CPU; precision: "fp32" or "bf16", by default the chosen one."""
+    reduced = (precision or cpu_precision()) == "bf16"
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+        yield
