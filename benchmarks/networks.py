@@ -5,8 +5,8 @@
 
 Every figure comes from a fresh process; another one converts and calibrates. The error is relative to torch eager fp32.
 int8 is calibrated on other photographs than the measured one. The share of the peak refers to a 3 x 3 convolution of 64
-channels in the precision that Impasto chooses on this CPU, measured in the same run. If it is fp32, runtimes in bf16 are
-left out.
+channels in the precision that Impasto chooses on this CPU, measured in the same run. If that is fp32, there are no
+runtimes in bf16.
 """
 
 import argparse
