@@ -2,7 +2,8 @@
 
     python benchmarks/engine.py [SCENARIO ...] [--seconds 30] [--results docs/results.md]
 
-saturation: closed loop of 8 clients against the bare loop over the same network. memory: the largest pictures.
+saturation: closed loop of 8 clients against the bare loop over the same network. memory: the largest pictures, in about
+ten minutes; BENCHMARK_CHECKPOINTS=FOLDER measures other networks.
 fairness: small pictures beside 8-megapixel upscales. overload: 8 times as many requests as can be answered.
 deadline: twice as many, each wanting its answer within 3 s. Run it on an otherwise idle machine.
 """
@@ -19,6 +20,7 @@ import httpx
 from load import Request, Sample, closed, opened, quantile, rate, statuses
 from pictures import jpeg, mixed, photograph
 from server import Service, running
+from whole_memory import WholeMemory
 
 from nets.precision import cpu_precision
 from trainer.evaluation.results import this_machine
@@ -30,6 +32,10 @@ DEVICES = ("cpu", "cpu,cpu")
 STYLE = "/stylize?style=mosaic&stroke=off&format=jpeg"  # in the size that it has: what is compared is the network
 UPSCALE = "/upscale?factor=4&format=jpeg"
 STROKES = "/stylize?style=mosaic&stroke=auto&format=jpeg"
+UPSCALE_2 = "/upscale?factor=2&format=jpeg"
+PHONE = (8160, 6120)
+"""Width and height of a phone's picture of 50 megapixels."""
+
 SIZES = {STYLE: (0.05, 1.3), UPSCALE: (0.02, 0.3)}
 KEYS = {STYLE: "stylize/mosaic", UPSCALE: "upscale/x4"}
 Row = dict[str, str | float]
@@ -71,28 +77,29 @@ def _saturated(target: str, device: str, seconds: float) -> list[Sample]:
 
 
 def memory(_seconds: float) -> list[Row]:
-    """Measure peak memory and speed of the largest images, each in a fresh service."""
+    """Measure peak memory of all processes, and speed, of the largest images, each in a fresh service."""
     rows: list[Row] = []
-    for target, (width, height) in (
-        (STYLE, (577, 433)),
-        (STYLE, (4000, 3000)),
-        (STROKES, (4000, 3000)),
-        (UPSCALE, (1633, 1225)),
+    for target, (width, height), count in (
+        (STYLE, (577, 433), 8),
+        (STYLE, (4000, 3000), 2),
+        (STROKES, (4000, 3000), 2),
+        (UPSCALE, (1633, 1225), 2),
+        (STROKES, PHONE, 1),
+        (UPSCALE_2, PHONE, 1),
     ):
+        request = Request(target, jpeg(photograph(width, height)), width * height / 1e6)
         with running() as service:
-            picture = jpeg(photograph(width, height))
-            request = Request(target, picture, width * height / 1e6)
-            rest = service.memory_bytes()
-            count = 8 if width < 1000 else 2
-            service.reset_peak()
-            samples = [closed(service.address, [request], 1, 0.01)[0] for _ in range(count)]
+            whole = WholeMemory(service.process.pid)
+            rest = whole.now_bytes()
+            with whole.watched():
+                samples = [closed(service.address, [request], 1, 0.01)[0] for _ in range(count)]
             forward = min(_stage(sample, "forward") for sample in samples)
             assert {sample.status for sample in samples} == {200}, statuses(samples)
             rows.append(
                 {
                     "": f"`{target.removesuffix('&format=jpeg')}`, {width} x {height}",
                     "at rest, GB": rest / 1e9,
-                    "peak, GB": service.memory_bytes("VmHWM") / 1e9,
+                    "peak, GB": whole.peak_bytes / 1e9,
                     "forward, s": forward,
                     "forward, MP/s": request.megapixels / forward,
                     "whole request, s": min(sample.seconds for sample in samples),

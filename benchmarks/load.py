@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 
+_LONGEST_SECONDS = 1800
+"""The largest pictures take minutes."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -108,7 +111,7 @@ async def _load(
     assert here or clients.anywhere, "load goes to this machine only"
     samples: list[Sample] = []
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=256)
-    async with httpx.AsyncClient(base_url=address, timeout=300, trust_env=False, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=address, timeout=_LONGEST_SECONDS, trust_env=False, limits=limits) as client:
         begun = time.perf_counter()
 
         async def send(which: int) -> None:

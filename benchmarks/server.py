@@ -15,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _BYTES_PER_KIB = 1024
+_OTHER_CHECKPOINTS = "BENCHMARK_CHECKPOINTS"
 
 
 class Service:
@@ -23,16 +24,12 @@ class Service:
     def __init__(self, process: "subprocess.Popen[str]", address: str) -> None:
         self.process, self.address = process, address
 
-    def memory_bytes(self, field: str = "VmRSS") -> int:
-        """Resident memory now ("VmRSS") or at its peak since the start or the last reset ("VmHWM")."""
+    def memory_bytes(self) -> int:
+        """Resident memory of the process now, without its decoders."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)
+        found = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
         assert found
         return int(found[1]) * _BYTES_PER_KIB
-
-    def reset_peak(self) -> None:
-        """Start a new peak."""
-        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def stop(self) -> int:
         """Send SIGTERM and return the exit code."""
@@ -44,10 +41,12 @@ class Service:
 def running(command: Sequence[str] = (sys.executable, "-u", "-m", "service"), **settings: object) -> Iterator[Service]:
     """Run `python -m service` on a free loopback port, with IMPASTO_* settings only from the arguments.
 
-    command: another command that starts the service.
+    command: another command that starts the service. BENCHMARK_CHECKPOINTS names a folder of other networks.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("IMPASTO_")}
-    given = {"port": 0, "log_level": "error", "checkpoints": ROOT / "checkpoints", **settings}
+    given = {"port": 0, "log_level": "error", "checkpoints": ROOT / "checkpoints"} | settings
+    if _OTHER_CHECKPOINTS in os.environ:
+        given["checkpoints"] = os.environ[_OTHER_CHECKPOINTS]
     process = subprocess.Popen(
         command,
         env=kept | {f"IMPASTO_{key.upper()}": str(value) for key, value in given.items()},

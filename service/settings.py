@@ -119,16 +119,14 @@ class Settings(BaseSettings):
         "on CPUs that compute in bf16. Needs impasto[openvino].",
     )
     max_body_bytes: int = Field(32 * 2**20, ge=1024, description="Maximum size of a request body.")
-    max_pixels: int = Field(
-        12_500_000, ge=64, le=89_000_000, description="Maximum pixels of an input image. The main limit on memory."
-    )
+    max_pixels: int = Field(50_000_000, ge=64, le=89_000_000, description="Maximum pixels of an input image.")
     max_frames: int = Field(
         300, ge=1, description="Maximum frames of an animation. max_pixels counts the pixels of all frames."
     )
-    max_output_pixels: int = Field(50_000_000, ge=64, description="Maximum pixels of an output image.")
+    max_output_pixels: int = Field(200_000_000, ge=64, description="Maximum pixels of an output image.")
     max_requests: int = Field(32, ge=1, description="Maximum requests in flight. Further requests are answered 503.")
     max_pixels_in_flight: int = Field(
-        150_000_000, ge=64, description="Maximum input and output pixels in flight. Further requests are answered 503."
+        300_000_000, ge=64, description="Limits memory: maximum pixels in flight, in and out. Then requests get 503."
     )
     max_whole_pixels: int = Field(
         12_500_000,
@@ -136,7 +134,7 @@ class Settings(BaseSettings):
         description="Largest image that a style processes as a whole. Larger ones are tiled, and the response says so.",
     )
     tile_pixels: int = Field(
-        1_000_000, ge=4096, description="Maximum pixels of an upscaler tile. Larger images are cut into tiles."
+        500_000, ge=4096, description="Maximum pixels of an upscaler tile. Larger images are cut into tiles."
     )
     pictures_at_once: int = Field(
         0,
@@ -152,7 +150,7 @@ class Settings(BaseSettings):
     )
     decoder_seconds: float = Field(60.0, gt=0, description="Time limit for decoding one image in a decoder process.")
     decoder_memory_bytes: int = Field(
-        0, ge=0, description="Address space of a decoder process. 0: 1.5 GiB plus 200 bytes per pixel of max_pixels."
+        0, ge=0, description="Address space of a decoder process. 0: 1.5 GiB plus 100 bytes per pixel of max_pixels."
     )
     jpeg_quality: int = Field(90, ge=1, le=100, description="Default quality of JPEG outputs.")
     webp_quality: int = Field(85, ge=1, le=100, description="Default quality of WebP outputs.")

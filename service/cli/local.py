@@ -23,7 +23,7 @@ from service.settings import Settings, read_settings
 _OWN_PICTURES: dict[str, Any] = {
     "max_pixels": 89_000_000,
     "max_output_pixels": 400_000_000,
-    "max_pixels_in_flight": 500_000_000,
+    "max_pixels_in_flight": 2_000_000_000,
     "decoder": "thread",
     "trainer": "external",
 }

@@ -32,9 +32,9 @@ class TooManyPixelsError(ServiceError):
 
     status, code = 413, "too_many_pixels"
     example: ClassVar = {
-        "detail": "the picture is 12000 x 10000; expected at most 12500000 pixels",
+        "detail": "the picture is 12000 x 10000; expected at most 50000000 pixels",
         "value": "12000 x 10000",
-        "expected": "at most 12500000 pixels",
+        "expected": "at most 50000000 pixels",
     }
 
 

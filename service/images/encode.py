@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.errors import NotAcceptableError, ParameterError, TooManyPixelsError, shown
-from service.images import animation, png, tiff
+from service.images import animation, jpeg, png, tiff
 from service.images.formats import ANIMATING, LOSSLESS, MEDIA_TYPES, Format, Source
 from service.images.metadata import Metadata
 from service.images.types import Header
@@ -91,13 +91,15 @@ def encode(pictures: list[NDArray[np.unsignedinteger]], kind: Format, options: E
         return png.write(pictures[0], options.icc, kept.png_chunks())
     if kind == "tiff":
         return tiff.write(pictures[0], options.icc, kept.exif, kept.xmp, kept.iptc, kept.resolution)
-    images = [_image(picture, kind) for picture in pictures]
     arguments: dict[str, Any] = kept.options(kind)
     if options.icc:
         arguments["icc_profile"] = options.icc
+    if kind == "jpeg":
+        assert options.quality is not None
+        full_colour = options.quality >= _FULL_COLOUR_QUALITY
+        return jpeg.write(_over_white(pictures[0]), options.quality, full_colour, arguments)
+    images = [_image(picture, kind) for picture in pictures]
     match kind:
-        case "jpeg":
-            arguments |= {"quality": options.quality, "subsampling": _subsampling(options)}
         case "png":
             arguments |= {"compress_level": _ANIMATED_PNG_LEVEL}
         case "webp":
@@ -148,11 +150,18 @@ def _accepted(kinds: list[Format], own: Format, accept: str) -> Format | None:
         return None
 
 
+def _over_white(picture: NDArray[Any]) -> NDArray[Any]:
+    """Blend transparent pixels over white: (H, W, 1 to 4) -> (H, W, 1 or 3)."""
+    if picture.shape[2] % 2:
+        return picture
+    image = Image.fromarray(picture)
+    opaque = image.convert(image.mode[:-1])
+    blended = Image.composite(opaque, Image.new(opaque.mode, image.size, "white"), image.getchannel("A"))
+    return np.asarray(blended).reshape(*picture.shape[:2], -1)
+
+
 def _image(picture: NDArray[Any], kind: Format) -> Image.Image:
     image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
-    if kind == "jpeg" and image.mode in {"LA", "RGBA"}:
-        opaque = image.convert(image.mode[:-1])
-        return Image.composite(opaque, Image.new(opaque.mode, image.size, "white"), image.getchannel("A"))
-    return (
-        image.convert("RGB" if image.mode == "L" else "RGBA") if kind == "webp" and image.mode in {"L", "LA"} else image
-    )
+    if kind == "webp" and image.mode in {"L", "LA"}:
+        return image.convert("RGB" if image.mode == "L" else "RGBA")
+    return image

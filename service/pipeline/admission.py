@@ -18,9 +18,9 @@ _RETRY_LIMIT_SECONDS = 60
 class Admission:
     """Permits for requests and for pixels. Use it on the event loop only.
 
-    Decoding is where memory is at risk, so the permit for a request comes before it. A picture that is larger than the
-    limit on pixels is admitted when nothing else is in flight. No owner may hold more than a share of either kind of
-    permit, so that one owner's flood leaves room for the others.
+    Decoding is where memory is at risk, so the permit for a request comes before it. A picture larger than the limit on
+    pixels would be admitted when nothing else is in flight; `limits.refuse_memory` comes before. No owner may hold more
+    than a share of either kind of permit, so that one owner's flood leaves room for the others.
     """
 
     def __init__(

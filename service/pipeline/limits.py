@@ -10,14 +10,16 @@ from service.settings import Settings
 
 
 def largest_factor(
-    settings: Settings, header: Header, frames: int, factors: Iterable[int], output: Format | None
+    settings: Settings, header: Header, frames: int, factors: Iterable[int], output: Format | None, memory: int = 1
 ) -> float:
     """Return the largest factor whose output is within the limits; 1 if no network enlarges so many pixels.
 
-    factors: those of the networks. A factor between two of them needs the output of the larger one.
+    factors: those of the networks. A factor between two of them needs the output of the larger one. memory: of a
+    pixel, in multiples of that of 8-bit colours.
     """
     pixels = header.height * header.width * frames
-    largest = max((factor for factor in factors if pixels * factor**2 <= settings.max_output_pixels), default=1)
+    most = min(settings.max_output_pixels, settings.max_pixels_in_flight // memory - pixels)
+    largest = max((factor for factor in factors if pixels * factor**2 <= most), default=1)
     longest = MAX_SIDE_PX[output or "png"] / max(header.height, header.width)
     return max(1.0, min(float(largest), math.floor(100 * longest) / 100))
 
@@ -36,6 +38,21 @@ def refuse_pixels(settings: Settings, header: Header, frames: int, scale: int, f
     size = f"{header.width} x {header.height}" + (f", {frames} frames" if frames > 1 else "")
     expected = f"at most {most} pixels{why}"
     raise TooManyPixelsError(f"the picture is {size}; expected {expected}", value=size, expected=expected)
+
+
+def refuse_memory(settings: Settings, pixels: int, fitting: float = 1.0) -> None:
+    """Raise TooManyPixelsError for a picture that could never be admitted, because all the memory is too little for it.
+
+    pixels: input, output and what is between, in pixels of 8-bit colours. fitting: the largest factor that would fit.
+    """
+    most = settings.max_pixels_in_flight
+    if pixels > most:
+        raise TooManyPixelsError(
+            f"the picture and its output need the memory of {pixels} pixels in 8-bit colours; expected at most {most}"
+            f"{_hint(fitting)}",
+            value=pixels,
+            expected=f"at most {most} pixels, 16 bits and transparency counting double",
+        )
 
 
 def refuse_whole(working: tuple[int, int], most: int | None) -> None:

@@ -23,7 +23,7 @@ from service.pipeline.admission import Admission, refuse_if_late
 from service.pipeline.cache import ResultCache
 from service.pipeline.codecs import Codecs
 from service.pipeline.etag import entity_tag, matches
-from service.pipeline.limits import largest_factor, refuse_long_side, refuse_pixels, refuse_whole
+from service.pipeline.limits import largest_factor, refuse_long_side, refuse_memory, refuse_pixels, refuse_whole
 from service.pipeline.parameters import StylizeParameters, UpscaleParameters
 from service.pipeline.plan import InferencePlan, factors_for, plan_inference
 from service.pipeline.prepared import Loaded, Prepared
@@ -175,7 +175,9 @@ class Pipeline:
         if isinstance(parameters, StylizeParameters):
             return 1.0
         factors = factors_for(parameters, self._registry)
-        return largest_factor(self._settings, prepared.header, prepared.frames, factors, prepared.format)
+        return largest_factor(
+            self._settings, prepared.header, prepared.frames, factors, prepared.format, prepared.memory
+        )
 
     async def _load(self, prepared: Prepared) -> Loaded:
         """Reject what is too large, and load the networks."""
@@ -203,6 +205,7 @@ class Pipeline:
         at_once = 1 if prepared.format is not None else prepared.frames  # pixels are computed together
         extra = at_once * loaded.plan.sizes.extra_pixels(prepared.plan)
         pixels = loaded.coded_pixels * prepared.memory + extra
+        refuse_memory(self._settings, pixels, self._fitting(prepared))
         if request.may_wait:
             await charge(loaded.output_pixels)
             progress.known.set()

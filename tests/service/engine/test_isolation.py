@@ -200,14 +200,17 @@ def test_requests_beyond_the_permits_get_retry_after(checkpoints):
         assert (held.result().status_code, second.result().status_code) == (200, 200)
 
 
-def test_pixels_beyond_the_limit_are_refused_and_a_larger_image_is_admitted_alone(checkpoints):
-    with faulty_service(checkpoints, max_pixels_in_flight=10_000) as (address, net, app):
+def test_pixels_beyond_the_limit_are_refused_until_others_are_done(checkpoints):
+    with faulty_service(checkpoints, max_pixels_in_flight=20_000) as (address, net, app):
         with ThreadPoolExecutor(8) as clients:
             held = hold(address, net, clients)
             refused = upscale(address, faulty_picture(PLAIN, 60, 60))
             assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
-            assert "pixels are in flight, the limit is 10000" in refused.json()["detail"]
+            assert "pixels are in flight, the limit is 20000" in refused.json()["detail"]
             net.go.set()
             assert held.result().status_code == 200
         assert app.state.admission.pixels_in_flight == 0
         assert upscale(address, faulty_picture(PLAIN, 60, 60)).status_code == 200
+        problem = upscale(address, faulty_picture(PLAIN, 60, 70))
+        assert (problem.status_code, problem.json()["code"]) == (413, "too_many_pixels")
+        assert "need the memory of 21000 pixels in 8-bit colours; expected at most 20000" in problem.json()["detail"]

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from service.images.encode import EncodeOptions, encode
+from service.images.metadata import Metadata
 from service.images.untrusted import tiff
 from tests.conftest import decoded, encoded, picture
-from tests.files import chunk, png16
+from tests.files import DISPLAY_P3, chunk, png16, rgb_profile
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6" dc:creator="somebody"/></x:xmpmeta>'
 CREATOR = b'dc:creator="somebody"'
@@ -139,3 +141,19 @@ def test_entries_that_overlap_are_seen_before_they_are_read():
     assert tiff.is_modest(exif())
     assert tiff.orientation(exif(8)) == 8
     assert tiff.orientation(b"") == 1
+
+
+@pytest.mark.parametrize("quality", [85, 90])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_has_the_bits_of_pillows_encoder(quality, channels):
+    pixels = picture(33, 50)[..., :channels]
+    kept = Metadata(exif=exif(), xmp=XMP, comment=b"said", iptc=b"\x1c\x02\x05\x00\x01t", resolution=(300.0, 300.0))
+    icc = rgb_profile(DISPLAY_P3)
+    made = encode([pixels], "jpeg", EncodeOptions(quality, icc, kept))
+    buffer = io.BytesIO()
+    options = kept.options("jpeg") | {"icc_profile": icc, "quality": quality}
+    subsampling = "4:4:4" if quality >= 90 or channels == 1 else "4:2:0"
+    Image.fromarray(pixels if channels == 3 else pixels[..., 0]).save(
+        buffer, "JPEG", subsampling=subsampling, **options
+    )
+    assert made == buffer.getvalue()
