@@ -10,11 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from prometheus_client import CollectorRegistry
 
 from service.images.sandbox.pool import Decoder, ProcessDecoder, ThreadDecoder
 from service.images.types import DecodeOptions
-from service.observability.metrics import Metrics
 from service.settings import Settings
 
 _TURNS = 9
@@ -23,7 +21,7 @@ _TURNS = 9
 def main() -> None:
     """Print, for each image, milliseconds in a thread, in a process, and the difference per megapixel."""
     settings = Settings(codec_threads=1)
-    apart = ProcessDecoder(settings, Metrics(CollectorRegistry()))
+    apart = ProcessDecoder(settings)
     apart.start()
     try:
         print("| picture | megapixels | thread, ms | process, ms | more, ms per megapixel |\n|---|---|---|---|---|")

@@ -28,7 +28,7 @@ from service.http.routes import jobs, operations, page, styles, transform
 from service.http.state import State
 from service.http.static import EXAMPLE, read_pages
 from service.http.target import RequestTarget
-from service.images.sandbox.pool import decoder_of
+from service.images.sandbox.pool import Decoder, decoder_of
 from service.memory import give_back
 from service.models.learning.learner import Learner
 from service.models.registry import Registry
@@ -54,16 +54,20 @@ _FILE_THREADS = 8
 
 
 def create_app(
-    settings: Settings, registry: Registry, threads: int | None = None, tracer: Tracer | None = None
+    settings: Settings,
+    registry: Registry,
+    threads: int | None = None,
+    tracer: Tracer | None = None,
+    decoder: Decoder | None = None,
 ) -> FastAPI:
     """Build a service for the models of `registry`. It admits requests once its lifespan has begun.
 
     threads: CPU threads of all devices together; None: as many as the process may use. tracer: where spans go; None:
-    nowhere. Raises StartupError if a device that the settings name does not exist, or if the keys or the quota store
-    cannot be used.
+    nowhere. decoder: one that was started; None: it starts with the lifespan. Raises StartupError if a device that the
+    settings name does not exist, or if the keys or the quota store cannot be used.
     """
     warnings.simplefilter("error", Image.DecompressionBombWarning)  # by default Pillow warns and continues
-    state = _build(settings, registry, threads or permitted_threads(), tracer)
+    state = _build(settings, registry, threads or permitted_threads(), tracer, decoder or decoder_of(settings))
     app = FastAPI(
         title="Impasto",
         version=__version__,
@@ -96,7 +100,7 @@ def create_probe_app(app: FastAPI) -> FastAPI:
     return inner
 
 
-def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer | None) -> State:
+def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer | None, decoder: Decoder) -> State:
     metrics = Metrics(CollectorRegistry())
     keys, quotas = KeyRing(settings, metrics), Quotas(settings, metrics)
     engine = Engine(settings, metrics, threads)
@@ -108,7 +112,7 @@ def _build(settings: Settings, registry: Registry, threads: int, tracer: Tracer 
         share=settings.max_key_share if keys.required else 1.0,
     )
     renderer = Renderer(engine, settings.codec_threads)
-    decoder = decoder_of(settings, metrics)
+    decoder.report_to(metrics)
     cache: ResultCache[TransformResult] = ResultCache(settings.cache_bytes, metrics)
     pipeline = Pipeline(
         settings,

@@ -57,3 +57,10 @@ def test_reading_a_checkpoint_imports_no_compiler():
     )
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
     assert result.stdout.strip() == "False"
+
+
+def test_serving_imports_no_client_and_nothing_heavy_before_the_decoders_start():
+    probe = "import service.cli.serve, sys; print([m for m in ('torch', 'fastapi', 'httpx') if m in sys.modules]); "
+    probe += "import service.cli.server; print([m for m in ('httpx', 'redis', 'obstore') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout.split("\n")[:2] == ["[]", "[]"]

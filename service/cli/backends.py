@@ -1,6 +1,5 @@
 """Backends of the command line: the interface, the server backend, and how to reach a server."""
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from impasto import (
     UnknownModelError,
 )
 from impasto.address import base_of, headers_of
+from service.cli.refused import RefusedError
 from service.images.formats import Format
 
 _ALWAYS_FATAL = (
@@ -32,7 +32,6 @@ _ALWAYS_FATAL = (
     UnauthorizedError,
     UnknownModelError,
 )
-_QUERY_PARAMETER = re.compile(r"(?:query )?parameter '(\w+)'")
 
 
 @dataclass(frozen=True)
@@ -68,15 +67,6 @@ class Output:
     model: str
     exact: bool
     milliseconds: Mapping[str, float]
-
-
-class RefusedError(Exception):
-    """An image that is not processed. everything: whether every other image would be refused too."""
-
-    def __init__(self, code: str, detail: str, everything: bool = False) -> None:
-        detail = _QUERY_PARAMETER.sub(lambda found: "--" + found[1].replace("_", "-"), detail)
-        super().__init__(detail)
-        self.code, self.detail, self.everything = code, detail, everything
 
 
 class Backend(Protocol):

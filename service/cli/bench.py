@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli import options
+from service.cli import engine_options, options
 from service.cli.backends import Operation
 from service.cli.exit_codes import plainly, run_until_signal
 
@@ -44,9 +44,9 @@ def bench(
     factor: Annotated[float | None, typer.Option(min=1, max=8, help="Default: the middle one.")] = None,
     side: Annotated[int, typer.Option("--side", min=16, max=4096, help="Side of the pictures in pixels.")] = 512,
     seconds: Annotated[float, typer.Option(min=0, max=3600, help="Least time for each network.")] = 5.0,
-    checkpoints: options.Checkpoints = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
+    checkpoints: engine_options.Checkpoints = None,
+    device: engine_options.Device = None,
+    precision: engine_options.Precision = None,
     json: options.Json = False,
 ) -> None:
     """Measure a style and a factor on this machine with the engine of the service: JPEG in, JPEG out."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from service.cli.backends import Operation, RefusedError
+from service.cli.backends import Operation
+from service.cli.refused import RefusedError
 from service.errors import ServiceError, StartupError, shown
 from service.pipeline.parameters import StylizeParameters, UpscaleParameters, parse_parameters
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import typer
 
-from service.cli.backends import RefusedError
 from service.cli.output_paths import PlanError
+from service.cli.refused import RefusedError
 from service.errors import StartupError
 
 FAILED, MISUSED, PORT_TAKEN = 1, 2, 4

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto import Client, ImpastoError, Retries
-from service.cli import options
-from service.cli.backends import RefusedError, refusal_of, refuse_no_address
+from service.cli import engine_options, options
+from service.cli.backends import refusal_of, refuse_no_address
 from service.cli.catalogue import read_catalogue
 from service.cli.exit_codes import plainly
+from service.cli.refused import RefusedError
 from service.cli.style_image import with_styles_folder
 from service.settings import read_settings
 
@@ -32,7 +33,7 @@ def models(
     ] = None,
     server: options.Server = None,
     key: options.Key = None,
-    checkpoints: options.Checkpoints = None,
+    checkpoints: engine_options.Checkpoints = None,
     json: options.Json = False,
 ) -> None:
     """List the styles and factors, and the checkpoint files that are refused; or show one model's card."""

@@ -10,7 +10,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.cli.backends import Operation, Output, RefusedError, concerns_every_picture
+from service.cli.backends import Operation, Output, concerns_every_picture
+from service.cli.refused import RefusedError
 from service.engine.device import choose_devices
 from service.engine.threads import reserve_threads, use_threads
 from service.errors import OverloadedError, ServiceError, UnavailableError

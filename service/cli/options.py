@@ -80,9 +80,6 @@ Key = Annotated[
         help="For a server that asks for one. Safer in the environment: other users can see a command line.",
     ),
 ]
-Checkpoints = Annotated[Path | None, typer.Option(help="Folder of checkpoints.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Precision = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")]
 
 Format = Annotated[
     Literal["jpeg", "png", "webp", "avif", "gif", "tiff"] | None,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from service.cli import options
+from service.cli import engine_options, options
 from service.cli.backends import Backend, Operation, server_backend, server_models
 from service.cli.catalogue import read_catalogue
 from service.cli.exit_codes import FAILED, ending_on, plainly, run_until_signal
@@ -102,9 +102,9 @@ def stylize(
     jobs: options.Jobs = None,
     server: options.Server = None,
     key: options.Key = None,
-    checkpoints: options.Checkpoints = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
+    checkpoints: engine_options.Checkpoints = None,
+    device: engine_options.Device = None,
+    precision: engine_options.Precision = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -147,9 +147,9 @@ def upscale(
     jobs: options.Jobs = None,
     server: options.Server = None,
     key: options.Key = None,
-    checkpoints: options.Checkpoints = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
+    checkpoints: engine_options.Checkpoints = None,
+    device: engine_options.Device = None,
+    precision: engine_options.Precision = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from service.cli.backends import Backend, Operation, RefusedError
+from service.cli.backends import Backend, Operation
 from service.cli.output_paths import WorkItem
 from service.cli.records import Records
+from service.cli.refused import RefusedError
 from service.cli.report import Report
 from service.cli.writing import write
 

@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from service import __version__
-from service.cli import options
+from service.cli import engine_options
 from service.cli.exit_codes import MISUSED, PORT_TAKEN, ending_on
 from service.cli.sockets import PortTakenError, bind_all, is_loopback, refuse_public_without_keys
 from service.errors import StartupError
+from service.images.sandbox.pool import decoder_of
 from service.memory import few_arenas
 from service.observability.logs import configure_logs, flush_logs
 from service.settings import Settings, read_settings
@@ -24,9 +25,9 @@ _WATCH_SECONDS = 5.0
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
-    checkpoints: options.Checkpoints = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
+    checkpoints: engine_options.Checkpoints = None,
+    device: engine_options.Device = None,
+    precision: engine_options.Precision = None,
 ) -> None:
     """Start the service. Every setting is also an IMPASTO_* environment variable: docs/operations.md."""
     given = {"host": host, "port": port, "checkpoints": checkpoints, "device": device, "precision": precision}
@@ -56,12 +57,16 @@ def _serve(began: float, **overrides: object) -> None:
     configure_logs(settings.log_level, settings.log_format)
     refuse_public_without_keys(settings)
     _refuse_missing(settings.checkpoints)
-    sockets, probe_sockets = bind_all(settings)
+    sockets = bind_all(settings)
     _say_loading(settings)
+    decoder = decoder_of(settings)
+    decoder.start()  # on another core, while this one imports torch
+    try:
+        from service.cli import server  # noqa: PLC0415  # torch takes seconds
 
-    from service.cli import server  # noqa: PLC0415  # torch takes seconds
-
-    server.serve(_watching(settings), sockets, probe_sockets, began)
+        server.serve(_watching(settings), sockets, began, decoder)
+    finally:
+        decoder.close()
 
 
 def _watching(settings: Settings) -> Settings:

@@ -21,6 +21,7 @@ from service.cli.greeting import greeting
 from service.cli.sockets import bind_all, let_reuse, refuse_public_without_keys
 from service.engine.threads import reserve_threads
 from service.http.connection_limits import protocol_of
+from service.images.sandbox.pool import Decoder
 from service.models.registry import Registry, registry_from_settings
 from service.observability.tracing import tracer_of_environment
 from service.settings import Settings
@@ -31,15 +32,19 @@ _NOT_STARTED, _DEVICE_LOST = 3, 70
 
 
 def serve(
-    settings: Settings, sockets: list[socket.socket], probe_sockets: list[socket.socket], began: float | None = None
+    settings: Settings,
+    sockets: tuple[list[socket.socket], list[socket.socket]],
+    began: float | None = None,
+    decoder: Decoder | None = None,
 ) -> None:
-    """Load the checkpoints and serve on `sockets` until a signal.
+    """Load the checkpoints and serve until a signal.
 
-    began: when the process was started, as monotonic time. Raises StartupError if no checkpoint can be used.
+    sockets: those of the service and of the probes. began: when the process was started, as monotonic time. decoder:
+    one that was started. Raises StartupError if no checkpoint can be used.
     """
     log.debug("settings", extra={"settings": settings.model_dump(mode="json")})
     threads = reserve_threads()
-    run(settings, registry_from_settings(settings), threads, (sockets, probe_sockets), began)
+    run(settings, registry_from_settings(settings), threads, sockets, began, decoder)
 
 
 def run(
@@ -48,6 +53,7 @@ def run(
     threads: int | None = None,
     sockets: tuple[list[socket.socket], list[socket.socket]] | None = None,
     began: float | None = None,
+    decoder: Decoder | None = None,
 ) -> None:
     """Serve `registry` until a signal. docs/operations.md lists the exit codes.
 
@@ -56,7 +62,7 @@ def run(
     if sockets is None:
         refuse_public_without_keys(settings)
         sockets = bind_all(settings)
-    application = create_app(settings, registry, threads, tracer_of_environment())
+    application = create_app(settings, registry, threads, tracer_of_environment(), decoder)
     server = Server(application, settings, registry, sockets[1], began)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn drains, then raises the signal again for the handler that was there before. It does nothing, so that

@@ -19,8 +19,9 @@ import typer
 
 from impasto import Client, ImpastoError
 from nets.spool import Painting, Spool, StyleRequest
-from service.cli.backends import RefusedError, refusal_of, refuse_no_address
+from service.cli.backends import refusal_of, refuse_no_address
 from service.cli.learn import wait
+from service.cli.refused import RefusedError
 from service.models.learning.trainer_process import TrainerProcess
 from service.settings import Settings
 

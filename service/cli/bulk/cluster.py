@@ -18,11 +18,11 @@ from ray.data import ActorPoolStrategy, DataContext, Datasource, ExecutionResour
 from ray.data.block import BlockMetadata
 from ray.exceptions import RayError
 
-from service.cli.backends import RefusedError
 from service.cli.bulk.job import Job
 from service.cli.bulk.listing import Listing
 from service.cli.bulk.manifest import Done, Record
 from service.cli.bulk.places import Found
+from service.cli.refused import RefusedError
 from service.cli.run import StopError
 from service.storage.location import StorageError
 

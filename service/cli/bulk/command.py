@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from service import __version__
-from service.cli import options
+from service.cli import engine_options, options
 from service.cli.backends import Operation
 from service.cli.bulk.driver import Driver
 from service.cli.bulk.job import Job
@@ -56,9 +56,9 @@ def bulk(
         int | None, typer.Option(min=1, help="Processes with the networks; default: one for each GPU or CPU node.")
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, max=64, help="Images at once in a worker.")] = None,
-    checkpoints: options.Checkpoints = None,
-    device: options.Device = None,
-    precision: options.Precision = None,
+    checkpoints: engine_options.Checkpoints = None,
+    device: engine_options.Device = None,
+    precision: engine_options.Precision = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

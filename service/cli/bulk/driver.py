@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from types import FrameType
 
-from service.cli.backends import RefusedError
 from service.cli.bulk.job import Job
 from service.cli.bulk.listing import Listing
 from service.cli.bulk.manifest import Done, Manifest, Record
@@ -17,6 +16,7 @@ from service.cli.bulk.places import Found
 from service.cli.bulk.progress import BulkProgress
 from service.cli.exit_codes import FAILED
 from service.cli.output_paths import PlanError
+from service.cli.refused import RefusedError
 from service.cli.run import StopError
 from service.storage.location import StorageError
 

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from service.cli.backends import RefusedError
 from service.cli.output_paths import PlanError
+from service.cli.refused import RefusedError
 from service.cli.writing import refuse_unwritable, write
 from service.errors import shown
 from service.storage.location import Location, StorageError, parse_location

@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from service import __version__
-from service.cli.backends import Output, RefusedError
+from service.cli.backends import Output
 from service.cli.bulk.job import Job
 from service.cli.bulk.manifest import Record
 from service.cli.bulk.places import Found
 from service.cli.local import LocalBackend, asked_of, engine, local_settings, refusal_of
 from service.cli.output_paths import own_name
 from service.cli.records import identities_in
+from service.cli.refused import RefusedError
 from service.cli.run import NO_ROOM
 from service.errors import ServiceError, StartupError, UnavailableError
 from service.images.formats import MEDIA_TYPES

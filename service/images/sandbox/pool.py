@@ -56,7 +56,10 @@ class Decoder(Protocol):
         """Decode the image."""
 
     def start(self) -> None:
-        """Prepare for the first image."""
+        """Prepare for the first image. A second call does nothing."""
+
+    def report_to(self, metrics: Metrics) -> None:
+        """Count restarts in these metrics."""
 
     def close(self) -> None:
         """End after the last image."""
@@ -71,6 +74,9 @@ class ThreadDecoder:
     def start(self) -> None:
         """Do nothing."""
 
+    def report_to(self, metrics: Metrics) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""
 
@@ -78,16 +84,23 @@ class ThreadDecoder:
 class ProcessDecoder:
     """Decodes in processes that wait for images. Thread-safe; each call has a process to itself."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._memory = settings.decoder_memory_bytes or _BASE_BYTES + _BYTES_PER_PIXEL * settings.max_pixels
-        self._seconds, self._count, self._metrics = settings.decoder_seconds, settings.codec_threads, metrics
+        self._seconds, self._count = settings.decoder_seconds, settings.codec_threads
+        self._metrics: Metrics | None = None
         self._idle: list[_Process] = []
-        self._lock, self._closed = threading.Lock(), False
+        self._lock, self._started, self._closed = threading.Lock(), False, False
 
     def start(self) -> None:
-        """Start the processes. They are ready after less than a second."""
+        """Start the processes, unless they were started. They are ready after less than a second."""
         with self._lock:
-            self._idle = [_Process(self._memory) for _ in range(self._count)]
+            if not self._started:
+                self._idle = [_Process(self._memory) for _ in range(self._count)]
+            self._started = True
+
+    def report_to(self, metrics: Metrics) -> None:
+        """Count restarts in these metrics."""
+        self._metrics = metrics
 
     def measure(self, data: bytes, max_pixels: int, max_frames: int) -> Header:
         """Read the header as `decode.measure` does. Raises BrokenImageError also if the process ends."""
@@ -158,7 +171,8 @@ class ProcessDecoder:
         return BrokenImageError(f"the image {why}", value=why, expected="an undamaged image")
 
     def _tell(self, reason: str, code: int, work: str | None) -> None:
-        self._metrics.decoder_restarts.labels(reason).inc()
+        if self._metrics is not None:
+            self._metrics.decoder_restarts.labels(reason).inc()
         log.error("a decoder process is replaced", extra={"reason": reason, "exit_code": code, "work": work})
 
 
@@ -208,10 +222,10 @@ class _Process:
             return self._process.wait()
 
 
-def decoder_of(settings: Settings, metrics: Metrics) -> Decoder:
+def decoder_of(settings: Settings) -> Decoder:
     """Return the decoder that the settings select. On Windows, which cannot pass sockets on, it is always a thread."""
     apart = settings.decoder == "process" and os.name == "posix"
-    return ProcessDecoder(settings, metrics) if apart else ThreadDecoder()
+    return ProcessDecoder(settings) if apart else ThreadDecoder()
 
 
 def _raised(name: str, detail: str, headers: dict[str, str], facts: dict[str, Any]) -> ServiceError:
