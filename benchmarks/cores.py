@@ -106,8 +106,8 @@ def document(tables: dict[str, list[Row]]) -> str:
         "## Cores",
         "",
         (
-            f"`python benchmarks/cores.py --results docs/results.md`, {machine()}, {cpu_precision()}. {CLIENTS} clients "
-            "on the same machine; with several processes, each has its share of them."
+            f"`python benchmarks/cores.py --results docs/results.md`, {machine()}, {cpu_precision()}. {CLIENTS} "
+            "clients on the same machine; with several processes, each has its share of them."
         ),
     ]
     for name, rows in tables.items():

@@ -5,6 +5,7 @@ content images, photographs decoded between iterations. Ours is that of `trainer
 alternate, so that other load affects both. Prints a table, writes JSON.
 
     python benchmarks/training.py --vgg16 PATH [--width 32] [--crop 256] [--batch 2] [--rounds 5]
+        [--results docs/results.md]
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from engine import Row, machine, table
 from torch import nn
 
 from nets.layers import InstanceNorm
@@ -23,6 +25,7 @@ from trainer.commands.options import DEFAULT_WORKERS
 from trainer.config import Optimiser, StyleLoss
 from trainer.data import ContentCrops, Photographs, batches, list_photographs, read_style_image, to_floats
 from trainer.evaluation.results import this_machine
+from trainer.evaluation.sections import write_section
 from trainer.loop.optimisation import Optimisation
 from trainer.loop.precision import choose_precision
 from trainer.objective import losses
@@ -46,6 +49,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=6)
+    parser.add_argument("--results", type=Path)
     options = parser.parse_args()
     steps = {"plain fp32": plain(options), "ours": ours(options)}
     for step in steps.values():
@@ -66,6 +70,14 @@ def main() -> None:
     settings = {key: str(value) for key, value in vars(options).items()}
     report = {"settings": settings, "machine": this_machine().model_dump(), "iterations_per_second": rates}
     (out / "training.json").write_text(json.dumps(report, indent=2))
+    if options.results:
+        lines: list[Row] = [{"loop": name, "iterations/s": rate} for name, rate in rates.items()]
+        head = (
+            f"## Training speed\n\n`python benchmarks/training.py --results docs/results.md`, {machine()}; "
+            f"ours in {choose_precision('auto', CPU)}.\nBoth loops alternate: {options.rounds} rounds of "
+            f"{options.iterations} iterations, batches of {options.batch}, {options.crop} px.\n\n"
+        )
+        write_section(options.results, "benchmarks/training.py", head + table(lines))
 
 
 def loader(options: argparse.Namespace, workers: int) -> Callable[[], torch.Tensor]:

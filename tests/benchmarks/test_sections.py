@@ -2,9 +2,11 @@
 
 import math
 
+import cores
+import pytest
 from engine import table
 from report import serving
-from report.sections import startup
+from report.sections import networks, startup
 
 MACHINE = {"date": "2026-01-01", "processor": "P", "threads": 2, "torch_version": "2"}
 
@@ -64,3 +66,23 @@ def test_start_is_measured_in_yardsticks(tmp_path):
     imports = [{"package": "torch", "own code, ms": 900.0}]
     text = startup({"machine": MACHINE, "repeats": 3, "rows": rows, "imports": imports}, tmp_path)
     assert "met (1.4 times)" in text
+
+
+@pytest.mark.parametrize(("precision", "left_out"), [("fp32", True), ("bf16", False)])
+def test_the_networks_are_compared_in_the_precision_that_impasto_chooses(precision, left_out, tmp_path):
+    figures = dict.fromkeys(("s/MP", "peak, GB", "first, s", "mean", "99th", "largest"), 1.0)
+    row = {"network": "style", "runtime": f"Impasto, bands, {precision}", **figures, "share of peak": 0.7}
+    found = {"machine": MACHINE, "versions": {"torch": "2"}, "precision": precision, "profiles": {}, "rows": [row]}
+    found |= {"peaks": {f"{precision} 3x3 convolution": 1e11}, "sizes": {"style": [8, 8]}}
+    text = networks(found, tmp_path)
+    assert f"a 3x3 convolution in {precision}, which Impasto chooses here" in text
+    assert ("Runtimes in bf16 are left out" in text) is left_out
+    assert "65 % of the peak: met (70%)" in text
+
+
+def test_the_best_use_of_several_cores_is_named():
+    figures = {"p50, s": 1.0, "p95, s": 2.0, "memory, GB": 0.5, "errors": 0, "times one core": 1.0}
+    speeds = [1.0, 1.8, 1.6, 2.0, 1.9]
+    rows = [{"": case.name, "MP/s": speed, **figures} for case, speed in zip(cores.cases(), speeds, strict=True)]
+    assert "The default reaches 0.90 of the best, which is: " in (text := cores.document({"stylize/mosaic": rows}))
+    assert "IMPASTO_DEVICE=cpu,cpu" in text.split("which is: ")[1].splitlines()[0]
