@@ -50,6 +50,7 @@ def _super_resolution_facts(config: SuperResolutionConfig) -> Facts:
     body = 2 * config.residual_blocks
     halos = {
         "subpixel": 1 + body + 1,  # head and tail, one pixel each; larger than the two pixels of bicubic
+        "span": 1 + 3 * config.residual_blocks + 2,  # head; three 3x3 a block; the last 3x3 and the tail
         "paper": 4 + body + 2 + 4 // config.factor,  # 9x9 at both ends, less than 2 for upsampling
         "srcnn": 2 + 8 // config.factor,  # two for bicubic; 9x9, 5x5 and 5x5 at high resolution
     }

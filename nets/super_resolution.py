@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nets.layers import ReflectionConv, ResidualBlock, RgbOutput, TransposedConv, make_norm
+from nets.span import SpanBody
 
 FACTORS = (2, 4, 8)
 
@@ -20,14 +21,15 @@ class SuperResolutionConfig:
     factor: upscaling factor of each side: 2, 4 or 8.
     width: channels of the body. residual_blocks: blocks at low resolution. The paper has 64 and 4.
     body: "subpixel" computes at low resolution, shuffles channels into pixels at the end and adds the result to a
-        bicubic upscaling. "paper" is the network of 2016 (batch norm, convolutions with stride 1/2, tanh). "srcnn" is
-        the baseline of the paper; it ignores residual_blocks.
+        bicubic upscaling. "span" computes there as well, in blocks with a gate (nets.span). "paper" is the network of
+        2016 (batch norm, convolutions with stride 1/2, tanh). "srcnn" is the baseline of the paper; it ignores
+        residual_blocks.
     """
 
     factor: Literal[2, 4, 8] = 4
     width: int = 64
     residual_blocks: int = 4
-    body: Literal["subpixel", "paper", "srcnn"] = "subpixel"
+    body: Literal["subpixel", "span", "paper", "srcnn"] = "subpixel"
 
     def __post_init__(self) -> None:
         if self.factor not in FACTORS:
@@ -156,7 +158,21 @@ class SrcnnBody(nn.Module):
         return y
 
 
-_BODIES = {"subpixel": SubpixelBody, "paper": PaperBody, "srcnn": SrcnnBody}
+class FlatSpanBody(SpanBody):
+    """SPAN, but areas of one colour keep it: they are bicubic. float (N, 3, H, W) -> float32 (N, 3, fH, fW)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        enlarged, share = super().forward(x).float(), uneven(x)
+        return enlarged if share is None else kept_flat(enlarged, bicubic(x, self.factor), share)
+
+
+def kept_flat(enlarged: Tensor, flat: Tensor, share: Tensor) -> Tensor:
+    """Mix two pictures by `share`, of `uneven`: (N, 3, fH, fW) twice and (N, 1, H, W) -> (N, 3, fH, fW)."""
+    factor = enlarged.shape[-1] // share.shape[-1]
+    return flat + (enlarged - flat) * F.interpolate(share, scale_factor=float(factor), mode="nearest")
+
+
+_BODIES = {"subpixel": SubpixelBody, "span": FlatSpanBody, "paper": PaperBody, "srcnn": SrcnnBody}
 
 
 class SuperResolutionNet(nn.Module):

@@ -36,7 +36,7 @@ class UpscaleNetwork(_Section):
     factor: Literal[2, 4, 8] = 4
     width: int = Field(64, ge=1, le=256)
     residual_blocks: int = Field(4, ge=1, le=64)
-    body: Literal["subpixel", "paper", "srcnn"] = "subpixel"
+    body: Literal["subpixel", "span", "paper", "srcnn"] = "subpixel"
 
 
 class TrunkNetwork(_Section):
@@ -122,7 +122,9 @@ class StyleLoss(_Section):
 class UpscaleLoss(_Section):
     """pixel: "l1" or the paper's "squared". feature_weight: of the paper's perceptual loss at feature_layer.
 
-    lpips_weight: of LPIPS, a perceptual loss over five layers of VGG16. A weight of 0 turns a term off.
+    lpips_weight: of LPIPS, a perceptual loss over five layers of VGG16. adversarial_weight: of
+    trainer.objective.adversary, which learns alone for the first `adversary_warm_up` iterations. grid_weight: of
+    spreading sharpness evenly over cells of pixels (losses.grid). A weight of 0 turns a term off.
     """
 
     pixel: Literal["l1", "squared"] = "l1"
@@ -130,6 +132,9 @@ class UpscaleLoss(_Section):
     feature_layer: LayerName = "relu2_2"
     feature_weight: float = Field(0.0, ge=0)
     lpips_weight: float = Field(0.0, ge=0)
+    adversarial_weight: float = Field(0.0, ge=0)
+    adversary_warm_up: int = Field(100, ge=0)
+    grid_weight: float = Field(0.0, ge=0)
 
 
 class Optimiser(_Section):

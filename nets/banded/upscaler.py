@@ -9,14 +9,23 @@ from torch import Tensor, nn
 
 from nets.banded.bands import Convolution, FeatureMap, Rows, Steps, bands, materialize
 from nets.pixels import Picture, from_network, to_unit_range, upload
-from nets.super_resolution import FLAT_REACH_PX, PlainBlock, SubpixelBody, SuperResolutionNet, bicubic, uneven
+from nets.span import GatedBlock, SpanBody, centred
+from nets.super_resolution import (
+    FLAT_REACH_PX,
+    PlainBlock,
+    SubpixelBody,
+    SuperResolutionNet,
+    bicubic,
+    kept_flat,
+    uneven,
+)
 
 _BICUBIC_REACH_PX = 2
 
 
 def can_upscale(net: nn.Module) -> TypeGuard[SuperResolutionNet]:
     """Return whether `upscale` supports this network."""
-    return isinstance(net, SuperResolutionNet) and isinstance(net.body, SubpixelBody)
+    return isinstance(net, SuperResolutionNet) and isinstance(net.body, SubpixelBody | SpanBody)
 
 
 def upscale(
@@ -28,26 +37,25 @@ def upscale(
     step computes. A picture whose output is not finite yields a ValueError in its place.
     """
     body = net.body
-    assert isinstance(body, SubpixelBody)
+    assert isinstance(body, SubpixelBody | SpanBody)
     source = _Pictures(pictures, device)
     band_pixels //= len(pictures)
-    features = yield from materialize(Convolution(body.head, "zero", source), band_pixels)
-    deep, inner, outer = features, None, None
-    for block in body.blocks:
-        assert isinstance(block, PlainBlock)
-        inner = yield from materialize(Convolution(block.conv1, "zero", deep), band_pixels, _relu, inner)
-        outer = yield from materialize(Convolution(block.conv2, "zero", inner), band_pixels, _AddRows(deep), outer)
-        deep = outer  # the next block overwrites each row of it after the last read of that row
+    if isinstance(body, SpanBody):
+        features = yield from _span_features(body, source, band_pixels)
+    else:
+        features = yield from _subpixel_features(body, source, band_pixels)
     f = body.factor
     dtype = pictures[0].dtype
     outputs: list[Picture] = [np.empty((source.height * f, source.width * f, 3), dtype) for _ in pictures]
     failures: dict[int, Exception] = {}
-    correction = Convolution(body.tail, "zero", _RowSum(features, deep))
+    tail = Convolution(body.tail, "zero", features)
     for top, bottom in bands(source.height, band_pixels // source.width // 2):
-        corrected, share = correction.read(top, bottom), source.uneven(top, bottom)
-        if share is not None:
-            corrected = corrected * share
-        band = source.bicubic(top, bottom, f) + F.pixel_shuffle(corrected, f).float()
+        found, share = tail.read(top, bottom), source.uneven(top, bottom)
+        if isinstance(body, SpanBody):
+            band = _whole(F.pixel_shuffle(found, f).float(), source, top, bottom, share)
+        else:
+            corrected = found if share is None else found * share
+            band = source.bicubic(top, bottom, f) + F.pixel_shuffle(corrected, f).float()
         for i, item in enumerate(torch.split(band, 1)):
             try:
                 outputs[i][top * f : bottom * f] = from_network(item, dtype)[0]
@@ -55,6 +63,44 @@ def upscale(
                 failures[i] = error
         yield
     return [failures.get(i, output) for i, output in enumerate(outputs)]
+
+
+def _subpixel_features(body: SubpixelBody, source: "_Pictures", band_pixels: int) -> Steps[Rows]:
+    """Compute what the last convolution reads."""
+    features = yield from materialize(Convolution(body.head, "zero", source), band_pixels)
+    deep, inner, outer = features, None, None
+    for block in body.blocks:
+        assert isinstance(block, PlainBlock)
+        inner = yield from materialize(Convolution(block.conv1, "zero", deep), band_pixels, _relu, inner)
+        outer = yield from materialize(Convolution(block.conv2, "zero", inner), band_pixels, _AddRows(deep), outer)
+        deep = outer  # the next block overwrites each row of it after the last read of that row
+    return _RowSum(features, deep)
+
+
+def _span_features(body: SpanBody, source: "_Pictures", band_pixels: int) -> Steps[Rows]:
+    """Compute what the last convolution reads, of SPAN."""
+    features = yield from materialize(Convolution(body.head, "zero", _Centred(source)), band_pixels)
+    shallow = deep = first = features
+    inner, second, outer = None, None, None
+    for i, block in enumerate(body.blocks):
+        assert isinstance(block, GatedBlock)
+        inner = first = yield from materialize(Convolution(block.conv1, "zero", deep), band_pixels, _silu, inner)
+        second = yield from materialize(Convolution(block.conv2, "zero", first), band_pixels, _silu, second)
+        gated = _GateRows(deep)
+        deep = yield from materialize(Convolution(block.conv3, "zero", second), band_pixels, gated, outer)
+        if i == 0:
+            shallow = deep
+        else:
+            outer = deep  # the next block overwrites each row of it after the last read of that row
+    last = yield from materialize(Convolution(body.deep, "zero", deep), band_pixels, None, second)
+    return _Fused(body.fuse, [features, last, shallow, first])
+
+
+def _whole(enlarged: Tensor, source: "_Pictures", top: int, bottom: int, share: Tensor | None) -> Tensor:
+    """Keep areas of one colour in rows `top` to `bottom`, as nets.super_resolution.kept_flat does."""
+    if share is None:
+        return enlarged
+    return kept_flat(enlarged, source.bicubic(top, bottom, enlarged.shape[-1] // source.width), share)
 
 
 class _Pictures:
@@ -80,8 +126,34 @@ class _Pictures:
         return rows[..., (top - first) * factor : (bottom - first) * factor, :]
 
 
+class _Centred:
+    """The rows of a picture without the mean colour."""
+
+    def __init__(self, source: _Pictures) -> None:
+        self.height, self.width = source.height, source.width
+        self._source = source
+
+    def read(self, top: int, bottom: int) -> Tensor:
+        return centred(self._source.read(top, bottom))
+
+
 def _relu(band: Tensor, _top: int, _bottom: int) -> Tensor:
     return band.relu_()
+
+
+def _silu(band: Tensor, _top: int, _bottom: int) -> Tensor:
+    return F.silu(band, inplace=True)
+
+
+class _GateRows:
+    """Gates a band, added to the same rows of another map, as nets.span.gate does, in less memory."""
+
+    def __init__(self, shortcut: FeatureMap) -> None:
+        self._values = shortcut.values
+
+    def __call__(self, band: Tensor, top: int, bottom: int) -> Tensor:
+        opened = torch.sigmoid(band).sub_(0.5)
+        return opened.mul_(band.add_(self._values[..., top:bottom, :]))
 
 
 class _AddRows:
@@ -104,3 +176,15 @@ class _RowSum:
     def read(self, top: int, bottom: int) -> Tensor:
         first, second = (part.read(top, bottom) for part in self._parts)
         return first + second
+
+
+class _Fused:
+    """A 1x1 convolution of several maps, computed when its rows are read."""
+
+    def __init__(self, conv: nn.Conv2d, parts: list[FeatureMap]) -> None:
+        self.height, self.width = parts[0].height, parts[0].width
+        self._conv, self._parts = conv, parts
+
+    def read(self, top: int, bottom: int) -> Tensor:
+        rows = torch.cat([part.read(top, bottom) for part in self._parts], dim=1)
+        return F.conv2d(rows, self._conv.weight, self._conv.bias)

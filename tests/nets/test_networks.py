@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 
 from nets.architecture import ARCHITECTURES
 from nets.golden import golden_input
+from nets.span import gate
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet, uneven
 from tests.conftest import seeded, tiny_style_net, tiny_upscaler
@@ -54,8 +57,21 @@ def test_an_untrained_subpixel_upscaler_is_bicubic():
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (20, 30)])
 def test_a_flat_colour_stays_flat_up_to_the_corners(factor, size):
     colour = torch.tensor([0.0, 0.3, 1.0])[None, :, None, None]
-    output = tiny_upscaler(factor)(colour.expand(1, 3, *size))
-    assert (output - colour).abs().max() < 1e-5
+    span = seeded(SuperResolutionNet(SuperResolutionConfig(factor=factor, width=4, residual_blocks=2, body="span")), 0)
+    for net in (tiny_upscaler(factor), span):
+        output = net(colour.expand(1, 3, *size))
+        assert (output - colour).abs().max() < 1e-5
+
+
+def test_a_gate_lets_strong_details_pass_and_stops_weak_ones():
+    strong = math.log(3)  # its sigmoid is 3/4
+    found = gate(torch.tensor([0.0, strong, -strong]), torch.tensor([5.0, 1.0, 1.0]))
+    assert torch.allclose(found, torch.tensor([0.0, (strong + 1) / 4, (strong - 1) / 4]))
+
+
+def test_span_has_the_published_number_of_parameters():
+    """426 thousand at 48 channels (Wan et al. 2023), re-parameterised."""
+    assert parameters(SuperResolutionNet(SuperResolutionConfig(4, 48, 6, "span"))) == 426_288
 
 
 def test_only_the_inside_of_flat_areas_is_left_uncorrected():
@@ -89,6 +105,7 @@ def test_the_answer_does_not_depend_on_the_rest_of_the_batch():
     [
         SuperResolutionConfig(factor=2, width=4, residual_blocks=1),
         SuperResolutionConfig(factor=4, width=4, residual_blocks=3),
+        SuperResolutionConfig(factor=4, width=4, residual_blocks=2, body="span"),
         SuperResolutionConfig(factor=8, width=4, residual_blocks=1, body="paper"),
         SuperResolutionConfig(factor=2, width=4, body="srcnn"),
         SuperResolutionConfig(factor=8, width=4, body="srcnn"),

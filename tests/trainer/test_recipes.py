@@ -220,6 +220,20 @@ def test_an_upscaler_is_trained_for_features_and_lpips_and_resumed(photographs, 
     assert card.training["loss_network"].startswith("vgg16@sha256:")
 
 
+def test_an_upscaler_with_an_adversary_is_resumed(photographs, tmp_path):
+    config = tmp_path / "x2_photo.toml"
+    loss = "[loss]\nadversarial_weight = 0.01\nadversary_warm_up = 4\ngrid_weight = 0.1\n"
+    config.write_text(UPSCALE.replace('"x2"', '"x2_photo"') + loss)
+    arguments = ["upscale", config, "--data", photographs, "--workers", 0]
+    invoke(*arguments, "--run", tmp_path / "straight", "--iterations", 20)
+    invoke(*arguments, "--run", tmp_path / "halting", "--iterations", 10)
+    invoke(*arguments, "--run", tmp_path / "halting", "--iterations", 20)
+    straight, halting = (Run(tmp_path / name).metrics() for name in ("straight", "halting"))
+    assert [line["adversarial"] > 0 and line["adversary"] > 0 for line in straight] == [True, True]
+    for name in ("pixel", "adversarial", "adversary", "grid"):
+        assert halting[1][name] == pytest.approx(straight[1][name], rel=1e-3)
+
+
 def test_broken_photographs_are_told_of_at_the_end(photographs, tmp_path):
     folder = tmp_path / "photographs"
     folder.mkdir()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nets.checkpoint import load
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
-from trainer.config import UpscaleData, UpscaleLoss, UpscaleRecipe
+from trainer.config import UpscaleData, UpscaleRecipe
 from trainer.data import Photographs, ResolutionPairs, batches, digest_of, list_photographs, to_floats
 from trainer.degradation import describe
 from trainer.errors import TrainerError
@@ -21,9 +21,7 @@ from trainer.loop.optimisation import Optimisation
 from trainer.loop.precision import choose_precision
 from trainer.loop.progress import Progress
 from trainer.loop.runs import Run, git_revision
-from trainer.objective import losses
-from trainer.objective.loss_network import LossNetwork
-from trainer.objective.perceptual_distance import PerceptualDistance
+from trainer.objective.upscale_objective import UpscaleObjective
 from trainer.publish import publish_run, training_facts
 
 _SAMPLES, _SAMPLE_PX = 3, 320
@@ -50,18 +48,20 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
     precision = processes.first(lambda: choose_precision(recipe.precision, device))
     net, parent = _network(recipe)
     photographs = list_photographs(inputs.photographs)
-    loss_network, distance = _loss_networks(recipe, inputs, precision)
-    used = f"vgg16@sha256:{loss_network.digest}" if loss_network is not None else None
+    if recipe.loss.adversarial_weight and processes.size > 1:
+        raise TrainerError("loss.adversarial_weight: the adversary learns in one process; expected 1 process")
+    objective = UpscaleObjective(recipe.loss, inputs.vgg16, device, precision)
     settings = recipe.model_dump() | {
         "parent": parent or "",
         "photographs": digest_of(photographs),
-        "loss_network": used,
+        "loss_network": objective.loss_network,
     }
     state = processes.first(lambda: run.begin(settings))
     revision = git_revision()
 
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisation = Optimisation(net, recipe.optimiser, recipe.iterations, state)
+    objective.restore(state)
     first = optimisation.first
     parallel = processes.parallel(net)
 
@@ -75,14 +75,11 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
             low, high = (to_floats(pictures, device) for pictures in pair)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 output = parallel(low)
-            terms = loss_terms(loss_network, recipe.loss, output, high)
-            if distance is not None:
-                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                    terms["lpips"] = recipe.loss.lpips_weight * distance.loss(output, high)
+            terms = objective.terms(output, high)
             gradient = optimisation.step(sum(terms.values(), start=torch.zeros((), device=device)), iteration)
 
             done = iteration + 1
-            progress.note(done, terms, gradient)
+            progress.note(done, terms | objective.learn(output, high), gradient)
             if processes.main and progress.sample_due(done, recipe.sample_every):
                 sheet = samples.enlarged(optimisation.result(), shown, factor, data.blur_sigma, device)
                 sheet.save(run.samples / f"{done:06d}.png")
@@ -90,7 +87,7 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
                     enlarge = partial(samples.apply, optimisation.result(), device=device)
                     progress.log(done, psnr=round(mean_psnr(enlarge, inputs.validation, factor), 4))
             if processes.main and progress.save_due(done, recipe.save_every):
-                run.save({"recipe": settings, **optimisation.state(done)})
+                run.save({"recipe": settings, **optimisation.state(done), **objective.state()})
 
     training = training_facts(recipe, settings, run, len(photographs), precision, revision)
     training["degradation"] = _degradation(data)
@@ -103,20 +100,6 @@ def _degradation(data: UpscaleData) -> str:
         return describe(data.degradations)
     blur = f"Gaussian blur sigma {data.blur_sigma:g}, then " if data.blur_sigma else ""
     return f"{blur}antialiased bicubic"
-
-
-def _loss_networks(
-    recipe: UpscaleRecipe, inputs: Inputs, precision: str
-) -> tuple[LossNetwork | None, PerceptualDistance | None]:
-    """The loss network and LPIPS on the device; None for what has no weights, or is not in the loss."""
-    if inputs.vgg16 is None:
-        return None, None
-    device = inputs.processes.device
-    loss_network = LossNetwork(inputs.vgg16)
-    loss_network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loss_network.features.to(torch.bfloat16 if precision == "bf16" else torch.float32)
-    distance = PerceptualDistance(inputs.vgg16).to(device) if recipe.loss.lpips_weight else None
-    return loss_network, distance
 
 
 def _pairs(
@@ -136,19 +119,6 @@ def _pairs(
     )
     order = processes.order(data.batch, first, recipe.iterations)
     return batches(pairs, order, data.batch // processes.size, inputs.workers, processes.device)
-
-
-def loss_terms(loss_network: LossNetwork | None, loss: UpscaleLoss, output: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """The weighted terms, by name; their sum is the loss. output and truth: float (N, 3, H, W) in [0, 1]."""
-    compare = losses.pixel if loss.pixel == "l1" else losses.squared_pixel
-    terms = {"pixel": loss.pixel_weight * compare(output, truth)}
-    if loss.feature_weight and loss_network is not None:
-        layer = loss.feature_layer
-        with torch.no_grad():
-            target = loss_network(truth, [layer])[layer]
-        features = loss_network(output, [layer])[layer]
-        terms["feature"] = loss.feature_weight * losses.feature_reconstruction(features, target)
-    return terms
 
 
 def _network(recipe: UpscaleRecipe) -> tuple[nn.Module, str | None]:

@@ -17,6 +17,7 @@ from nets.tiling import cut, paste, windows
 from tests.conftest import picture, seeded, tiny_style_net, tiny_upscaler
 
 CPU = torch.device("cpu")
+BODIES = st.sampled_from(["subpixel", "span"])
 GENERATE = (Phase.explicit, Phase.generate)  # to shrink an example of this size takes minutes
 
 
@@ -39,9 +40,9 @@ def in_steps(net, pictures, band_pixels):
     return answers
 
 
-def upscaler(factor, width=16):
+def upscaler(factor, width=16, body="subpixel", blocks=1):
     """With as many channels as the vector units want: convolutions of four take another way at every size."""
-    net = SuperResolutionNet(SuperResolutionConfig(factor=factor, width=width, residual_blocks=1))
+    net = SuperResolutionNet(SuperResolutionConfig(factor=factor, width=width, residual_blocks=blocks, body=body))
     return seeded(net, 0).to(memory_format=torch.channels_last)
 
 
@@ -67,11 +68,12 @@ def tiled(net, pixels, tile_pixels, neighbour=None, precision=torch.float32):
     tile_pixels=st.integers(1200, 4000),
     precision=st.sampled_from([torch.float32, torch.bfloat16]),
     in_company=st.booleans(),
+    body=BODIES,
 )
 def test_a_tiled_upscaler_in_any_company_gives_the_whole_pictures_answer(
-    height, width, factor, tile_pixels, precision, in_company
+    height, width, factor, tile_pixels, precision, in_company, body
 ):
-    net, pixels = upscaler(factor), picture(height, width)
+    net, pixels = upscaler(factor, body=body), picture(height, width)
     pixels[height // 4 : height // 2, width // 4 :] = 200  # a flat area, which keeps its colour
     neighbour = picture(height, width, seed=1)[::-1].copy() if in_company else None
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
@@ -79,21 +81,23 @@ def test_a_tiled_upscaler_in_any_company_gives_the_whole_pictures_answer(
     assert np.array_equal(tiled(net, pixels, tile_pixels, neighbour, precision), expected)
 
 
+@pytest.mark.parametrize("body", ["subpixel", "span"])
 @pytest.mark.parametrize(
     ("height", "width", "precision"),
     [(250, 333, torch.float32), (37, 1999, torch.float32), (150, 190, torch.bfloat16), (37, 700, torch.bfloat16)],
 )  # a CPU without bf16 takes a minute for a large picture
-def test_an_upscaler_of_the_bundled_width_in_the_services_least_tiles_is_exact(height, width, precision):
-    net, pixels = upscaler(4, width=48), picture(height, width)
+def test_an_upscaler_of_the_bundled_width_in_the_services_least_tiles_is_exact(height, width, precision, body):
+    net, pixels = upscaler(4, 48, body), picture(height, width)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
         expected = in_steps(net, [pixels], BAND_PIXELS)[0]
     assert np.array_equal(tiled(net, pixels, 2**14, picture(height, width, seed=1), precision), expected)
 
 
 @settings(deadline=None, max_examples=20, phases=GENERATE)
-@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([2, 4, 8]), st.integers(1200, 4000))
-def test_an_upscaler_in_bands_is_the_plain_network(height, width, factor, band_pixels):
-    net, pixels = upscaler(factor), picture(height, width)
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([2, 4, 8]), st.integers(1200, 4000), BODIES)
+def test_an_upscaler_in_bands_is_the_plain_network(height, width, factor, band_pixels, body):
+    net, pixels = upscaler(factor, body=body, blocks=3), picture(height, width)
+    pixels[height // 3 : height // 2, width // 4 :] = 90
     assert np.array_equal(in_steps(net, [pixels], band_pixels)[0], whole(net, pixels))
 
 

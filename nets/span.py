@@ -1,0 +1,70 @@
+"""SPAN (Wan et al. 2023), an upscaler at low resolution: three convolutions and a gate without parameters per block."""
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MEAN = (0.4488, 0.4371, 0.4040)
+"""The mean colour of DIV2K, which the published weights subtract."""
+
+
+class Size(Protocol):
+    """The part of a config that the body needs: see nets.super_resolution.SuperResolutionConfig."""
+
+    @property
+    def factor(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def residual_blocks(self) -> int: ...
+
+
+class GatedBlock(nn.Module):
+    """Three convolutions, whose output gates itself. (N, C, H, W) -> the output, and the first activation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv3 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        first = F.silu(self.conv1(x))
+        detail: Tensor = self.conv3(F.silu(self.conv2(first)))
+        return gate(detail, x), first
+
+
+def gate(detail: Tensor, x: Tensor) -> Tensor:
+    """Multiply the sum of both by an odd sigmoid of `detail`: strong details pass, weak ones vanish."""
+    return (detail + x) * (torch.sigmoid(detail) - 0.5)
+
+
+class SpanBody(nn.Module):
+    """SPAN in its re-parameterised form: float (N, 3, H, W) in [0, 1] -> (N, 3, fH, fW), before flat areas are kept."""
+
+    def __init__(self, config: Size) -> None:
+        super().__init__()
+        width = config.width
+        self.factor = config.factor
+        self.head = nn.Conv2d(3, width, 3, padding=1)
+        self.blocks = nn.ModuleList(GatedBlock(width) for _ in range(config.residual_blocks))
+        self.deep = nn.Conv2d(width, width, 3, padding=1)
+        self.fuse = nn.Conv2d(4 * width, width, 1)
+        self.tail = nn.Conv2d(width, 3 * config.factor**2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.head(centred(x))
+        y, shallow, first = features, features, features
+        for i, block in enumerate(self.blocks):
+            y, first = block(y)
+            if i == 0:
+                shallow = y
+        fused = self.fuse(torch.cat([features, self.deep(y), shallow, first], dim=1))
+        return F.pixel_shuffle(self.tail(fused), self.factor)
+
+
+def centred(x: Tensor) -> Tensor:
+    """Subtract the mean colour: (N, 3, H, W) -> the same."""
+    return x - torch.tensor(MEAN, dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
