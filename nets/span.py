@@ -10,6 +10,9 @@ MEAN = (0.4488, 0.4371, 0.4040)
 """The mean colour of DIV2K, which the published weights subtract."""
 
 
+NO_LIMIT = 1e4
+
+
 class Size(Protocol):
     """The part of a config that the body needs: see nets.super_resolution.SuperResolutionConfig."""
 
@@ -22,27 +25,38 @@ class Size(Protocol):
 
 
 class GatedBlock(nn.Module):
-    """Three convolutions, whose output gates itself. (N, C, H, W) -> the output, and the first activation."""
+    """Three convolutions, whose output gates itself. (N, C, H, W) -> the output, and the first activation.
+
+    limits: the largest absolute values of the third convolution and of the output. Gates multiply, so that a pattern
+    unlike a photograph, as ordered dithering, would reach a thousand times the values of photographs after six blocks.
+    """
+
+    limits: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv3 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.register_buffer("limits", torch.full((2,), NO_LIMIT))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         first = F.silu(self.conv1(x))
-        detail: Tensor = self.conv3(F.silu(self.conv2(first)))
-        return gate(detail, x), first
+        return gate(self.conv3(F.silu(self.conv2(first))), x, self.limits), first
 
 
-def gate(detail: Tensor, x: Tensor) -> Tensor:
-    """Multiply the sum of both by an odd sigmoid of `detail`: strong details pass, weak ones vanish."""
-    return (detail + x) * (torch.sigmoid(detail) - 0.5)
+def gate(detail: Tensor, x: Tensor, limits: Tensor) -> Tensor:
+    """Multiply the sum of both by an odd sigmoid of `detail`: strong details pass, weak ones vanish.
+
+    limits: float (2,), the largest absolute values of `detail` and of the product.
+    """
+    most_detail, most = limits
+    detail = detail.clamp(-most_detail, most_detail)
+    return ((detail + x) * (torch.sigmoid(detail) - 0.5)).clamp(-most, most)
 
 
 class SpanBody(nn.Module):
-    """SPAN in its re-parameterised form: float (N, 3, H, W) in [0, 1] -> (N, 3, fH, fW), before flat areas are kept."""
+    """SPAN in its re-parameterised form: float (N, 3, H, W) in [0, 1] -> (N, 3, fH, fW)."""
 
     def __init__(self, config: Size) -> None:
         super().__init__()

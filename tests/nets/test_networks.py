@@ -10,7 +10,7 @@ from nets.architecture import ARCHITECTURES
 from nets.golden import golden_input
 from nets.span import gate
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
-from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet, uneven
+from nets.super_resolution import SuperResolutionConfig, SuperResolutionNet, bounded, uneven
 from tests.conftest import seeded, tiny_style_net, tiny_upscaler
 
 
@@ -65,8 +65,10 @@ def test_a_flat_colour_stays_flat_up_to_the_corners(factor, size):
 
 def test_a_gate_lets_strong_details_pass_and_stops_weak_ones():
     strong = math.log(3)  # its sigmoid is 3/4
-    found = gate(torch.tensor([0.0, strong, -strong]), torch.tensor([5.0, 1.0, 1.0]))
+    found = gate(torch.tensor([0.0, strong, -strong]), torch.tensor([5.0, 1.0, 1.0]), torch.full((2,), 1e4))
     assert torch.allclose(found, torch.tensor([0.0, (strong + 1) / 4, (strong - 1) / 4]))
+    limited = gate(torch.tensor([2 * strong, -2 * strong]), torch.tensor([1.0, 9.0]), torch.tensor([strong, 1.5]))
+    assert torch.allclose(limited, torch.tensor([(strong + 1) / 4, -1.5]))
 
 
 def test_span_has_the_published_number_of_parameters():
@@ -84,6 +86,15 @@ def test_only_the_inside_of_flat_areas_is_left_uncorrected():
     assert share is not None
     assert torch.allclose(share, expected.expand(1, 1, 12, 20), atol=1e-6)
     assert uneven(golden_input()) is None
+
+
+def test_a_pixel_leaves_the_range_around_it_by_a_tenth_of_its_width():
+    x = torch.zeros(1, 3, 9, 20)
+    x[..., 10:] = 0.5  # an edge between columns 9 and 10
+    wild = torch.tensor([7.0, -7.0]).repeat(20).expand(1, 3, 18, 40)
+    found = bounded(wild, x)
+    assert torch.allclose(found[..., 0:40:2].amax(dim=(0, 1, 2)), torch.tensor([*8 * [0.0], *4 * [0.55], *8 * [0.5]]))
+    assert torch.allclose(found[..., 1:40:2].amin(dim=(0, 1, 2)), torch.tensor([*8 * [0.0], *4 * [-0.05], *8 * [0.5]]))
 
 
 def test_an_untrained_srcnn_is_bicubic_too():

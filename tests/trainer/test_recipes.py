@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from typer.testing import CliRunner
 
 from nets.checkpoint import load
@@ -19,6 +20,7 @@ from trainer.commands import main as cli
 from trainer.commands.options import STYLES_VARIABLE, find_parent, find_recipe
 from trainer.errors import TrainerError
 from trainer.loop.runs import Run
+from trainer.recipes.super_resolution import repeated
 
 STYLE = """
 name = "checks"
@@ -218,6 +220,14 @@ def test_an_upscaler_is_trained_for_features_and_lpips_and_resumed(photographs, 
         assert halting[1][name] == pytest.approx(straight[1][name], rel=1e-3)
     card = load(tmp_path / "straight/checkpoints/upscale/x2_perceptual.safetensors").card
     assert card.training["loss_network"].startswith("vgg16@sha256:")
+
+
+def test_a_repeated_last_convolution_repeats_each_pixel():
+    tail = torch.arange(12.0)[:, None, None, None] * torch.ones(12, 5, 3, 3)
+    x = torch.rand(1, 5, 4, 4, generator=torch.Generator().manual_seed(0))
+    small = F.pixel_shuffle(F.conv2d(x, tail), 2)
+    large = F.pixel_shuffle(F.conv2d(x, repeated(tail, 2)), 4)
+    assert torch.equal(large, F.interpolate(small, scale_factor=2.0, mode="nearest"))
 
 
 def test_an_upscaler_with_an_adversary_is_resumed(photographs, tmp_path):

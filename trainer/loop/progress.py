@@ -74,8 +74,12 @@ class Progress:
                 f"{photographs} photographs, {origin}{resumed}"
             )
 
-    def note(self, done: int, terms: Mapping[str, Tensor], gradient: float) -> None:
+    def note(
+        self, done: int, terms: Mapping[str, Tensor], gradient: float, beside: Mapping[str, Tensor] | None = None
+    ) -> None:
         """Count an iteration. done: iterations so far. terms, gradient: loss terms and gradient norm of the last one.
+
+        beside: values to log that are no part of the loss.
 
         Raises StoppedError if a signal arrived before the last save.
         """
@@ -89,7 +93,8 @@ class Progress:
             loss = sum(values.values())
             self._bar.set_postfix_str(f"loss {loss:.4g}")
             self._report(done, loss)
-            self.log(done, **values, gradient=round(gradient, 4))
+            others = {name: round(value, 6) for name, value in self._processes.mean(beside).items()} if beside else {}
+            self.log(done, **values, **others, gradient=round(gradient, 4))
 
     def log(self, done: int, **values: float) -> None:
         """Append a line to metrics.jsonl, from the main process."""

@@ -1,5 +1,6 @@
 """Train one factor: photographs in, a network that enlarges out (Johnson et al. 2016, section 3.2 and 4.2)."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -79,7 +80,7 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
             gradient = optimisation.step(sum(terms.values(), start=torch.zeros((), device=device)), iteration)
 
             done = iteration + 1
-            progress.note(done, terms | objective.learn(output, high), gradient)
+            progress.note(done, terms, gradient, objective.learn(output, high))
             if processes.main and progress.sample_due(done, recipe.sample_every):
                 sheet = samples.enlarged(optimisation.result(), shown, factor, data.blur_sigma, device)
                 sheet.save(run.samples / f"{done:06d}.png")
@@ -124,18 +125,31 @@ def _pairs(
 def _network(recipe: UpscaleRecipe) -> tuple[nn.Module, str | None]:
     """A fresh network, or the parent's weights to start from, with the parent's version.
 
-    A parent of another factor gives its body; the last convolution, whose shape depends on the factor, starts afresh.
+    A parent of another factor gives its body. Its last convolution, whose shape depends on the factor, is repeated for
+    a multiple of its factor; else it starts afresh.
     """
     config = SuperResolutionConfig(**recipe.network.model_dump())
     net = SuperResolutionNet(config)
     if not recipe.parent:
         return net, None
     parent = load(Path(recipe.parent))
-    own = net.state_dict()
-    fitting = {
-        name: value for name, value in parent.net.state_dict().items() if name in own and value.shape == own[name].shape
-    }
+    own, given = net.state_dict(), parent.net.state_dict()
+    times, rest = divmod(config.factor, getattr(parent.config, "factor", config.factor + 1))
+    if times > 1 and not rest:
+        given = {name: repeated(value, times) if ".tail." in name else value for name, value in given.items()}
+    fitting = {name: value for name, value in given.items() if name in own and value.shape == own[name].shape}
     if len(fitting) < len(own) // 2:
         raise TrainerError(f"parent {recipe.parent} is {parent.config}: too unlike the recipe's {config}")
     net.load_state_dict(own | fitting)
     return net, parent.version
+
+
+def repeated(tail: Tensor, times: int) -> Tensor:
+    """Repeat channels before a pixel shuffle, so that each pixel becomes `times` x `times` equal ones.
+
+    Weight or bias, float (3 f f, ...) -> (3 f f times times, ...).
+    """
+    factor = math.isqrt(len(tail) // 3)
+    places = tail.reshape(3, factor, factor, *tail.shape[1:])
+    finer = places.repeat_interleave(times, dim=1).repeat_interleave(times, dim=2)
+    return finer.reshape(len(tail) * times**2, *tail.shape[1:])
