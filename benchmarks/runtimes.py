@@ -17,7 +17,6 @@ from chosen import inference
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nets import super_resolution
 from nets.banded.bands import run_to_end
 from nets.banded.run import compute
 from nets.layers import InstanceNorm, grain
@@ -148,8 +147,6 @@ def _torch(net: nn.Module, runtime: str) -> Run:
     net = net.to(memory_format=layout)
     model: Callable[[Tensor], Tensor] = net
     if ".compile" in runtime:
-        # The branch on the pixels stays outside: inductor's C++ for its masks does not compile on AVX2 (torch 2.14).
-        setattr(super_resolution, "uneven", torch.compiler.disable(super_resolution.uneven))  # noqa: B010  # checkers see a function
         model = torch.compile(net, dynamic="dynamic" in runtime)
 
     def run(x: Floats) -> Floats:

@@ -19,17 +19,16 @@ card.
 
 ![Every factor on the same crop](images/upscale.jpg)
 
-All checkpoints are CC0. The styles share one trunk and were trained together
+The licence of each checkpoint is in its card: CC0 for styles and `x4_photo`, Apache-2.0 for the other upscalers, which
+come from SPAN ([ADR 28](decisions/0028-span.md)). The styles share one trunk and were trained together
 ([ADR 19](decisions/0019-one-trunk-many-styles.md)): 14,154 iterations, an interpolation, then those of the table. An
 iteration trains two styles. `neutral` returns the photograph: `strength` mixes it with the others.
 
 Known defects: `mosaic` hides small faces. `the_scream` blurs small things. A fine weave can be seen in flat areas of
-`composition_vii` and `starry_night` at high magnification. `x4_perceptual` adds a faint weave to fur. `x8_perceptual`
-is noisier than `x8`, and its LPIPS is not better ([Results](results.md)).
+`composition_vii` and `starry_night` at high magnification. `x4_photo` leaves a JPEG of low quality soft.
 
-Minutes are those of the last training step, on one or two CPU cores beside other work; a dash means not recorded. The
-minutes of `x8` cover its last 500 iterations. `x4` came from 4,000 iterations from scratch, from which `x2` and `x8`
-started too. `x4_photo` has 904 more iterations, from `x4`, in a checkpoint that was not kept.
+Minutes are those of the last training step, on one or two CPU cores beside other work; a dash means not recorded.
+`x4_photo` is from the network that `x4` was before SPAN, with 904 iterations before those of the table.
 """
 
 
