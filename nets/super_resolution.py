@@ -178,10 +178,14 @@ class SrcnnBody(nn.Module):
 
 
 class BoundedSpanBody(SpanBody):
-    """SPAN whose output is `bounded`: float (N, 3, H, W) -> float32 (N, 3, fH, fW)."""
+    """SPAN whose output is `bounded`: float (N, 3, H, W) -> float32 (N, 3, fH, fW).
+
+    In training it is not: a pixel at the bound would have no gradient.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        return bounded(super().forward(x).float(), x.float())
+        enlarged = super().forward(x)
+        return enlarged if self.training else bounded(enlarged, x.float())
 
 
 _BODIES = {"subpixel": SubpixelBody, "span": BoundedSpanBody, "paper": PaperBody, "srcnn": SrcnnBody}

@@ -123,7 +123,7 @@ class UpscaleLoss(_Section):
     """pixel: "l1" or the paper's "squared". feature_weight: of the paper's perceptual loss at feature_layer.
 
     lpips_weight: of LPIPS, a perceptual loss over five layers of VGG16. adversarial_weight: of
-    trainer.objective.adversary, which learns alone for the first `adversary_warm_up` iterations. grid_weight: of
+    trainer.objective.adversary; it is left out for the first `adversary_warm_up` iterations. grid_weight: of
     spreading sharpness evenly over cells of pixels (losses.grid). A weight of 0 turns a term off.
     """
 
@@ -252,6 +252,13 @@ class UpscaleRecipe(_Recipe):
         plain = f"x{self.network.factor}"
         if self.name != plain and not self.name.startswith(f"{plain}_"):
             raise ValueError(f"name must be {plain} or {plain}_something: the service knows an upscaler by its factor")
+        return self
+
+    @model_validator(mode="after")
+    def _of_a_size_for_the_adversary(self) -> Self:
+        side = self.data.low_res_px * self.network.factor
+        if self.loss.adversarial_weight and side % 8:
+            raise ValueError(f"low_res_px times factor is {side}: expected a multiple of 8 with adversarial_weight")
         return self
 
 

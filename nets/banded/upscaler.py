@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nets.banded.bands import Convolution, FeatureMap, Rows, Steps, bands, materialize
 from nets.pixels import Picture, from_network, to_unit_range, upload
-from nets.span import GatedBlock, SpanBody, centred
+from nets.span import GatedBlock, SpanBody, fused
 from nets.super_resolution import (
     BOUND_REACH_PX,
     FLAT_REACH_PX,
@@ -51,11 +51,11 @@ def upscale(
     failures: dict[int, Exception] = {}
     tail = Convolution(body.tail, "zero", features)
     for top, bottom in bands(source.height, band_pixels // source.width // 2):
-        found = tail.read(top, bottom)
         if isinstance(body, SpanBody):
-            band = source.bounded(F.pixel_shuffle(found, f).float(), top, bottom, f)
+            with torch.autocast(device.type, enabled=False):
+                band = source.bounded(F.pixel_shuffle(tail.read(top, bottom), f), top, bottom, f)
         else:
-            share = source.uneven(top, bottom)
+            found, share = tail.read(top, bottom), source.uneven(top, bottom)
             corrected = found if share is None else found * share
             band = source.bicubic(top, bottom, f) + F.pixel_shuffle(corrected, f).float()
         for i, item in enumerate(torch.split(band, 1)):
@@ -81,7 +81,7 @@ def _subpixel_features(body: SubpixelBody, source: "_Pictures", band_pixels: int
 
 def _span_features(body: SpanBody, source: "_Pictures", band_pixels: int) -> Steps[Rows]:
     """Compute what the last convolution reads, of SPAN."""
-    features = yield from materialize(Convolution(body.head, "zero", _Centred(source)), band_pixels)
+    features = yield from materialize(Convolution(body.head, "zero", _Centred(source, body.mean)), band_pixels)
     shallow = deep = first = features
     inner, second, outer = None, None, None
     for i, block in enumerate(body.blocks):
@@ -132,12 +132,12 @@ class _Pictures:
 class _Centred:
     """The rows of a picture without the mean colour."""
 
-    def __init__(self, source: _Pictures) -> None:
+    def __init__(self, source: _Pictures, mean: Tensor) -> None:
         self.height, self.width = source.height, source.width
-        self._source = source
+        self._source, self._mean = source, mean
 
     def read(self, top: int, bottom: int) -> Tensor:
-        return centred(self._source.read(top, bottom))
+        return self._source.read(top, bottom) - self._mean
 
 
 def _relu(band: Tensor, _top: int, _bottom: int) -> Tensor:
@@ -184,12 +184,11 @@ class _RowSum:
 
 
 class _Fused:
-    """A 1x1 convolution of several maps, computed when its rows are read."""
+    """A 1x1 convolution of several maps in float32, computed when its rows are read."""
 
     def __init__(self, conv: nn.Conv2d, parts: list[FeatureMap]) -> None:
         self.height, self.width = parts[0].height, parts[0].width
         self._conv, self._parts = conv, parts
 
     def read(self, top: int, bottom: int) -> Tensor:
-        rows = torch.cat([part.read(top, bottom) for part in self._parts], dim=1)
-        return F.conv2d(rows, self._conv.weight, self._conv.bias)
+        return fused(self._conv, [part.read(top, bottom) for part in self._parts])

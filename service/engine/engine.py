@@ -118,7 +118,7 @@ class Engine:
             return
         nets: dict[Task, nn.Module] = {
             "stylize": StyleTrunkNet(StyleTrunkConfig()).eval(),
-            "upscale": SuperResolutionNet(SuperResolutionConfig(width=48, residual_blocks=6)).eval(),
+            "upscale": SuperResolutionNet(SuperResolutionConfig(width=48, residual_blocks=6, body="span")).eval(),
         }
         for task, net in nets.items():
             self._batch_pixels[task] = measure_batch_pixels(net, device, self.precision, _MAX_ITEMS)

@@ -46,11 +46,11 @@ class UNetDiscriminator(nn.Module):
             y = F.leaky_relu(conv(enlarged), _SLOPE) + levels.pop()
         y = F.leaky_relu(self.last(y), _SLOPE)
         logits: Tensor = self.output(y)
-        return logits
+        return logits.float()
 
 
 class Adversary:
-    """A discriminator in training. warm_up: iterations in which it learns alone."""
+    """A discriminator in training. warm_up: iterations in which it learns, but is not part of the upscaler's loss."""
 
     def __init__(self, device: torch.device, warm_up: int) -> None:
         self._net = UNetDiscriminator().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

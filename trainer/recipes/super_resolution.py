@@ -133,6 +133,8 @@ def _network(recipe: UpscaleRecipe) -> tuple[nn.Module, str | None]:
     if not recipe.parent:
         return net, None
     parent = load(Path(recipe.parent))
+    if getattr(parent.config, "body", config.body) != config.body:
+        raise TrainerError(f"parent {recipe.parent} is {parent.config}: expected body={config.body!r}")
     own, given = net.state_dict(), parent.net.state_dict()
     times, rest = divmod(config.factor, getattr(parent.config, "factor", config.factor + 1))
     if times > 1 and not rest:
