@@ -60,8 +60,8 @@ def _serve(began: float, **overrides: object) -> None:
     sockets = bind_all(settings)
     _say_loading(settings)
     decoder = decoder_of(settings)
-    decoder.start()  # on another core, while this one imports torch
     try:
+        decoder.start()  # on another core, while this one imports torch
         from service.cli import server  # noqa: PLC0415  # torch takes seconds
 
         server.serve(_watching(settings), sockets, began, decoder)

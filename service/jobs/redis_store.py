@@ -1,4 +1,4 @@
-"""Jobs in Redis or Valkey, for all replicas of a service. Each operation is one Lua script, so it is atomic.
+"""Jobs in Redis or Valkey, for all replicas of a service. Each change is one Lua script, so it is atomic.
 
     add --> queued --start--> running --finish--> done, failed --result_seconds--> forgotten
                ^                 |

@@ -14,14 +14,18 @@ def largest_factor(
 ) -> float:
     """Return the largest factor whose output is within the limits; 1 if no network enlarges so many pixels.
 
-    factors: those of the networks. A factor between two of them needs the output of the larger one. memory: of a
+    factors: those of the networks. A factor between two of them needs the output of the larger one, too. memory: of a
     pixel, in multiples of that of 8-bit colours.
     """
     pixels = header.height * header.width * frames
-    most = min(settings.max_output_pixels, settings.max_pixels_in_flight // memory - pixels)
-    largest = max((factor for factor in factors if pixels * factor**2 <= most), default=1)
-    longest = MAX_SIDE_PX[output or "png"] / max(header.height, header.width)
-    return max(1.0, min(float(largest), math.floor(100 * longest) / 100))
+    longest = math.floor(100 * MAX_SIDE_PX[output or "png"] / max(header.height, header.width)) / 100
+    for network in sorted(factors, reverse=True):
+        factor = min(float(network), longest)
+        between = pixels * network**2 if factor < network else 0
+        held = memory * pixels * (1 + factor**2) + between
+        if pixels * network**2 <= settings.max_output_pixels and held <= settings.max_pixels_in_flight:
+            return max(1.0, factor)
+    return 1.0
 
 
 def refuse_pixels(settings: Settings, header: Header, frames: int, scale: int, fitting: float = 1.0) -> None:

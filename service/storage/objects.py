@@ -24,11 +24,11 @@ from service.storage.location import (
 from service.storage.source import Listed
 
 _RETRIES, _RETRY_SECONDS, _SECONDS = 2, 15, 60
-_DENIED = re.compile(
-    r"\b(401 Unauthorized|403 Forbidden)\b|<Code>(AccessDenied|ExpiredToken|InvalidAccessKeyId)</Code>"
-)
+_DENIED = re.compile(r"\b403 Forbidden\b|<Code>AccessDenied</Code>")
 
-_NOBODY = re.compile(r"\b401 Unauthorized\b|<Code>(ExpiredToken|InvalidAccessKeyId|InvalidToken)</Code>")
+_NOBODY = re.compile(
+    r"\b401 Unauthorized\b|<Code>(ExpiredToken|InvalidAccessKeyId|InvalidToken|SignatureDoesNotMatch)</Code>"
+)
 """Not the refusal of one object."""
 
 _FOLDER = re.compile(r"\(os error (?:17|20|21)\)")
@@ -144,7 +144,8 @@ def _plain(error: Exception) -> StorageError:
     if isinstance(error, (NotFoundError, FileNotFoundError)):
         return MissingObjectError("there is no such object")
     denied = isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError))
-    if denied or _DENIED.search(str(error)):  # a listing raises a plain error
-        kind = CredentialsError if _NOBODY.search(str(error)) else StorageError
+    unknown = _NOBODY.search(str(error))
+    if denied or unknown or _DENIED.search(str(error)):  # a listing raises a plain error
+        kind = CredentialsError if unknown else StorageError
         return kind("the service may not use it: its credentials are missing, wrong or expired")
     return StorageError(f"the store does not respond as expected ({type(error).__name__})")

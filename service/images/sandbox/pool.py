@@ -95,7 +95,8 @@ class ProcessDecoder:
         """Start the processes, unless they were started. They are ready after less than a second."""
         with self._lock:
             if not self._started:
-                self._idle = [_Process(self._memory) for _ in range(self._count)]
+                for _ in range(self._count):
+                    self._idle.append(_Process(self._memory))
             self._started = True
 
     def report_to(self, metrics: Metrics) -> None:

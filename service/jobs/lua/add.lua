@@ -1,8 +1,9 @@
 -- ARGV: id, owner, key, fingerprint, cost, fields (JSON), most jobs, most bytes, result seconds, most messages,
 --   webhook (JSON, or empty). The payload is staged. Returns new or known, with id and fields of the job, or a limit.
 local id, owner, key, fingerprint = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local most_jobs, most_bytes, payload_bytes = tonumber(ARGV[7]), tonumber(ARGV[8]), staged_bytes(id)
+local most_jobs, most_bytes = tonumber(ARGV[7]), tonumber(ARGV[8])
 if get(id, 'state')[1] then return {'new', id, all(id)} end  -- the answer to the first try was lost
+local payload_bytes = staged_bytes(id)
 forget_old(tonumber(ARGV[9]))
 local named = owner .. '\n' .. key
 local known = key ~= '' and redis.call('HGET', P .. 'keys', named)

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from service.app import create_app
+from service.errors import TooManyPixelsError
+from service.images.types import Header
 from service.models.registry import load_registry
+from service.pipeline.limits import largest_factor, refuse_memory
 from service.settings import Settings
 from tests.conftest import decoded, encoded, picture, running, save_net, tiny_upscaler
 from tests.files import animation, frames_of
@@ -131,3 +134,14 @@ def test_a_job_resolves_it_too(client):
 def test_other_words_are_refused(client, factor):
     problem = refused(client.post("/upscale", params={"factor": factor}, content=b""), 422, "invalid_parameter")
     assert (problem["parameter"], problem["expected"]) == ("factor", "max, or a number from 1 to 8")
+
+
+def test_a_factor_that_fits_is_admitted_with_all_that_is_in_memory():
+    """4200 x 2857 as WebP: 3.9 is what its sides allow, but the output of x4 beside it exceeds 300 megapixels."""
+    header = Header("jpeg", 2857, 4200, 1, animated=False, alpha=False, bits=8)
+    settings = Settings()
+    assert largest_factor(settings, header, 1, [2, 4, 8], "png") == 4
+    assert largest_factor(settings, header, 1, [2, 4, 8], "webp") == 2
+    refuse_memory(settings, 12_000_000 * (1 + 16))
+    with pytest.raises(TooManyPixelsError, match=r"expected at most 300000000; factor=2 would fit"):
+        refuse_memory(settings, 386_000_000, 2.0)

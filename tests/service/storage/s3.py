@@ -73,8 +73,8 @@ class Refusing(BaseHTTPRequestHandler):
     def do_GET(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.requests.append(self.command)
-        body = b"<Error><Code>ExpiredToken</Code><Message>secret-token</Message></Error>"
-        self.send_response(403)
+        body = f"<Error><Code>{self.server.code}</Code><Message>secret-token</Message></Error>".encode()
+        self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -87,10 +87,10 @@ class Refusing(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def refusing_server():
+def refusing_server(status=403, code="ExpiredToken"):
     """A server that refuses credentials; its `requests` and `environment`."""
     with served(Refusing) as server:
-        server.requests = []
+        server.requests, server.status, server.code = [], status, code
         server.environment = {
             "AWS_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}", "AWS_ALLOW_HTTP": "true",
             "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret-key",

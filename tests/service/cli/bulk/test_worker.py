@@ -92,11 +92,16 @@ def test_what_is_wrong_for_every_image_is_said_of_each(worker, listed, other, co
     assert detail in records[0].detail
 
 
-def test_credentials_that_expire_end_the_run_after_one_request_for_each_image_at_hand(worker, listed, monkeypatch):
-    with refusing_server() as server:
+@pytest.mark.parametrize(
+    ("status", "code"), [(403, "ExpiredToken"), (400, "InvalidToken"), (403, "SignatureDoesNotMatch")]
+)
+def test_credentials_that_expire_end_the_run_after_one_request_for_each_image_at_hand(
+    worker, listed, monkeypatch, status, code
+):
+    with refusing_server(status, code) as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        source = Bucket(parse_location("s3://expired/in"))
+        source = Bucket(parse_location(f"s3://{code.lower()}/in"))  # stores are kept by bucket
         records = worker(source=source).process(listed[:2])
     assert [(record.code, record.fatal) for record in records] == [("storage_error", True)] * 2
     assert records[0].detail == "the service may not use it: its credentials are missing, wrong or expired"
