@@ -9,8 +9,8 @@ from torch import Tensor, nn
 MEAN = (0.4488, 0.4371, 0.4040)
 """The mean colour of DIV2K, which the published weights subtract."""
 
-
 NO_LIMIT = 1e4
+"""More than any value of a feature map: the limits of a gate before they are set."""
 
 
 class Size(Protocol):

@@ -25,7 +25,8 @@ come from SPAN ([ADR 28](decisions/0028-span.md)). The styles share one trunk an
 iteration trains two styles. `neutral` returns the photograph: `strength` mixes it with the others.
 
 Known defects: `mosaic` hides small faces. `the_scream` blurs small things. A fine weave can be seen in flat areas of
-`composition_vii` and `starry_night` at high magnification. `x4_photo` leaves a JPEG of low quality soft.
+`composition_vii` and `starry_night` at high magnification. `x4_perceptual` adds
+a faint weave to fur, `x8_perceptual` a grid. `x4_photo` leaves a JPEG of low quality soft.
 
 Minutes are those of the last training step, on one or two CPU cores beside other work; a dash means not recorded.
 `x4_photo` is from the network that `x4` was before SPAN, with 904 iterations before those of the table.

@@ -195,7 +195,7 @@ class Pipeline:
         if plan.photo is not None and prepared.format is not None:  # pixels say nothing about their file
             photo = await self._renderer.load(plan.photo, sizes, self._registry)
         found = Loaded(loaded, input_pixels, output_pixels, photo)
-        refuse_memory(self._settings, _pixels_at_once(prepared, found), fitting)
+        refuse_memory(self._settings, found.held_pixels(prepared), fitting)
         return found
 
     @asynccontextmanager
@@ -204,7 +204,7 @@ class Pipeline:
     ) -> AsyncIterator[None]:
         """Hold a permit for the pixels, once the deadline can be met and the output is charged."""
         request = prepared.request
-        pixels = _pixels_at_once(prepared, loaded)
+        pixels = loaded.held_pixels(prepared)
         if request.may_wait:
             await charge(loaded.output_pixels)
             progress.known.set()
@@ -277,12 +277,6 @@ class Pipeline:
             self._metrics.stage_duration.labels(name).observe(value / 1000)
         self._metrics.pixels.labels(prepared.plan.label, "in").inc(loaded.input_pixels)
         self._metrics.pixels.labels(prepared.plan.label, "out").inc(loaded.output_pixels)
-
-
-def _pixels_at_once(prepared: Prepared, loaded: Loaded) -> int:
-    """Count the pixels, of 8-bit colours, that a request holds in memory."""
-    at_once = 1 if prepared.format is not None else prepared.frames  # pixels are computed together
-    return loaded.coded_pixels * prepared.memory + at_once * loaded.plan.sizes.extra_pixels(prepared.plan)
 
 
 def _for_photograph(prepared: Prepared, loaded: Loaded) -> tuple[Prepared, Loaded]:

@@ -71,3 +71,8 @@ class Loaded:
     def coded_pixels(self) -> int:
         """Pixels that are decoded and encoded."""
         return self.input_pixels + self.output_pixels
+
+    def held_pixels(self, prepared: Prepared) -> int:
+        """Count the pixels, of 8-bit colours, that a request holds in memory."""
+        at_once = 1 if prepared.format is not None else prepared.frames  # pixels are computed together
+        return self.coded_pixels * prepared.memory + at_once * self.plan.sizes.extra_pixels(prepared.plan)
