@@ -2,10 +2,10 @@
 
     IMPASTO_BENCHMARKS=DIR IMPASTO_VGG16=FILE python benchmarks/photographs.py [--results docs/results.md]
 
-DIR has set5 and set14; the third set is docs/images/photographs. Reduced by antialiased bicubic. PSNR on Y, LPIPS,
-DISTS (with `pip install --no-deps DISTS-pytorch`), and phase: the sharpness by place in a cell of factor x factor
-pixels, the largest over the smallest, which is 1 without a grid. trainer.evaluation.public_upscalers names the packages
-that add public networks.
+DIR has set5, set14 and photographs; without the last one, docs/images/photographs is taken. Reduced by antialiased
+bicubic. PSNR on Y, LPIPS, DISTS (with `pip install --no-deps DISTS-pytorch`), and phase: the sharpness by place in a
+cell of factor x factor pixels, the largest over the smallest, which is 1 without a grid.
+trainer.evaluation.public_upscalers names the packages that add public networks.
 """
 
 import argparse
@@ -41,8 +41,10 @@ _DIGITS = {"PSNR": 2, "phase": 2}
 def sets() -> dict[str, Path]:
     """Return the folders of photographs by name."""
     root = os.environ.get("IMPASTO_BENCHMARKS")
-    found = {} if root is None else {name: Path(root) / name.lower() for name in ("Set5", "Set14")}
-    return found | {"photographs": ROOT / "docs" / "images" / "photographs"}
+    names = ("Set5", "Set14", "photographs")
+    found = {} if root is None else {name: Path(root) / name.lower() for name in names}
+    present = {name: folder for name, folder in found.items() if folder.is_dir()}
+    return present | {"photographs": present.get("photographs", ROOT / "docs" / "images" / "photographs")}
 
 
 def methods(folder: Path, factor: int) -> dict[str, Enlarge]:

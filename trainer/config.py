@@ -124,11 +124,13 @@ class UpscaleLoss(_Section):
 
     lpips_weight: of LPIPS, a perceptual loss over five layers of VGG16. adversarial_weight: of
     trainer.objective.adversary; it is left out for the first `adversary_warm_up` iterations. grid_weight: of
-    spreading sharpness evenly over cells of pixels (losses.grid). A weight of 0 turns a term off.
+    spreading sharpness evenly over cells of pixels (losses.grid). A weight of 0 turns a term off. pixel_iterations:
+    at the start, with the pixel loss alone, which is faster.
     """
 
     pixel: Literal["l1", "squared"] = "l1"
     pixel_weight: float = Field(1.0, ge=0)
+    pixel_iterations: int = Field(0, ge=0)
     feature_layer: LayerName = "relu2_2"
     feature_weight: float = Field(0.0, ge=0)
     lpips_weight: float = Field(0.0, ge=0)

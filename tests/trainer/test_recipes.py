@@ -20,7 +20,7 @@ from trainer.commands import main as cli
 from trainer.commands.options import STYLES_VARIABLE, find_parent, find_recipe
 from trainer.errors import TrainerError
 from trainer.loop.runs import Run
-from trainer.recipes.super_resolution import repeated
+from trainer.recipes.super_resolution import resized
 
 STYLE = """
 name = "checks"
@@ -222,12 +222,15 @@ def test_an_upscaler_is_trained_for_features_and_lpips_and_resumed(photographs, 
     assert card.training["loss_network"].startswith("vgg16@sha256:")
 
 
-def test_a_repeated_last_convolution_repeats_each_pixel():
-    tail = torch.arange(12.0)[:, None, None, None] * torch.ones(12, 5, 3, 3)
-    x = torch.rand(1, 5, 4, 4, generator=torch.Generator().manual_seed(0))
-    small = F.pixel_shuffle(F.conv2d(x, tail), 2)
-    large = F.pixel_shuffle(F.conv2d(x, repeated(tail, 2)), 4)
-    assert torch.equal(large, F.interpolate(small, scale_factor=2.0, mode="nearest"))
+def test_a_last_convolution_for_another_factor_repeats_pixels_or_takes_their_mean():
+    generator = torch.Generator().manual_seed(0)
+    tail, x = torch.rand(48, 5, 3, 3, generator=generator), torch.rand(1, 5, 6, 6, generator=generator)
+    enlarged = F.pixel_shuffle(F.conv2d(x, tail), 4)
+    twice = F.pixel_shuffle(F.conv2d(x, resized(tail, 8)), 8)
+    torch.testing.assert_close(twice, F.interpolate(enlarged, scale_factor=2.0, mode="nearest"))
+    half = F.pixel_shuffle(F.conv2d(x, resized(tail, 2)), 2)
+    torch.testing.assert_close(half, F.avg_pool2d(enlarged, 2))
+    assert torch.equal(resized(tail, 4), tail)
 
 
 def test_an_upscaler_with_an_adversary_is_resumed(photographs, tmp_path):

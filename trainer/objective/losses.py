@@ -3,6 +3,7 @@
 All are computed in float32, because a Gram matrix sums thousands of products.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -92,19 +93,20 @@ def out_of_range(pictures: Tensor) -> Tensor:
     return (x - x.clamp(0.0, 1.0)).square().mean()
 
 
-def grid(pictures: Tensor) -> Tensor:
-    """How unevenly sharpness is spread over cells of 2x2 and of 4x4 pixels: (N, 3, H, W) -> scalar, 0 for evenly.
+def grid(pictures: Tensor, cells: Sequence[int] = (2, 4)) -> Tensor:
+    """How unevenly sharpness is spread over square cells of pixels: (N, 3, H, W) -> scalar, 0 for evenly.
 
-    For each place of a cell, the mean absolute Laplacian of the brightness; of these means, the variance over the
-    squared mean, summed over both sizes of cells. A network that works at a reduced resolution leaves such a grid.
+    cells: their sides in pixels; the last is a multiple of the others. For each place of a cell, the mean absolute
+    Laplacian of the brightness; of these means, the variance over the squared mean, summed over all sizes of cells. A
+    network that works at a reduced resolution leaves such a grid.
     """
     y = pictures.float().mean(dim=1, keepdim=True)
     laplacian = 4 * y[..., 1:-1, 1:-1] - y[..., :-2, 1:-1] - y[..., 2:, 1:-1] - y[..., 1:-1, :-2] - y[..., 1:-1, 2:]
-    height, width = (side // 4 * 4 for side in laplacian.shape[-2:])
+    height, width = (side // cells[-1] * cells[-1] for side in laplacian.shape[-2:])
     sharpness = laplacian[..., :height, :width].abs()
     total = sharpness.new_zeros(())
-    for period in (2, 4):
-        means = F.pixel_unshuffle(sharpness, period).mean(dim=(2, 3))
+    for side in cells:
+        means = F.pixel_unshuffle(sharpness, side).mean(dim=(2, 3))
         mean = means.mean(dim=1, keepdim=True)
         total = total + ((means - mean) / (mean + _FAINT_LAPLACIAN)).square().mean()
     return total

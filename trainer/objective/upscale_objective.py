@@ -16,17 +16,19 @@ from trainer.objective.perceptual_distance import PerceptualDistance
 class UpscaleObjective:
     """The weighted terms, and the adversary that learns beside the upscaler, if the loss has one.
 
-    vgg16: weights, if a term needs them.
+    factor: of the upscaler. vgg16: weights, if a term needs them.
     """
 
     def __init__(
         self,
         loss: UpscaleLoss,
+        factor: int,
         vgg16: Mapping[str, Tensor] | None,
         device: torch.device,
         precision: str,
     ) -> None:
         self._loss, self._device, self._reduced = loss, device, precision == "bf16"
+        self._cells = (2, 4, 8) if factor > 4 else (2, 4)
         self._network = self._distance = self._adversary = None
         if vgg16 is not None:
             self._network = LossNetwork(vgg16)
@@ -41,11 +43,13 @@ class UpscaleObjective:
         """The loss network with its digest, for the card; None if no term needs it."""
         return None if self._network is None else f"vgg16@sha256:{self._network.digest}"
 
-    def terms(self, output: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    def terms(self, output: Tensor, truth: Tensor, iteration: int) -> dict[str, Tensor]:
         """Return the weighted terms by name; their sum is the loss. Both: float (N, 3, H, W) in [0, 1]."""
         loss = self._loss
         compare = losses.pixel if loss.pixel == "l1" else losses.squared_pixel
         terms = {"pixel": loss.pixel_weight * compare(output, truth)}
+        if iteration < loss.pixel_iterations:
+            return terms
         if loss.feature_weight and self._network is not None:
             layer = loss.feature_layer
             with torch.no_grad():
@@ -58,12 +62,12 @@ class UpscaleObjective:
             if self._adversary is not None:
                 terms["adversarial"] = loss.adversarial_weight * self._adversary.loss(output)
         if loss.grid_weight:
-            terms["grid"] = loss.grid_weight * losses.grid(output)
+            terms["grid"] = loss.grid_weight * losses.grid(output, self._cells)
         return terms
 
-    def learn(self, output: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    def learn(self, output: Tensor, truth: Tensor, iteration: int) -> dict[str, Tensor]:
         """Train the adversary, after a step of the upscaler. Returns its loss by name."""
-        if self._adversary is None:
+        if self._adversary is None or iteration < self._loss.pixel_iterations:
             return {}
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._reduced):
             return {"adversary": self._adversary.learn(output, truth)}

@@ -51,7 +51,7 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
     photographs = list_photographs(inputs.photographs)
     if recipe.loss.adversarial_weight and processes.size > 1:
         raise TrainerError("loss.adversarial_weight: the adversary learns in one process; expected 1 process")
-    objective = UpscaleObjective(recipe.loss, inputs.vgg16, device, precision)
+    objective = UpscaleObjective(recipe.loss, recipe.network.factor, inputs.vgg16, device, precision)
     settings = recipe.model_dump() | {
         "parent": parent or "",
         "photographs": digest_of(photographs),
@@ -76,11 +76,11 @@ def train(recipe: UpscaleRecipe, inputs: Inputs, run: Run) -> Path:
             low, high = (to_floats(pictures, device) for pictures in pair)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 output = parallel(low)
-            terms = objective.terms(output, high)
+            terms = objective.terms(output, high, iteration)
             gradient = optimisation.step(sum(terms.values(), start=torch.zeros((), device=device)), iteration)
 
             done = iteration + 1
-            progress.note(done, terms, gradient, objective.learn(output, high))
+            progress.note(done, terms, gradient, objective.learn(output, high, iteration))
             if processes.main and progress.sample_due(done, recipe.sample_every):
                 sheet = samples.enlarged(optimisation.result(), shown, factor, data.blur_sigma, device)
                 sheet.save(run.samples / f"{done:06d}.png")
@@ -126,7 +126,7 @@ def _network(recipe: UpscaleRecipe) -> tuple[nn.Module, str | None]:
     """A fresh network, or the parent's weights to start from, with the parent's version.
 
     A parent of another factor gives its body. Its last convolution, whose shape depends on the factor, is repeated for
-    a multiple of its factor; else it starts afresh.
+    a multiple of its factor and averaged for a divisor; else it starts afresh.
     """
     config = SuperResolutionConfig(**recipe.network.model_dump())
     net = SuperResolutionNet(config)
@@ -136,9 +136,9 @@ def _network(recipe: UpscaleRecipe) -> tuple[nn.Module, str | None]:
     if getattr(parent.config, "body", config.body) != config.body:
         raise TrainerError(f"parent {recipe.parent} is {parent.config}: expected body={config.body!r}")
     own, given = net.state_dict(), parent.net.state_dict()
-    times, rest = divmod(config.factor, getattr(parent.config, "factor", config.factor + 1))
-    if times > 1 and not rest:
-        given = {name: repeated(value, times) if ".tail." in name else value for name, value in given.items()}
+    factor = getattr(parent.config, "factor", 0)
+    if factor and max(factor, config.factor) % min(factor, config.factor) == 0:
+        given = {name: resized(value, config.factor) if ".tail." in name else value for name, value in given.items()}
     fitting = {name: value for name, value in given.items() if name in own and value.shape == own[name].shape}
     if len(fitting) < len(own) // 2:
         raise TrainerError(f"parent {recipe.parent} is {parent.config}: too unlike the recipe's {config}")
@@ -146,12 +146,18 @@ def _network(recipe: UpscaleRecipe) -> tuple[nn.Module, str | None]:
     return net, parent.version
 
 
-def repeated(tail: Tensor, times: int) -> Tensor:
-    """Repeat channels before a pixel shuffle, so that each pixel becomes `times` x `times` equal ones.
+def resized(tail: Tensor, factor: int) -> Tensor:
+    """Fit the channels before a pixel shuffle to another factor: a multiple or a divisor of theirs, or the same.
 
-    Weight or bias, float (3 f f, ...) -> (3 f f times times, ...).
+    Each pixel becomes several equal ones, or several become their mean. Weight or bias, float (3 f f, ...) ->
+    (3 factor factor, ...).
     """
-    factor = math.isqrt(len(tail) // 3)
-    places = tail.reshape(3, factor, factor, *tail.shape[1:])
-    finer = places.repeat_interleave(times, dim=1).repeat_interleave(times, dim=2)
-    return finer.reshape(len(tail) * times**2, *tail.shape[1:])
+    given = math.isqrt(len(tail) // 3)
+    places = tail.reshape(3, given, given, *tail.shape[1:])
+    if factor < given:
+        times = given // factor
+        places = places.unflatten(2, (factor, times)).unflatten(1, (factor, times)).mean(dim=(2, 4))
+    else:
+        times = factor // given
+        places = places.repeat_interleave(times, dim=1).repeat_interleave(times, dim=2)
+    return places.reshape(3 * factor**2, *tail.shape[1:])

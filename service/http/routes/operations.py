@@ -15,6 +15,15 @@ from service.http.state import state_of
 from service.images.formats import MEDIA_TYPES, SOURCE_MEDIA_TYPES
 from service.pipeline.parameters import MOST_STYLES
 
+_LIMITS = (
+    "max_body_bytes",
+    "max_pixels",
+    "max_frames",
+    "max_output_pixels",
+    "max_pixels_in_flight",
+    "max_whole_pixels",
+    "max_requests",
+)
 _STATUS = {"schema": {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}}
 _ALIVE: dict[int | str, dict[str, Any]] = {
     200: {"description": "Alive.", "content": {"application/json": {**_STATUS, "example": {"status": "alive"}}}},
@@ -72,9 +81,8 @@ async def limits(request: Request) -> dict[str, Any]:
     state = state_of(request)
     settings = state.settings
     learns = state.learner is not None and await asyncio.to_thread(state.learner.obstacle) is None
-    names = ("max_body_bytes", "max_pixels", "max_frames", "max_output_pixels", "max_whole_pixels", "max_requests")
     return {
-        **{name: getattr(settings, name) for name in names},
+        **{name: getattr(settings, name) for name in _LIMITS},
         "max_styles": MOST_STYLES,
         "learn_minutes": settings.learn_minutes if learns else None,
         "takes": list(SOURCE_MEDIA_TYPES),

@@ -18,7 +18,8 @@ import * as working from "./working.js";
 
 const $ = (id) => document.getElementById(id);
 
-let limits = { max_body_bytes: Infinity, max_pixels: Infinity, max_output_pixels: Infinity, max_requests: 1, gives: [] };
+const none = { max_body_bytes: Infinity, max_pixels: Infinity, max_output_pixels: Infinity, max_pixels_in_flight: Infinity };
+let limits = { ...none, max_requests: 1, gives: [] };
 const batch = new Batch(changed, (result) => visit.keep(result, revisit, true));
 let picture = null; // the one of the batch that is shown
 let marked = null; // the one that was chosen last: one that cannot be shown is not `picture`
@@ -268,7 +269,7 @@ async function shrink() {
 }
 
 function settle() {
-  const most = settings.limitFactor(picture, limits.max_output_pixels);
+  const most = settings.limitFactor(picture, limits);
   if (picture?.own) picture.own = settings.request();
   else shared = settings.request();
   for (const each of batch.pictures) roll.show(each, each.result?.path !== pathOf(each));

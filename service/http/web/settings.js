@@ -128,9 +128,10 @@ export function pick(name) {
   changed();
 }
 
-/** Offer the factors whose result has at most `pixels` pixels. */
-export function limitFactor(picture, pixels) {
-  const most = picture ? Math.sqrt(pixels / (picture.width * picture.height)) : Infinity;
+/** Offer the factors whose result is within the limits, also together with the picture. */
+export function limitFactor(picture, { max_output_pixels, max_pixels_in_flight }) {
+  const pixels = picture ? picture.width * picture.height : 0;
+  const most = pixels ? Math.sqrt(Math.min(max_output_pixels, max_pixels_in_flight - pixels) / pixels) : Infinity;
   for (const button of $("factors").children) button.disabled = Number(button.value) > most;
   const factors = [...$("factors").children].map((each) => Number(each.value));
   const largest = Math.max(0, ...factors); // a factor between two networks needs the room of the larger one

@@ -56,6 +56,11 @@ local function drop_payload(id)
   redis.call('DEL', P .. 'payload:' .. id)
 end
 
+-- Without jobs and messages, a later version may write its own format.
+local function forget_format()
+  if total('jobs') == 0 and redis.call('EXISTS', P .. 'outbox') == 0 then redis.call('DEL', P .. 'format') end
+end
+
 local function forget(id)
   local job = get(id, 'owner', 'key', 'object')
   if job[3] then redis.call('ZADD', P .. 'objects', string.format('%.6f', now), job[3]) end
@@ -71,6 +76,7 @@ local function forget(id)
   redis.call('ZREM', P .. 'leases', id)
   redis.call('ZREM', P .. 'finished', id)
   if not redis.call('ZSCORE', P .. 'outbox', id) then redis.call('DEL', P .. 'delivery:' .. id) end
+  forget_format()
 end
 
 -- Puts the message that a job is over into the outbox, if its webhook wants it.

@@ -9,5 +9,6 @@ if ARGV[3] == 'pending' then
 else
   redis.call('ZREM', P .. 'outbox', id)
   if redis.call('EXISTS', P .. 'job:' .. id) == 0 then redis.call('DEL', delivery) end
+  forget_format()
 end
 return 1

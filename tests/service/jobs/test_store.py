@@ -313,3 +313,16 @@ def test_a_store_of_another_version_is_refused_and_keeps_its_jobs(run):
         assert (await other.start()).job.identity == job.identity
 
     run(test)
+
+
+def test_an_empty_store_takes_the_format_of_any_version(run):
+    async def test(one, other):
+        jobs = [(await one.add(spec()))[0].identity for _ in range(2)]
+        async with Redis.from_url(run.address) as redis:
+            for identity, kept in zip(jobs, (True, False), strict=True):
+                await one.remove(identity)  # cancelled
+                await one.remove(identity)  # forgotten
+                assert bool(await redis.exists(f"{PREFIX}format")) is kept
+        assert (await other.add(spec()))[0].state == "queued"
+
+    run(test)
