@@ -51,7 +51,7 @@ class Arm:
     network: str = "style"
     environment: Mapping[str, str] = field(default_factory=dict)
     form: bool = True
-    tolerance: float = 0.5
+    tolerance: float = MEAN_LEVELS["fp32"]
     through: Callable[[Pixels], bytes] = lambda pixels: pillow_jpeg(pixels)  # noqa: PLW0108  # defined below
     deadline: str = ""
 
@@ -112,7 +112,7 @@ def _peer(
     setting: str,
     network: str = "style",
     environment: Mapping[str, str] | None = None,
-    tolerance: float = 0.5,
+    tolerance: float = MEAN_LEVELS["fp32"],
 ) -> Arm:
     command, target, form = _PEERS[name]
     given = {"PEER_NETWORK": network, **(environment or {})}

@@ -7,9 +7,10 @@ import torch
 
 from nets.precision import cpu_precision
 
-MEAN_LEVELS = {"fp32": 0.5, "bf16": 6.0}
-"""The largest mean difference from fp32, in levels of 255, by precision. bf16 makes 0.3 levels in `mosaic`
-(benchmarks/precision.py); JPEG makes it larger."""
+MEAN_LEVELS = {"fp32": 1.0, "bf16": 6.0}
+"""The largest mean difference from fp32, in levels of 255, by precision. In fp32, another order of sums moves one value
+in forty by a level, and bf16 makes 0.3 levels in `mosaic` (benchmarks/precision.py). JPEG makes both larger,
+the first 0.7."""
 
 
 @contextmanager

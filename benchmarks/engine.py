@@ -30,9 +30,9 @@ ROOT = Path(__file__).resolve().parent.parent
 COUNT, CLIENTS = 24, 8
 DEVICES = ("cpu", "cpu,cpu")
 STYLE = "/stylize?style=mosaic&stroke=off&format=jpeg"  # in the size that it has: what is compared is the network
-UPSCALE = "/upscale?factor=4&format=jpeg"
+UPSCALE = "/upscale?factor=4&source=clean&format=jpeg"
 STROKES = "/stylize?style=mosaic&stroke=auto&format=jpeg"
-UPSCALE_2 = "/upscale?factor=2&format=jpeg"
+UPSCALE_2 = "/upscale?factor=2&source=clean&format=jpeg"
 PHONE = (8160, 6120)
 """Width and height of a phone's picture of 50 megapixels."""
 

@@ -19,8 +19,7 @@ card.
 
 ![Every factor on the same crop](images/upscale.jpg)
 
-The licence of each checkpoint is in its card: CC0 for styles and `x4_photo`, Apache-2.0 for the other upscalers, which
-come from SPAN ([ADR 28](decisions/0028-span.md)). The styles share one trunk and were trained together
+The licence of each checkpoint is in its card: CC0 for styles, Apache-2.0 for upscalers, which come from SPAN ([ADR 28](decisions/0028-span.md)). The styles share one trunk and were trained together
 ([ADR 19](decisions/0019-one-trunk-many-styles.md)): 14,154 iterations, an interpolation, then those of the table. An
 iteration trains two styles. `neutral` returns the photograph: `strength` mixes it with the others.
 
@@ -29,7 +28,6 @@ Known defects: `mosaic` hides small faces. `the_scream` blurs small things. A fi
 a faint weave to fur, `x8_perceptual` a grid. `x4_photo` leaves a JPEG of low quality soft.
 
 Minutes are those of the last training step, on one or two CPU cores beside other work; a dash means not recorded.
-`x4_photo` is from the network that `x4` was before SPAN, with 904 iterations before those of the table.
 """
 
 

@@ -32,7 +32,7 @@ from service.settings import Settings
 _MAX_ITEMS = 8
 _MAX_WORKERS = 8
 _MAX_BATCH_PIXELS = 2**21
-WARM_UP_SIDES_PX = (64, 192)
+WARM_UP_SIDES_PX = (64, 128)
 """Two sizes, so that the cost model learns the constant cost of a pass and the cost of a pixel."""
 
 

@@ -156,7 +156,7 @@ def resized(tail: Tensor, factor: int) -> Tensor:
     places = tail.reshape(3, given, given, *tail.shape[1:])
     if factor < given:
         times = given // factor
-        places = places.unflatten(2, (factor, times)).unflatten(1, (factor, times)).mean(dim=(2, 4))
+        places = places.reshape(3, factor, times, factor, times, *tail.shape[1:]).mean(dim=(2, 4))
     else:
         times = factor // given
         places = places.repeat_interleave(times, dim=1).repeat_interleave(times, dim=2)
