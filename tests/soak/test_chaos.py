@@ -38,7 +38,7 @@ MOST_GROWTH = 1.05
 @pytest.fixture
 def folder(tmp_path):
     """Bundled networks, and one that is swapped all the time."""
-    for name in ("stylize/mosaic", "upscale/x2"):
+    for name in ("trunks/atelier", "stylize/mosaic", "upscale/x2"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / "checkpoints" / f"{name}.safetensors", tmp_path / f"{name}.safetensors")
     save_net(tmp_path, "swapped", tiny_style_net())

@@ -55,7 +55,8 @@ def test_a_hundred_hot_swaps_under_load_fail_no_request(bundled):
     save_net(bundled, "swapped", networks[0])
     bodies = [encoded(picture(*size), "jpeg") for size in SIZES]
     statuses, stop = [], threading.Event()
-    with service(checkpoints=bundled, admin_key=KEY) as (process, lines), client_of(address_in(lines[0])) as client:
+    settings = {"checkpoints": bundled, "admin_key": KEY, "watch_seconds": 0}  # or the watch takes what reload should
+    with service(**settings) as (process, lines), client_of(address_in(lines[0])) as client:
 
         def press(number):
             for i in range(10**9):

@@ -117,7 +117,7 @@ def test_pictures_come_back_as_they_do_from_a_thread(apart, plain):
 def test_bombs_are_refused(apart):
     for name, (data, expected) in bombs().items():
         assert apart.post(QUERY, content=data).status_code in expected, name
-    assert restarts(apart) == {}
+    assert not any(restarts(apart).values())
 
 
 def test_a_decoder_that_crashes_takes_its_own_request_with_it_and_no_other(apart):
