@@ -19,15 +19,17 @@ card.
 
 ![Every factor on the same crop](images/upscale.jpg)
 
-The licence of each checkpoint is in its card: CC0 for styles, Apache-2.0 for upscalers, which come from SPAN ([ADR 28](decisions/0028-span.md)). The styles share one trunk and were trained together
+The licence of each checkpoint is in its card: CC0 for styles, Apache-2.0 for upscalers, which come from SPAN
+([ADR 28](decisions/0028-span.md)). The styles share one trunk and were trained together
 ([ADR 19](decisions/0019-one-trunk-many-styles.md)): 14,154 iterations, an interpolation, then those of the table. An
 iteration trains two styles. `neutral` returns the photograph: `strength` mixes it with the others.
 
 Known defects: `mosaic` hides small faces. `the_scream` blurs small things. A fine weave can be seen in flat areas of
-`composition_vii` and `starry_night` at high magnification. `x4_perceptual` adds
-a faint weave to fur, `x8_perceptual` a grid. `x4_photo` leaves a JPEG of low quality soft.
+`composition_vii` and `starry_night` at high magnification. `x4_perceptual` adds a faint weave to fur, `x2_perceptual` a
+clearer one, `x8_perceptual` a grid. `x4_photo` leaves traces of the blocks of a JPEG of low quality.
 
 Minutes are those of the last training step, on one or two CPU cores beside other work; a dash means not recorded.
+`x4_photo` had 2,500 iterations before those of the table, and is a mean ([ADR 25](decisions/0025-photographs.md)).
 """
 
 

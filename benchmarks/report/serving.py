@@ -135,8 +135,8 @@ def _wrong(arms: list[Report], precision: str, tolerance: float) -> list[str]:
     differing = ", ".join(f"{name}: {count}" for name, count in unlike.items() if count) or "none"
     return [
         f"**Correctness.** {judged} responses were compared with the image computed alone in fp32 and encoded in "
-        f"the same way. Wrong (mean difference above {MEAN_LEVELS['fp32']:g} levels of 255; {reduced}3 for the network "
-        f"of pytorch/examples): {sum(wrong.values())}"
+        f"the same way. Wrong (mean difference above {MEAN_LEVELS['fp32']:.1f} levels of 255; {reduced}3 for the "
+        f"network of pytorch/examples): {sum(wrong.values())}"
         + ("" if not sum(wrong.values()) else " (" + ", ".join(f"{k}: {v}" for k, v in wrong.items() if v) + ")")
         + f". Different in any bit from the response of the same server to that request alone: {differing}."
     ]

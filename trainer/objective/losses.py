@@ -96,22 +96,19 @@ def out_of_range(pictures: Tensor) -> Tensor:
 def grid(pictures: Tensor, cells: Sequence[int] = (2, 4)) -> Tensor:
     """How unevenly sharpness is spread over square cells of pixels: (N, 3, H, W) -> scalar, 0 for evenly.
 
-    cells: their sides in pixels; the last is a multiple of the others. For each place of a cell, the mean Laplacian of
-    the brightness and its mean absolute value. The first is squared, and the variance of the second is taken; both are
-    divided by the squared mean and summed over all sizes of cells. A network that works at a reduced resolution leaves
-    a grid, which the second shows, or a weave of light and dark places that are equally sharp, which the first shows.
+    cells: their sides in pixels; the last is a multiple of the others. For each place of a cell, the mean absolute
+    Laplacian of the brightness; of these means, the variance over the squared mean, summed over all sizes of cells. A
+    network that works at a reduced resolution leaves such a grid.
     """
     y = pictures.float().mean(dim=1, keepdim=True)
     laplacian = 4 * y[..., 1:-1, 1:-1] - y[..., :-2, 1:-1] - y[..., 2:, 1:-1] - y[..., 1:-1, :-2] - y[..., 1:-1, 2:]
     height, width = (side // cells[-1] * cells[-1] for side in laplacian.shape[-2:])
-    laplacian = laplacian[..., :height, :width]
-    total = laplacian.new_zeros(())
+    sharpness = laplacian[..., :height, :width].abs()
+    total = sharpness.new_zeros(())
     for side in cells:
-        places = F.pixel_unshuffle(laplacian, side)
-        means, sharpness = places.mean(dim=(2, 3)), places.abs().mean(dim=(2, 3))
-        mean = sharpness.mean(dim=1, keepdim=True)
-        relative = torch.stack([means, sharpness - mean]) / (mean + _FAINT_LAPLACIAN)
-        total = total + relative.square().sum(dim=0).mean()
+        means = F.pixel_unshuffle(sharpness, side).mean(dim=(2, 3))
+        mean = means.mean(dim=1, keepdim=True)
+        total = total + ((means - mean) / (mean + _FAINT_LAPLACIAN)).square().mean()
     return total
 
 
