@@ -72,21 +72,35 @@ def test_an_upscaler_is_better_than_bicubic_on_a_photograph_it_has_not_seen(fact
     assert ours.ssim > baseline.ssim
 
 
+def block_edges(picture, factor):
+    """Return how much steeper brightness is near the edges of enlarged JPEG blocks than elsewhere: 1 without any."""
+    brightness = np.asarray(picture, float).mean(axis=2)
+    found = []
+    for rows in (brightness, brightness.T):
+        steps = np.abs(np.diff(rows, axis=1)).mean(axis=0)
+        place = np.arange(1, len(steps) + 1) % (8 * factor)
+        near = np.minimum(place, 8 * factor - place) <= factor // 2
+        found.append(steps[near].mean() / steps[~near].mean())
+    return np.mean(found)
+
+
 @pytest.mark.parametrize("factor", [2, 4])
 @pytest.mark.parametrize("quality", [40, 60, 80])
-def test_a_network_for_photographs_is_better_on_a_jpeg(quality, factor):
-    """Better than the faithful network and than bicubic; on a clean photograph not far behind."""
-    truth = read_rgb(PHOTOGRAPH).crop((60, 40, 300, 240))
+def test_a_network_for_photographs_removes_the_blocks_of_a_jpeg(quality, factor):
+    """At least half of what the faithful network leaves; on a clean photograph it is at most 1 dB behind."""
+    truth = read_rgb(PHOTOGRAPH).crop((60, 40, 316, 296))
     low = reduce(truth, factor)
     names = (f"x{factor}_photo", f"x{factor}")
     ours, clean = (enlarger(load(ROOT / "checkpoints" / "upscale" / f"{name}.safetensors")) for name in names)
     compressed = np.array(through_jpeg(low, quality))
+    none = block_edges(truth, factor)
+    left, visible = (block_edges(enlarge(compressed), factor) - none for enlarge in (ours, clean))
+    assert left < 0.5 * visible
 
-    def decibels(enlarge, picture):
-        return psnr(*compared_luma(enlarge(picture), np.array(truth), factor))
+    def decibels(enlarge):
+        return psnr(*compared_luma(enlarge(np.array(low)), np.array(truth), factor))
 
-    assert decibels(ours, compressed) > max(decibels(clean, compressed), decibels(bicubic(factor), compressed)) + 0.1
-    assert decibels(ours, np.array(low)) > decibels(clean, np.array(low)) - 1
+    assert decibels(ours) > decibels(clean) - 1
 
 
 def test_the_trunk_is_small_and_a_style_is_smaller():
