@@ -32,21 +32,22 @@ class Window:
 def windows(height: int, width: int, halo: int, most_pixels: int, multiple_of: int = 1) -> list[Window]:
     """Cover a picture with windows of at most about `most_pixels`, in reading order. Their cores do not overlap.
 
-    Each core has `halo` pixels around it, or an edge of the picture. With `multiple_of` 1, all windows have one size,
-    so that they can share a batch; otherwise their corners lie on multiples of it. A picture of at most `most_pixels`
-    is one window. Raises ValueError for an empty picture or a negative halo.
+    Each core has `halo` pixels around it, or an edge of the picture. No core is narrower than half the halo, whatever
+    the limit: below `pixels_of_smallest_window`, windows exceed it. With `multiple_of` 1, all windows have one size, so
+    that they can share a batch; otherwise their corners lie on multiples of it. A picture of at most `most_pixels` is
+    one window. Raises ValueError for an empty picture or a negative halo.
     """
     if min(height, width) < 1 or halo < 0:
         raise ValueError(f"cannot cut {height} x {width} with a halo of {halo}")
     rows, columns = 1, 1
-    while rows * columns < height * width:
-        window_height, window_width = _window_length(height, rows, halo), _window_length(width, columns, halo)
-        if window_height * window_width <= most_pixels:
-            break
-        if height / rows >= width / columns:  # divide the longer side of the core
-            rows += 1
-        else:
+    most_rows, most_columns = (max(1, side // max(1, halo // 2)) for side in (height, width))
+    while _window_length(height, rows, halo) * _window_length(width, columns, halo) > most_pixels:
+        if rows < most_rows and (height / rows >= width / columns or columns == most_columns):
+            rows += 1  # the longer side of the core is divided
+        elif columns < most_columns:
             columns += 1
+        else:
+            break
     across = _spans(width, columns, halo, multiple_of)
     return [
         Window(
@@ -55,6 +56,11 @@ def windows(height: int, width: int, halo: int, most_pixels: int, multiple_of: i
         for top, bottom, core_top, core_bottom in _spans(height, rows, halo, multiple_of)
         for left, right, core_left, core_right in across
     ]
+
+
+def pixels_of_smallest_window(halo: int) -> int:
+    """Return the limit down to which the windows of any picture can be within the limit."""
+    return (3 * halo + 1) ** 2
 
 
 def cut(picture: Picture, window: Window) -> Picture:

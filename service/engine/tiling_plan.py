@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nets.architecture import Facts
-from nets.tiling import Window, windows
+from nets.banded.style import SMALLEST_SIDE_PX
+from nets.tiling import Window, pixels_of_smallest_window, windows
 from service.errors import InferenceError
 
 _MIN_PIXELS, _NO_LIMIT = 2**14, 2**62
@@ -41,11 +42,23 @@ class TilingLimits:
         if height * width <= self.whole_pixels or not facts.approximable:
             return TilingPlan(windows(height, width, 0, height * width))
         tile_pixels = min(self.tile_pixels, self.whole_pixels)
-        return TilingPlan(windows(height, width, facts.radius, tile_pixels, _STYLE_STEP_PX), reduced=True)
+        halo = max(facts.radius, SMALLEST_SIDE_PX // 2)  # no tile is too small for the network
+        return TilingPlan(windows(height, width, halo, tile_pixels, _STYLE_STEP_PX), reduced=True)
 
-    def max_pixels(self, facts: Facts) -> int | None:
-        """Return the most pixels of a picture for a network; None if it can be tiled and has no limit."""
-        return None if facts.halo is not None or facts.approximable else self.whole_pixels
+    def reduced_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width of the reduced copy of a picture that is larger than may run whole."""
+        share = (self.whole_pixels / (height * width)) ** 0.5
+        return round(height * share), round(width * share)
+
+    def max_pixels(self, facts: Facts, height: int, width: int) -> int | None:
+        """Return the most pixels of a picture for a network; None if it can be tiled and has no limit.
+
+        A picture of height x width whose reduced copy would be too narrow for the network must run whole.
+        """
+        if facts.halo is not None:
+            return None
+        tileable = facts.approximable and min(self.reduced_size(height, width)) >= SMALLEST_SIDE_PX
+        return None if tileable else self.whole_pixels
 
     def halve(self, facts: Facts, pixels: int) -> None:
         """Reduce the limits after a pass over `pixels` ran out of memory.
@@ -53,11 +66,12 @@ class TilingLimits:
         Raises InferenceError if the network cannot be tiled or the pass was too small to divide.
         """
         self._on_halved()
-        if pixels <= _MIN_PIXELS or (facts.halo is None and not facts.approximable):
+        smallest = max(_MIN_PIXELS, pixels_of_smallest_window(facts.radius))
+        if pixels <= smallest or (facts.halo is None and not facts.approximable):
             raise InferenceError(f"the device has not enough memory for {pixels} pixels")
         if facts.halo is None:
             self.whole_pixels = min(self.whole_pixels, pixels // 2)
-        self.tile_pixels = min(self.tile_pixels, max(_MIN_PIXELS, pixels // 2))
+        self.tile_pixels = min(self.tile_pixels, max(smallest, pixels // 2))
 
     def halve_batches(self, pixels: int) -> None:
         """Reduce the batch limit after a batch of `pixels` ran out of memory."""

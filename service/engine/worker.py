@@ -179,9 +179,8 @@ class Worker:
 
     def _compute_reduced_pass(self, batch: Batch, item: BatchItem) -> None:
         """Compute the instance norm statistics of a reduced copy, for the tiles (thumbnail instance normalisation)."""
-        height, width = item.task.picture.shape[:2]
-        share = (self._limits.whole_pixels / (height * width)) ** 0.5
-        size = max(1, int(width * share)), max(1, int(height * share))
+        height, width = self._limits.reduced_size(*item.task.picture.shape[:2])
+        size = max(1, width), max(1, height)
         smaller = np.asarray(Image.fromarray(item.task.picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
         net = self._on_device(batch.model.net)
         if not can_stylize(net, *smaller.shape[:2]):

@@ -60,10 +60,10 @@ def refuse_memory(settings: Settings, pixels: int, fitting: float = 1.0) -> None
 
 
 def refuse_whole(working: tuple[int, int], most: int | None) -> None:
-    """Raise TooManyPixelsError if networks that run whole pictures only would get more than `most` pixels."""
+    """Raise TooManyPixelsError if networks that cannot tile the picture would get more than `most` pixels."""
     height, width = working
     if most is not None and height * width > most:
-        expected = f"at most {most} pixels: this network runs whole pictures only"
+        expected = f"at most {most} pixels: this network cannot tile this image"
         raise TooManyPixelsError(
             f"the network would work on {width} x {height}; expected {expected}",
             value=f"{width} x {height}",

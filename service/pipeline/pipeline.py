@@ -185,7 +185,7 @@ class Pipeline:
         fitting = self._fitting(prepared)
         refuse_pixels(self._settings, header, frames, plan.scale, fitting)
         sizes = plan.sizes(header.height, header.width, self._settings.max_output_pixels)
-        refuse_whole(sizes.working, self._renderer.most_pixels(plan))
+        refuse_whole(sizes.working, self._renderer.most_pixels(plan, *sizes.working))
         if prepared.format is not None:
             refuse_long_side(max(sizes.output), prepared.format, fitting)
         input_pixels, output_pixels = header.height * header.width * frames, math.prod(sizes.output) * frames

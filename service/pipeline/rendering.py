@@ -130,9 +130,9 @@ class Renderer:
             await self._run(model, picture, 0.0, None, "", Progress())
         self._costs.adopt(model.label, like)
 
-    def most_pixels(self, plan: InferencePlan) -> int | None:
-        """Return the most pixels that the networks of a plan can take, or None if they take any number."""
-        limits = [self._limits.max_pixels(layer.mixture.entries[0].facts) for layer in plan.layers]
+    def most_pixels(self, plan: InferencePlan, height: int, width: int) -> int | None:
+        """Return the most pixels that the networks of a plan can take of this shape; None if they take any number."""
+        limits = [self._limits.max_pixels(layer.mixture.entries[0].facts, height, width) for layer in plan.layers]
         return min((limit for limit in limits if limit is not None), default=None)
 
     def tiles(self, loaded: LoadedPlan) -> int:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nets.tiling import cut, paste, windows
+from nets.tiling import cut, paste, pixels_of_smallest_window, windows
 
 SIZES = st.integers(1, 300)
 
@@ -30,10 +30,16 @@ def test_cores_cover_the_picture_once_and_have_their_halo(height, width, halo, m
 def test_windows_are_of_one_size_and_within_the_limit_where_the_halo_leaves_room(height, width, halo, most_pixels):
     cut_up = windows(height, width, halo, most_pixels)
     assert len({(window.height, window.width) for window in cut_up}) == 1
-    if most_pixels >= (2 * halo + 1) ** 2:
+    if most_pixels >= pixels_of_smallest_window(halo):
         assert cut_up[0].pixels <= most_pixels
     if height * width <= most_pixels:
         assert len(cut_up) == 1
+
+
+def test_a_limit_that_the_halo_exceeds_does_not_make_a_window_of_every_pixel():
+    cut_up = windows(600, 600, halo=109, most_pixels=4096)
+    assert len(cut_up) == 11 * 11  # cores of 54 pixels, half the halo
+    assert max(window.pixels for window in cut_up) <= pixels_of_smallest_window(109)
 
 
 def test_windows_of_a_picture_worked_out_by_hand():

@@ -83,4 +83,18 @@ def test_a_network_that_cannot_be_tiled_refuses_a_picture_that_is_too_large_for_
     save_net(tmp_path, "mosaic", tiny_style_net())
     response = stylize(tmp_path, picture(120, 120), "once", max_whole_pixels=4096)
     assert (response.status_code, response.json()["code"]) == (413, "too_many_pixels")
-    assert "expected at most 4096 pixels: this network runs whole pictures only" in response.json()["detail"]
+    assert "expected at most 4096 pixels: this network cannot tile this image" in response.json()["detail"]
+
+
+def test_every_tile_is_large_enough_for_a_network_of_a_small_receptive_field(tmp_path):
+    save_net(tmp_path, "mosaic", tiny_style_net())
+    for height, width in [(128, 128), (96, 129), (120, 100)]:
+        response = stylize(tmp_path, picture(height, width), "mosaic", max_whole_pixels=7000)
+        assert (response.status_code, response.headers.get("impasto-exact")) == (200, "false"), (height, width)
+
+
+def test_a_picture_too_narrow_to_be_tiled_is_refused_above_the_limit(tmp_path):
+    save_net(tmp_path, "mosaic", tiny_style_net())
+    response = stylize(tmp_path, picture(40, 300), "mosaic", max_whole_pixels=7000)
+    assert (response.status_code, response.json()["value"]) == (413, "300 x 40")
+    assert stylize(tmp_path, picture(40, 170), "mosaic", max_whole_pixels=7000).status_code == 200
