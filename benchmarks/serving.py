@@ -1,7 +1,7 @@
 """Impasto beside LitServe, BentoML, mosec and plain FastAPI: one harness, one machine, the same images.
 
     make bench PART=serving                                (or: .venv-bench/bin/python benchmarks/serving.py)
-    ... benchmarks/serving.py --arms Impasto,mosec         some of them
+    ... benchmarks/serving.py --arms Impasto,mosec         some of them; the results of the others stay
     ... benchmarks/serving.py --url http://127.0.0.1:9000/predict [--raw]     a running server
 
 Photographs of 256 to 2048 px as JPEG. Closed loops of 1, 4, 8 and 16 clients send the same images in whole rounds. Then
@@ -37,9 +37,10 @@ FULL_SPEED = 8
 """The concurrency at which throughput is quoted."""
 
 Figures = dict[str, float | int | str]
+Measured = dict[str, object]
 
 
-def measure(arm: Arm, pictures: Pictures, expected: list[Pixels], seconds: float) -> dict[str, object]:
+def measure(arm: Arm, pictures: Pictures, expected: list[Pixels], seconds: float) -> Measured:
     """Measure one server. seconds: approximate duration of the loop at FULL_SPEED."""
     requests = _requests(arm, pictures)
     with running(arm, pictures.smallest) as (address, tree):
@@ -73,7 +74,7 @@ def _requests(arm: Arm, pictures: Pictures, hurried: bool = False) -> list[Reque
     return [arm.request(data, megapixels, hurried) for data, megapixels in pairs]
 
 
-def _found(arm: Arm, tree: ProcessTree, rest: int, sweep: list[Figures], overload: Figures | None) -> dict[str, object]:
+def _found(arm: Arm, tree: ProcessTree, rest: int, sweep: list[Figures], overload: Figures | None) -> Measured:
     return {
         "name": arm.name,
         "setting": arm.setting,
@@ -201,7 +202,7 @@ def main() -> None:
     speeds[f"style, `model(x)`, channels_last, {precision}"] = bare(pictures, banded=False)
     speeds[f"style, in bands, {precision}"] = bare(pictures, banded=True)
     print("  ".join(f"{name}: {value:.2f} MP/s" for name, value in speeds.items()), flush=True)
-    report: dict[str, object] = {
+    report: Measured = {
         "machine": this_machine().model_dump(),
         "cores": os.cpu_count(),
         "versions": versions(),
@@ -212,17 +213,34 @@ def main() -> None:
         "bare": speeds,
         "arms": [],
     }
-    found: list[dict[str, object]] = []
+    found = _measured_before(options.json, report)
     for arm in chosen:
         started = time.perf_counter()
-        found.append(_tried(arm, pictures, expected[arm.network], options.seconds))
-        print(_said(found[-1]), f"[{time.perf_counter() - started:.0f} s]", flush=True)
-        _write(options.json, report | {"arms": found})
+        result = found[arm.name, arm.setting] = _tried(arm, pictures, expected[arm.network], options.seconds)
+        print(_said(result), f"[{time.perf_counter() - started:.0f} s]", flush=True)
+        _write(options.json, report | {"arms": _in_order(found)})
     speeds[f"style, in bands, {precision}, afterwards"] = bare(pictures, banded=True)
-    _write(options.json, report | {"arms": found})
+    _write(options.json, report | {"arms": _in_order(found)})
 
 
-def _tried(arm: Arm, pictures: Pictures, expected: list[Pixels], seconds: float) -> dict[str, object]:
+def _measured_before(path: Path, report: Measured) -> dict[tuple[str, str], Measured]:
+    """Return the results by arm that an earlier run left, if it measured the same on the same machine."""
+    if not path.exists():
+        return {}
+    before = json.loads(path.read_text())
+    differ = [key for key in report if key not in ("bare", "arms") and report[key] != before.get(key)]
+    if differ:
+        print(f"no earlier result is kept: {', '.join(differ)} changed", flush=True)
+        return {}
+    return {(arm["name"], arm["setting"]): arm for arm in before["arms"]}
+
+
+def _in_order(found: dict[tuple[str, str], Measured]) -> list[Measured]:
+    """Return the results in the order of the arms."""
+    return [found[arm.name, arm.setting] for arm in arms() if (arm.name, arm.setting) in found]
+
+
+def _tried(arm: Arm, pictures: Pictures, expected: list[Pixels], seconds: float) -> Measured:
     """Return the measurements, or the error: a server that fails does not stop the others."""
     try:
         return measure(arm, pictures, expected, seconds)
