@@ -87,7 +87,7 @@ def block_edges(picture, factor):
 @pytest.mark.parametrize("factor", [2, 4])
 @pytest.mark.parametrize("quality", [40, 60, 80])
 def test_a_network_for_photographs_removes_the_blocks_of_a_jpeg(quality, factor):
-    """At least half of what the faithful network leaves. It is at most 1 dB behind on a clean photograph, 0.1 on this."""
+    """At least half of what the faithful network leaves. At most 1 dB behind on a clean photograph, 0.1 on this."""
     truth = read_rgb(PHOTOGRAPH).crop((60, 40, 316, 296))
     low = reduce(truth, factor)
     names = (f"x{factor}_photo", f"x{factor}")
