@@ -8,9 +8,9 @@ import torch
 from nets.precision import cpu_precision
 
 MEAN_LEVELS = {"fp32": 1.0, "bf16": 6.0}
-"""The largest mean difference from fp32, in levels of 255, by precision. In fp32, another order of sums moves one value
-in forty by a level, and bf16 makes 0.3 levels in `mosaic` (benchmarks/precision.py). JPEG makes both larger,
-the first 0.7."""
+"""The largest mean difference from the expected image, in levels of 255, by precision. Another order of sums moves one
+value in forty by a level in fp32; bf16 makes a mean of 0.3 levels in `mosaic` (benchmarks/precision.py). JPEG enlarges
+both: the first becomes a mean of 0.7."""
 
 
 @contextmanager

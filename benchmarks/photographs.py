@@ -10,6 +10,8 @@ trainer.evaluation.public_upscalers names the packages that add public networks.
 
 import argparse
 import os
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
@@ -41,10 +43,12 @@ _DIGITS = {"PSNR": 2, "phase": 2}
 def sets() -> dict[str, Path]:
     """Return the folders of photographs by name."""
     root = os.environ.get("IMPASTO_BENCHMARKS")
-    names = ("Set5", "Set14", "photographs")
-    found = {} if root is None else {name: Path(root) / name.lower() for name in names}
-    present = {name: folder for name, folder in found.items() if folder.is_dir()}
-    return present | {"photographs": present.get("photographs", ROOT / "docs" / "images" / "photographs")}
+    bundled = ROOT / "docs" / "images" / "photographs"
+    if root is None:
+        return {"photographs": bundled}
+    own = Path(root) / "photographs"
+    public = {name: Path(root) / name.lower() for name in ("Set5", "Set14")}
+    return public | {"photographs": own if own.is_dir() else bundled}
 
 
 def methods(folder: Path, factor: int) -> dict[str, Enlarge]:
@@ -87,6 +91,12 @@ def kept(low: Picture, quality: int | None) -> Picture:
     return low if quality is None else np.array(through_jpeg(Image.fromarray(low), quality))
 
 
+def command(arguments: list[str]) -> str:
+    """Return the command line without the file that it writes."""
+    at = arguments.index("--results") if "--results" in arguments else len(arguments)
+    return shlex.join(["python", "benchmarks/photographs.py", *arguments[:at], *arguments[at + 2 :]])
+
+
 def main() -> None:
     """Measure each method on each set at each quality."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -111,10 +121,11 @@ def main() -> None:
                 row: Row = {"input": "clean" if quality is None else f"JPEG {quality}", "method": method}
                 rows.append(row | measured(enlarge, pairs, options.factor, distances))
                 print(name, rows[-1], flush=True)
-        parts.append(f"### {name}, x{options.factor}, as found\n\n{table(rows)}")
+        title = f"### {name}, x{options.factor}, as found"
+        parts.append(f"{title}\n\n{len(originals)} photographs.\n\n{table(rows)}")
     if options.results:
         head = (
-            "## Photographs as they are found\n\n`python benchmarks/photographs.py`, "
+            f"## Photographs as they are found\n\n`{command(sys.argv[1:])}`, "
             f"{machine()}. The small picture is clean, or was kept as a JPEG. "
             "LPIPS and DISTS, in bfloat16 where the CPU has it: lower is better. "
             "Phase: 1 is no grid."

@@ -47,8 +47,11 @@ def script(code: str) -> tuple[float, float]:
     return time.perf_counter() - start, 1024 * int(done.stdout) / 1e9
 
 
-def service() -> tuple[float, float]:
-    """Return the seconds until `python -m service` is ready, and its memory in GB two seconds later."""
+def service(loading: str) -> tuple[float, float]:
+    """Return the seconds until `python -m service` is ready, and its memory in GB two seconds later.
+
+    loading: "eager", the default, or "lazy".
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -56,7 +59,7 @@ def service() -> tuple[float, float]:
     process = subprocess.Popen(
         [SERVICE_PYTHON, "-m", "service"],
         cwd=ROOT,
-        env=environment(IMPASTO_PORT=port, IMPASTO_LOG_LEVEL="error"),
+        env=environment(IMPASTO_PORT=port, IMPASTO_LOG_LEVEL="error", IMPASTO_LOADING=loading),
         stdout=subprocess.DEVNULL,
     )
     tree = ProcessTree(process.pid)
@@ -111,7 +114,8 @@ def main() -> None:
     cases: dict[str, Callable[[], tuple[float, float]]] = {
         "`import torch`": lambda: script(_IMPORT),
         "`import torch`, weights read": lambda: script(_WEIGHTS),
-        "`python -m service`, ready": service,
+        "`python -m service`, ready": lambda: service("eager"),
+        "`IMPASTO_LOADING=lazy python -m service`, ready": lambda: service("lazy"),
     }
     for case in cases.values():
         case()

@@ -5,6 +5,7 @@ from pathlib import Path
 import dists
 import numpy as np
 import origins
+import photographs
 import pytest
 import torch
 from PIL import Image
@@ -48,3 +49,18 @@ def test_the_distance_is_0_for_equal_pictures_and_grows_with_noise():
     )
     assert distance(pixels, pixels) == pytest.approx(0, abs=1e-6)
     assert 0 < distance(pixels, little) < distance(pixels, much) < 1
+
+
+def test_public_sets_that_are_missing_are_not_left_out_silently(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMPASTO_BENCHMARKS", str(tmp_path))
+    (tmp_path / "set5").mkdir()
+    found = photographs.sets()
+    assert list(found) == ["Set5", "Set14", "photographs"]
+    assert (found["Set14"], found["photographs"]) == (tmp_path / "set14", PHOTOGRAPHS[0].parent)
+    (tmp_path / "photographs").mkdir()
+    assert photographs.sets()["photographs"] == tmp_path / "photographs"
+
+
+def test_the_section_names_the_command_that_wrote_it():
+    arguments = ["--set", "Set14", "--results", "docs/results.md", "--quality", "60"]
+    assert photographs.command(arguments) == "python benchmarks/photographs.py --set Set14 --quality 60"

@@ -61,11 +61,12 @@ def test_no_figure_is_a_dash():
 
 
 def test_start_is_measured_in_yardsticks(tmp_path):
-    rows = [{"": "torch", "s": 2.0, "times torch and weights": 1.0}]
-    rows += [{"": "service", "s": 2.8, "times torch and weights": 1.4}]
+    seconds = {"torch": 1.9, "weights": 2.0, "eager": 3.2, "lazy": 2.8}
+    rows = [{"": name, "s": value, "times torch and weights": value / 2} for name, value in seconds.items()]
     imports = [{"package": "torch", "own code, ms": 900.0}]
     text = startup({"machine": MACHINE, "repeats": 3, "rows": rows, "imports": imports}, tmp_path)
-    assert "met (1.4 times)" in text
+    assert "missed (1.6 times)" in text
+    assert "first request: met (1.4 times)" in text
 
 
 @pytest.mark.parametrize(("precision", "left_out"), [("fp32", True), ("bf16", False)])

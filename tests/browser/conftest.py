@@ -71,7 +71,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def served(driver: object, folder: Path) -> Iterator[tuple]:  # the browser first: without one, nothing is started
     """(address, network, app) of a service with small limits, whose x2 waits when its picture asks for it."""
-    limits = {"max_body_bytes": 250_000, "max_pixels": 245_000, "max_batch_items": 1}
+    limits = {
+        "max_body_bytes": 250_000,
+        "max_pixels": 245_000,
+        "max_pixels_in_flight": 590_000,  # 300 x 400 enlarged by 2 is more
+        "max_batch_items": 1,
+    }
     with faulty_service(folder, admin_key=ADMIN_KEY, **limits) as served:
         for style in ("mosaic", "starry_night-full"):  # painted once, so that no page finds them in the queue
             httpx.get(f"{served[0]}/models/stylize/{style}/thumbnail", trust_env=False, timeout=60).raise_for_status()

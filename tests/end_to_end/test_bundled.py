@@ -87,7 +87,7 @@ def block_edges(picture, factor):
 @pytest.mark.parametrize("factor", [2, 4])
 @pytest.mark.parametrize("quality", [40, 60, 80])
 def test_a_network_for_photographs_removes_the_blocks_of_a_jpeg(quality, factor):
-    """At least half of what the faithful network leaves; on a clean photograph it is at most 1 dB behind."""
+    """At least half of what the faithful network leaves. At most 1 dB behind on a clean photograph, 0.1 on this."""
     truth = read_rgb(PHOTOGRAPH).crop((60, 40, 316, 296))
     low = reduce(truth, factor)
     names = (f"x{factor}_photo", f"x{factor}")
@@ -97,10 +97,11 @@ def test_a_network_for_photographs_removes_the_blocks_of_a_jpeg(quality, factor)
     left, visible = (block_edges(enlarge(compressed), factor) - none for enlarge in (ours, clean))
     assert left < 0.5 * visible
 
-    def decibels(enlarge):
-        return psnr(*compared_luma(enlarge(np.array(low)), np.array(truth), factor))
+    def decibels(enlarge, picture):
+        return psnr(*compared_luma(enlarge(picture), np.array(truth), factor))
 
-    assert decibels(ours) > decibels(clean) - 1
+    assert decibels(ours, np.array(low)) > decibels(clean, np.array(low)) - 1
+    assert decibels(ours, compressed) > decibels(clean, compressed) - 0.1
 
 
 def test_the_trunk_is_small_and_a_style_is_smaller():

@@ -247,6 +247,17 @@ def test_an_upscaler_with_an_adversary_is_resumed(photographs, tmp_path):
         assert halting[1][name] == pytest.approx(straight[1][name], rel=1e-3)
 
 
+def test_an_upscaler_starts_with_the_pixel_loss_alone_where_the_recipe_says_so(photographs, tmp_path):
+    config = tmp_path / "x2_photo.toml"
+    loss = "[loss]\npixel_iterations = 10\nadversarial_weight = 0.01\nadversary_warm_up = 4\ngrid_weight = 0.1\n"
+    config.write_text(UPSCALE.replace('"x2"', '"x2_photo"') + loss)
+    invoke("upscale", config, "--data", photographs, "--workers", 0, "--run", tmp_path / "run", "--iterations", 20)
+    first, second = Run(tmp_path / "run").metrics()
+    further = {"adversarial", "adversary", "grid"}
+    assert (further & set(first), further & set(second)) == (set(), further)
+    assert first["pixel"] > 0
+
+
 def test_broken_photographs_are_told_of_at_the_end(photographs, tmp_path):
     folder = tmp_path / "photographs"
     folder.mkdir()

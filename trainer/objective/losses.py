@@ -112,6 +112,23 @@ def grid(pictures: Tensor, cells: Sequence[int] = (2, 4)) -> Tensor:
     return total
 
 
+def fine(pictures: Tensor, target: Tensor) -> Tensor:
+    """Return the mean absolute difference of detail that is one or two pixels wide: (N, 3, H, W) twice -> scalar.
+
+    Detail is the fourth difference along rows and along columns, divided by its largest gain, 16: it keeps stripes with
+    a period of 2 pixels, a quarter of a period of 4 and a fiftieth of a period of 8. LPIPS and an adversary reward
+    invented texture, and a network finds a weave of the finest period first. Larger texture is left free.
+    """
+    difference = pictures.float() - target.float()
+    along_rows, along_columns = _fourth_difference(difference), _fourth_difference(difference.transpose(-1, -2))
+    return (along_rows.abs().mean() + along_columns.abs().mean()) / 2
+
+
+def _fourth_difference(x: Tensor) -> Tensor:
+    second = x[..., :-2] - 2 * x[..., 1:-1] + x[..., 2:]
+    return (second[..., :-2] - 2 * second[..., 1:-1] + second[..., 2:]) / 16
+
+
 def pixel(pictures: Tensor, target: Tensor) -> Tensor:
     """Return the mean absolute difference. It gives a higher PSNR than the paper's squared one (Lim et al. 2017)."""
     return F.l1_loss(pictures.float(), target.float())

@@ -63,6 +63,8 @@ class UpscaleObjective:
                 terms["adversarial"] = loss.adversarial_weight * self._adversary.loss(output)
         if loss.grid_weight:
             terms["grid"] = loss.grid_weight * losses.grid(output, self._cells)
+        if loss.fine_weight:
+            terms["fine"] = loss.fine_weight * losses.fine(output, truth)
         return terms
 
     def learn(self, output: Tensor, truth: Tensor, iteration: int) -> dict[str, Tensor]:

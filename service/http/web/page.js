@@ -18,8 +18,8 @@ import * as working from "./working.js";
 
 const $ = (id) => document.getElementById(id);
 
-const none = { max_body_bytes: Infinity, max_pixels: Infinity, max_output_pixels: Infinity, max_pixels_in_flight: Infinity };
-let limits = { ...none, max_requests: 1, gives: [] };
+const unlimited = { max_body_bytes: Infinity, max_pixels: Infinity, max_output_pixels: Infinity, max_pixels_in_flight: Infinity };
+let limits = { ...unlimited, max_requests: 1, gives: [] };
 const batch = new Batch(changed, (result) => visit.keep(result, revisit, true));
 let picture = null; // the one of the batch that is shown
 let marked = null; // the one that was chosen last: one that cannot be shown is not `picture`

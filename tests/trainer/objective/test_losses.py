@@ -1,5 +1,7 @@
 """Each loss against an answer worked out by hand."""
 
+import math
+
 import pytest
 import torch
 
@@ -63,6 +65,20 @@ def test_pixel_losses():
     a, b = torch.tensor([0.0, 1.0]), torch.tensor([0.5, -1.0])
     assert losses.pixel(a, b).item() == pytest.approx(1.25)
     assert losses.squared_pixel(a, b).item() == pytest.approx(2.125)
+
+
+def test_fine_detail_is_stripes_of_a_few_pixels():
+    columns = torch.arange(48.0)
+    stripes = {period: torch.cos(2 * torch.pi * columns / period + 0.3).expand(2, 3, 40, 48) for period in (2, 4, 8)}
+    nothing = torch.zeros(2, 3, 40, 48)
+    found = {period: losses.fine(each, nothing).item() for period, each in stripes.items()}
+    mean = {period: losses.pixel(each, nothing).item() for period, each in stripes.items()}
+    gain = {period: (2 - 2 * math.cos(2 * math.pi / period)) ** 2 / 16 for period in stripes}
+    for period in stripes:  # half, because no stripe changes along columns
+        assert found[period] == pytest.approx(gain[period] * mean[period] / 2, rel=0.05)
+    turned = losses.fine(stripes[2].transpose(2, 3), nothing.transpose(2, 3)).item()
+    assert turned == pytest.approx(found[2])
+    assert losses.fine(stripes[2], stripes[2]).item() == 0.0
 
 
 def test_a_grid_is_sharpness_that_is_spread_unevenly_over_cells():
