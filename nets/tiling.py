@@ -1,5 +1,6 @@
 """Cuts a picture into overlapping windows that a network computes one at a time, and joins the outputs."""
 
+import math
 from dataclasses import dataclass
 
 from nets.pixels import Picture
@@ -30,18 +31,20 @@ class Window:
 
 
 def windows(height: int, width: int, halo: int, most_pixels: int, multiple_of: int = 1) -> list[Window]:
-    """Cover a picture with windows of at most about `most_pixels`, in reading order. Their cores do not overlap.
+    """Cover a picture with windows of at most `most_pixels`, in reading order. Their cores do not overlap.
 
     Each core has `halo` pixels around it, or an edge of the picture. No core is narrower than half the halo, whatever
-    the limit: below `pixels_of_smallest_window`, windows exceed it. With `multiple_of` 1, all windows have one size, so
-    that they can share a batch; otherwise their corners lie on multiples of it. A picture of at most `most_pixels` is
-    one window. Raises ValueError for an empty picture or a negative halo.
+    the limit: windows may exceed a limit below `pixels_of_smallest_window`. With `multiple_of` 1, all
+    windows have one size, so that they can share a batch; otherwise their corners lie on multiples of it. A picture of
+    at most `most_pixels` is one window. Raises ValueError for an empty picture or a negative halo.
     """
     if min(height, width) < 1 or halo < 0:
         raise ValueError(f"cannot cut {height} x {width} with a halo of {halo}")
     rows, columns = 1, 1
     most_rows, most_columns = (max(1, side // max(1, halo // 2)) for side in (height, width))
-    while _window_length(height, rows, halo) * _window_length(width, columns, halo) > most_pixels:
+    while (
+        math.prod(_most_length(*side, halo, multiple_of) for side in ((height, rows), (width, columns))) > most_pixels
+    ):
         if rows < most_rows and (height / rows >= width / columns or columns == most_columns):
             rows += 1  # the longer side of the core is divided
         elif columns < most_columns:
@@ -58,9 +61,9 @@ def windows(height: int, width: int, halo: int, most_pixels: int, multiple_of: i
     ]
 
 
-def pixels_of_smallest_window(halo: int) -> int:
-    """Return the limit down to which the windows of any picture can be within the limit."""
-    return (3 * halo + 1) ** 2
+def pixels_of_smallest_window(halo: int, multiple_of: int = 1) -> int:
+    """Return the smallest limit that the windows of every picture keep."""
+    return (3 * halo + multiple_of) ** 2
 
 
 def cut(picture: Picture, window: Window) -> Picture:
@@ -79,6 +82,11 @@ def paste(output: Picture, window: Window, scale: int, whole: Picture) -> None:
 def _window_length(side: int, count: int, halo: int) -> int:
     """Return the side of a window when `side` is divided into `count` cores."""
     return side if count == 1 else min(side, -(-side // count) + 2 * halo)
+
+
+def _most_length(side: int, count: int, halo: int, multiple_of: int) -> int:
+    """Return `_window_length` with what moving the corners to multiples adds at most."""
+    return min(side, _window_length(side, count, halo) + multiple_of - 1)
 
 
 def _spans(side: int, count: int, halo: int, multiple_of: int) -> list[tuple[int, int, int, int]]:

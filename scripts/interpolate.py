@@ -8,6 +8,7 @@ the pixel loss, keeps sharp edges and loses a weave (Wang et al. 2018, ESRGAN, s
 """
 
 import argparse
+import copy
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def main() -> None:
 def interpolate_upscaler(first: Path, second: Path, out: Path, share: float) -> None:
     """Write a checkpoint with the card of the second one and the share."""
     before, after = load(first), load(second)
-    net, card = after.net, after.card
+    net, card = copy.deepcopy(after.net), after.card
     net.load_state_dict(between(before.net.state_dict(), net.state_dict(), share))
     training = dict(card.training) | {"interpolated": {"with": before.version, "share": share}}
     about = {"license": card.license, "source": card.source, "parent": before.card.parent, "training": training}
@@ -50,7 +51,7 @@ def interpolate_family(first: Path, second: Path, out: Path, share: float, share
     reference, shared = "", dict[str, Tensor]()
     for path in sorted((second / "stylize").glob("*.safetensors")):
         before, after = load(first / "stylize" / path.name), load(path)
-        net, card = after.net, after.card
+        net, card = copy.deepcopy(after.net), after.card  # styles of a trunk share its tensors
         name = card.trunk.partition("@")[0]
         common = trunk.read_trunk(second / trunk.FOLDER / f"{name}.safetensors").weights.keys()
         own = shares.get(card.name, share)

@@ -131,10 +131,13 @@ class Settings(BaseSettings):
     max_whole_pixels: int = Field(
         12_500_000,
         ge=4096,
-        description="Largest image that a style processes as a whole. Larger ones are tiled, and the response says so.",
+        description="Largest image that a style processes as a whole. Larger ones are tiled, and the response says so; "
+        "very narrow ones are refused.",
     )
     tile_pixels: int = Field(
-        500_000, ge=4096, description="Maximum pixels of an upscaler tile. Larger images are cut into tiles."
+        500_000,
+        ge=4096,
+        description="Maximum pixels of a tile, if the receptive field permits. Larger images are tiled.",
     )
     pictures_at_once: int = Field(
         0,

@@ -26,8 +26,10 @@ def startup(found: Report, _images: Path = IMAGES) -> str:
             "",
             table(found["rows"]),
             "",
-            f"Target, ready within 1.5 times `import torch` and weights: {met(ready <= 1.5)} ({ready:.1f} times); "
-            f"with each network loaded at its first request: {met(lazy <= 1.5)} ({lazy:.1f} times).",
+            (
+                f"Target, ready within 1.5 times `import torch` and weights: {met(ready <= 1.5)} ({ready:.1f} times); "
+                f"with each network loaded at its first request: {met(lazy <= 1.5)} ({lazy:.1f} times)."
+            ),
             "",
             "Import time by package (`-X importtime`, code of its own modules):",
             "",

@@ -36,14 +36,13 @@ class TilingLimits:
 
     def plan(self, facts: Facts, height: int, width: int) -> TilingPlan:
         """Divide a picture of height x width pixels for a network."""
+        halo, step = _halo_and_step(facts)
         if facts.halo is not None:
-            step = 1 if facts.scale > 1 else _STYLE_STEP_PX
-            return TilingPlan(windows(height, width, facts.halo, self.tile_pixels, step))
+            return TilingPlan(windows(height, width, halo, self.tile_pixels, step))
         if height * width <= self.whole_pixels or not facts.approximable:
             return TilingPlan(windows(height, width, 0, height * width))
-        tile_pixels = min(self.tile_pixels, self.whole_pixels)
-        halo = max(facts.radius, SMALLEST_SIDE_PX // 2)  # no tile is too small for the network
-        return TilingPlan(windows(height, width, halo, tile_pixels, _STYLE_STEP_PX), reduced=True)
+        tile_pixels = max(min(self.tile_pixels, self.whole_pixels), pixels_of_smallest_window(halo, step))
+        return TilingPlan(windows(height, width, halo, tile_pixels, step), reduced=True)
 
     def reduced_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width of the reduced copy of a picture that is larger than may run whole."""
@@ -61,12 +60,12 @@ class TilingLimits:
         return None if tileable else self.whole_pixels
 
     def halve(self, facts: Facts, pixels: int) -> None:
-        """Reduce the limits after a pass over `pixels` ran out of memory.
+        """Reduce the limits after a pass over `pixels` of a tile or a reduced copy ran out of memory.
 
         Raises InferenceError if the network cannot be tiled or the pass was too small to divide.
         """
         self._on_halved()
-        smallest = max(_MIN_PIXELS, pixels_of_smallest_window(facts.radius))
+        smallest = max(_MIN_PIXELS, pixels_of_smallest_window(*_halo_and_step(facts)))
         if pixels <= smallest or (facts.halo is None and not facts.approximable):
             raise InferenceError(f"the device has not enough memory for {pixels} pixels")
         if facts.halo is None:
@@ -77,3 +76,9 @@ class TilingLimits:
         """Reduce the batch limit after a batch of `pixels` ran out of memory."""
         self._on_halved()
         self.batch_pixels = min(self.batch_pixels, pixels // 2)
+
+
+def _halo_and_step(facts: Facts) -> tuple[int, int]:
+    """Return the halo of a tile, and of what its corners are multiples. No tile of a style is too small for it."""
+    halo = max(facts.radius, SMALLEST_SIDE_PX // 2) if facts.halo is None else facts.halo
+    return halo, 1 if facts.scale > 1 else _STYLE_STEP_PX

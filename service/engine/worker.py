@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 import threading
 import time
 import weakref
@@ -159,12 +160,13 @@ class Worker:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         try:
-            self._limits.halve(facts, item.pixels)
+            height, width = item.task.picture.shape[:2]
+            pixels = item.pixels if item.window is not None else math.prod(self._limits.reduced_size(height, width))
+            self._limits.halve(facts, pixels)
         except InferenceError as error:
             self._scheduler.fail(item, error)
             return
         log.warning("out of memory, reduced the tile size", extra={"tile_pixels": self._limits.tile_pixels})
-        height, width = item.task.picture.shape[:2]
         self._scheduler.restart(item, self._limits.plan(facts, height, width))
 
     def _steps(self, batch: Batch, pictures: list[Picture]) -> Steps[list[Picture | Exception]]:

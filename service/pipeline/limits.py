@@ -63,7 +63,7 @@ def refuse_whole(working: tuple[int, int], most: int | None) -> None:
     """Raise TooManyPixelsError if networks that cannot tile the picture would get more than `most` pixels."""
     height, width = working
     if most is not None and height * width > most:
-        expected = f"at most {most} pixels: this network cannot tile this image"
+        expected = f"at most {most} pixels: this network cannot tile an image of this shape"
         raise TooManyPixelsError(
             f"the network would work on {width} x {height}; expected {expected}",
             value=f"{width} x {height}",

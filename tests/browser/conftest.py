@@ -74,7 +74,7 @@ def served(driver: object, folder: Path) -> Iterator[tuple]:  # the browser firs
     limits = {
         "max_body_bytes": 250_000,
         "max_pixels": 245_000,
-        "max_pixels_in_flight": 590_000,  # 300 x 400 enlarged by 2 is more
+        "max_pixels_in_flight": 1_150_000,  # 480 x 500 enlarged by 2 is more
         "max_batch_items": 1,
     }
     with faulty_service(folder, admin_key=ADMIN_KEY, **limits) as served:

@@ -145,17 +145,17 @@ def test_the_code_is_in_three_languages(chosen, language, begins):
 def test_a_factor_that_is_too_large_for_the_picture_cannot_be_chosen(page, served):
     address, _, _ = served
     limits = httpx.get(f"{address}/limits", trust_env=False).json()
-    most = limits["max_pixels_in_flight"] - 300 * 400
-    assert most < 2**2 * 300 * 400 < limits["max_output_pixels"]  # what is in flight decides
-    page.drop(encoded(picture(300, 400)), "photo.png", "image/png")
-    page.until(lambda: page.text("status").startswith("photo.png"))
+    most = limits["max_pixels_in_flight"] - 480 * 500
+    assert most < 2**2 * 480 * 500 < limits["max_output_pixels"]  # what is in flight decides
+    page.drop(encoded(picture(480, 500), "jpeg"), "photo.jpg", "image/jpeg")
+    page.until(lambda: page.text("status").startswith("photo.jpg"))
     page.pick("mode", "upscale")
     for button in page.all("#factors button"):
         factor = int(button.get_attribute("value"))
-        assert button.is_enabled() == (300 * 400 * factor**2 <= most)
+        assert button.is_enabled() == (480 * 500 * factor**2 <= most)
     page["largest"].click()
     factors = [int(button.get_attribute("value")) for button in page.all("#factors button")]
-    fitting = [factor for factor in factors if 300 * 400 * factor**2 <= most]
+    fitting = [factor for factor in factors if 480 * 500 * factor**2 <= most]
     assert float(page["factor"].get_attribute("value")) == max(fitting, default=1)
 
 

@@ -26,12 +26,14 @@ def test_cores_cover_the_picture_once_and_have_their_halo(height, width, halo, m
 
 
 @settings(deadline=None, max_examples=100)
-@given(SIZES, SIZES, st.integers(0, 20), st.integers(1, 20_000))
-def test_windows_are_of_one_size_and_within_the_limit_where_the_halo_leaves_room(height, width, halo, most_pixels):
-    cut_up = windows(height, width, halo, most_pixels)
-    assert len({(window.height, window.width) for window in cut_up}) == 1
-    if most_pixels >= pixels_of_smallest_window(halo):
-        assert cut_up[0].pixels <= most_pixels
+@given(SIZES, SIZES, st.integers(0, 20), st.integers(1, 20_000), st.sampled_from([1, 4]))
+def test_windows_are_of_one_size_and_within_the_limit_where_the_halo_leaves_room(
+    height, width, halo, most_pixels, step
+):
+    cut_up = windows(height, width, halo, most_pixels, step)
+    assert step > 1 or len({(window.height, window.width) for window in cut_up}) == 1
+    if most_pixels >= pixels_of_smallest_window(halo, step):
+        assert max(window.pixels for window in cut_up) <= most_pixels
     if height * width <= most_pixels:
         assert len(cut_up) == 1
 

@@ -1,5 +1,6 @@
 """A style over a picture larger than may run whole: in tiles, with statistics of a reduced pass, and it says so."""
 
+import math
 from pathlib import Path
 
 import httpx
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nets.architecture import architecture_of
+from nets.architecture import Facts, architecture_of
 from nets.checkpoint import load
 from nets.style_transfer import StyleTransferConfig, StyleTransferNet
 from service.app import create_app
 from service.engine.tiling_plan import TilingLimits
+from service.errors import InferenceError
 from service.models.registry import load_registry
 from service.settings import Settings
 from tests.conftest import decoded, encoded, picture, running, save_net, seeded, tiny_style_net
@@ -83,14 +85,36 @@ def test_a_network_that_cannot_be_tiled_refuses_a_picture_that_is_too_large_for_
     save_net(tmp_path, "mosaic", tiny_style_net())
     response = stylize(tmp_path, picture(120, 120), "once", max_whole_pixels=4096)
     assert (response.status_code, response.json()["code"]) == (413, "too_many_pixels")
-    assert "expected at most 4096 pixels: this network cannot tile this image" in response.json()["detail"]
+    assert "expected at most 4096 pixels: this network cannot tile an image of this shape" in response.json()["detail"]
 
 
-def test_every_tile_is_large_enough_for_a_network_of_a_small_receptive_field(tmp_path):
-    save_net(tmp_path, "mosaic", tiny_style_net())
-    for height, width in [(128, 128), (96, 129), (120, 100)]:
-        response = stylize(tmp_path, picture(height, width), "mosaic", max_whole_pixels=7000)
-        assert (response.status_code, response.headers.get("impasto-exact")) == (200, "false"), (height, width)
+def test_every_tile_is_large_enough_for_a_network_of_a_small_receptive_field():
+    facts = Facts(scale=1, halo=None, radius=10, approximable=True)
+    for side in (66, 130, 300):
+        found = TilingLimits(4096, 4096).plan(facts, side, 2 * side).windows
+        assert min(min(window.height, window.width) for window in found) >= 64, side
+
+
+def test_a_small_limit_does_not_make_the_work_grow_without_bound():
+    """Halos of 109 pixels, and a limit that they exceed: at least a third of each side of a tile is new."""
+    facts = Facts(scale=1, halo=None, radius=109, approximable=True)
+    assert TilingLimits(20_000, 4096).plan(facts, 1500, 2000).pixels < 10.5 * 1500 * 2000
+
+
+@pytest.mark.parametrize("facts", [Facts(1, None, 109, True), Facts(1, 57, 57, False), Facts(4, 21, 21, False)])
+@pytest.mark.parametrize("size", [(5465, 3615), (300, 20_000), (2000, 2000)])
+def test_a_device_that_never_has_enough_memory_ends_a_task_with_an_error(facts, size):
+    """Each restart has smaller passes, whichever of them is too large."""
+    with pytest.raises(InferenceError, match="not enough memory"):
+        run_out_of_memory(TilingLimits(12_500_000, 500_000), facts, size)
+
+
+def run_out_of_memory(limits, facts, size):
+    """Restart up to 40 times, as a worker does."""
+    for _ in range(40):
+        plan = limits.plan(facts, *size)
+        reduced = math.prod(limits.reduced_size(*size)) if plan.reduced else 0
+        limits.halve(facts, max([reduced, *(window.pixels for window in plan.windows)]))
 
 
 def test_a_picture_too_narrow_to_be_tiled_is_refused_above_the_limit(tmp_path):
