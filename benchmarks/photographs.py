@@ -102,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoints", type=Path, default=ROOT / "checkpoints")
     parser.add_argument("--factor", type=int, default=4)
-    parser.add_argument("--set", action="append", help="Only this set; repeatable.")
+    parser.add_argument("--set", action="append", choices=list(sets()), help="Only this set; repeatable.")
     parser.add_argument("--method", action="append", help="Only this method; repeatable.")
     parser.add_argument("--quality", type=int, action="append", help="JPEGs of this quality only; repeatable.")
     parser.add_argument("--results", type=Path, help="Also write the section to this file.")

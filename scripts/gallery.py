@@ -29,7 +29,7 @@ Known defects: `mosaic` hides small faces. `the_scream` blurs small things. A fi
 `x8_perceptual` a grid. `x4_photo` leaves traces of the blocks of a JPEG of low quality.
 
 Minutes are those of the last training step, on one or two CPU cores beside other work; a dash means not recorded.
-`x4_photo` and the networks for `detail` had other iterations before
+`x4_photo` and the networks for `detail` had earlier training
 ([ADR 6](decisions/0006-perceptual-upscaling.md), [ADR 25](decisions/0025-photographs.md)).
 """
 

@@ -89,7 +89,7 @@ def block_edges(picture, factor):
 def test_a_network_for_photographs_removes_the_blocks_of_a_jpeg(quality, factor):
     """At least half of what the faithful network leaves.
 
-    PSNR is at most 1 dB behind its, clean or not: the photographic one of factor 4 is trained for texture.
+    Its PSNR is at most 1 dB below that of the faithful network, on clean input and on a JPEG.
     """
     truth = read_rgb(PHOTOGRAPH).crop((60, 40, 316, 296))
     low = reduce(truth, factor)
