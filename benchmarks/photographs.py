@@ -108,12 +108,14 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="Also write the section to this file.")
     options = parser.parse_args()
     distances, found = Distances(), methods(options.checkpoints, options.factor)
+    if unknown := set(options.method or []) - set(found):
+        parser.error(f"no method {', '.join(sorted(unknown))}; there are {', '.join(found)}")
     found = {name: each for name, each in found.items() if not options.method or name in options.method}
+    folders = {name: folder for name, folder in sets().items() if not options.set or name in options.set}
+    pairs_of = {name: list(benchmark_pairs(folder, options.factor)) for name, folder in folders.items()}
     parts = []
-    for name, folder in sets().items():
-        if options.set and name not in options.set:
-            continue
-        originals = [(low, truth) for _, low, truth in benchmark_pairs(folder, options.factor)]
+    for name, images in pairs_of.items():
+        originals = [(low, truth) for _, low, truth in images]
         rows: list[Row] = []
         for quality in options.quality or QUALITIES:
             pairs = [(kept(low, quality), truth) for low, truth in originals]
@@ -125,7 +127,7 @@ def main() -> None:
         parts.append(f"{title}\n\n{len(originals)} photographs.\n\n{table(rows)}")
     if options.results:
         head = (
-            f"## Photographs as they are found\n\n`{command(sys.argv[1:])}`, "
+            f"## Photographs as they are found\n\n`IMPASTO_BENCHMARKS=DIR {command(sys.argv[1:])}`, "
             f"{machine()}. The small picture is clean, or was kept as a JPEG. "
             "LPIPS and DISTS, in bfloat16 where the CPU has it: lower is better. "
             "Phase: 1 is no grid."

@@ -22,6 +22,7 @@ import numpy as np
 from answers import Judge, Pixels, Verdict
 from arms import Arm, arms, running
 from chosen import MEAN_LEVELS
+from earlier import Measured, measured_before
 from load import Clients, Request, Sample, closed, in_time, opened, quantile, statuses
 from PIL import Image
 from process_tree import ProcessTree, share_of_cores
@@ -37,7 +38,6 @@ FULL_SPEED = 8
 """The concurrency at which throughput is quoted."""
 
 Figures = dict[str, float | int | str]
-Measured = dict[str, object]
 
 
 def measure(arm: Arm, pictures: Pictures, expected: list[Pixels], seconds: float) -> Measured:
@@ -213,7 +213,7 @@ def main() -> None:
         "bare": speeds,
         "arms": [],
     }
-    found = _measured_before(options.json, report)
+    found = measured_before(options.json, report) if wanted else {}
     for arm in chosen:
         started = time.perf_counter()
         result = found[arm.name, arm.setting] = _tried(arm, pictures, expected[arm.network], options.seconds)
@@ -221,18 +221,6 @@ def main() -> None:
         _write(options.json, report | {"arms": _in_order(found)})
     speeds[f"style, in bands, {precision}, afterwards"] = bare(pictures, banded=True)
     _write(options.json, report | {"arms": _in_order(found)})
-
-
-def _measured_before(path: Path, report: Measured) -> dict[tuple[str, str], Measured]:
-    """Return the results by arm that an earlier run left, if it measured the same on the same machine."""
-    if not path.exists():
-        return {}
-    before = json.loads(path.read_text())
-    differ = [key for key in report if key not in ("bare", "arms") and report[key] != before.get(key)]
-    if differ:
-        print(f"no earlier result is kept: {', '.join(differ)} changed", flush=True)
-        return {}
-    return {(arm["name"], arm["setting"]): arm for arm in before["arms"]}
 
 
 def _in_order(found: dict[tuple[str, str], Measured]) -> list[Measured]:

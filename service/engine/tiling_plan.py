@@ -79,6 +79,9 @@ class TilingLimits:
 
 
 def _halo_and_step(facts: Facts) -> tuple[int, int]:
-    """Return the halo of a tile, and of what its corners are multiples. No tile of a style is too small for it."""
+    """Return the halo of a tile, and the step of which its corners are multiples, in pixels.
+
+    The halo of a style is at least half the smallest side that its network can take.
+    """
     halo = max(facts.radius, SMALLEST_SIDE_PX // 2) if facts.halo is None else facts.halo
     return halo, 1 if facts.scale > 1 else _STYLE_STEP_PX

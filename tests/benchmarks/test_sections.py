@@ -1,9 +1,11 @@
 """What is written of `make bench` in docs/results.md."""
 
+import json
 import math
 
 import cores
 import pytest
+from earlier import measured_before
 from engine import table
 from report import serving
 from report.sections import networks, startup
@@ -58,6 +60,17 @@ def test_a_peer_that_did_not_start_is_named(tmp_path):
 
 def test_no_figure_is_a_dash():
     assert table([{"a": math.nan, "b": 1.5}]).splitlines()[-1] == "| - | 1.5 |"
+
+
+def test_a_run_of_some_servers_keeps_the_others_of_the_same_machine_and_settings(tmp_path):
+    kept = {"name": "mosec", "setting": "as documented", "sweep": []}
+    report = {"machine": {"processor": "A", "date": "2026-01-02"}, "seconds": 16.0, "bare": {}, "arms": []}
+    path = tmp_path / "serving.json"
+    assert measured_before(path, report) == {}
+    path.write_text(json.dumps(report | {"machine": {"processor": "A", "date": "2026-01-01"}, "arms": [kept]}))
+    assert measured_before(path, report) == {("mosec", "as documented"): kept}
+    with pytest.raises(SystemExit, match="another seconds: name another file"):
+        measured_before(path, report | {"seconds": 8.0})
 
 
 def test_start_is_measured_in_yardsticks(tmp_path):

@@ -6,7 +6,10 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
+from torch.nn.utils.parametrize import register_parametrization
 
 from nets.architecture import Facts, architecture_of
 from nets.checkpoint import load
@@ -122,3 +125,23 @@ def test_a_picture_too_narrow_to_be_tiled_is_refused_above_the_limit(tmp_path):
     response = stylize(tmp_path, picture(40, 300), "mosaic", max_whole_pixels=7000)
     assert (response.status_code, response.json()["value"]) == (413, "300 x 40")
     assert stylize(tmp_path, picture(40, 170), "mosaic", max_whole_pixels=7000).status_code == 200
+
+
+class NoMemory(nn.Module):
+    """A device on which no convolution finds memory, in the place of a weight."""
+
+    def forward(self, _weight):
+        raise torch.OutOfMemoryError("out of memory")
+
+
+def test_a_reduced_copy_that_never_fits_the_device_ends_in_an_error(tmp_path):
+    save_net(tmp_path, "mosaic", tiny_style_net())
+    limits = {"max_batch_items": 1, "max_whole_pixels": 70_000}
+    app = create_app(Settings(checkpoints=tmp_path, device="cpu", precision="fp32", **limits), load_registry(tmp_path))
+    with running(app) as address:
+        net = app.state.registry.models["stylize/mosaic"].net
+        register_parametrization(net.down1.conv.conv, "weight", NoMemory(), unsafe=True)
+        body = encoded(picture(300, 300))
+        response = httpx.post(f"{address}/stylize?style=mosaic", content=body, timeout=60, trust_env=False)
+    assert (response.status_code, response.json()["code"]) == (500, "inference_failed")
+    assert "not enough memory" in response.json()["detail"]
