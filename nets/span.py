@@ -76,18 +76,29 @@ class SpanBody(nn.Module):
         self.tail = nn.Conv2d(width, 3 * config.factor**2, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.head(x - self.mean)
-        y, shallow, first = features, features, features
+        y: Tensor = self.head(x - self.mean)
+        joined = part_of_fuse(self.fuse, FEATURES, y)
         for i, block in enumerate(self.blocks):
             y, first = block(y)
+            if i == len(self.blocks) - 1:
+                joined = joined + part_of_fuse(self.fuse, FIRST, first)
             if i == 0:
-                shallow = y
-        parts = [features, self.deep(y), shallow, first]
+                joined = joined + part_of_fuse(self.fuse, SHALLOW, y)
+        joined = joined + part_of_fuse(self.fuse, LAST, self.deep(y))
         with torch.autocast(x.device.type, enabled=False):
-            return F.pixel_shuffle(self.tail(fused(self.fuse, parts)), self.factor)
+            return F.pixel_shuffle(self.tail(joined), self.factor)
 
 
-def fused(conv: nn.Conv2d, parts: list[Tensor]) -> Tensor:
-    """Join maps by a 1x1 convolution in float32: (N, C, H, W) each -> float32 (N, C, H, W)."""
-    with torch.autocast(parts[0].device.type, enabled=False):
-        return F.conv2d(torch.cat([part.float() for part in parts], dim=1), conv.weight, conv.bias)
+FEATURES, LAST, SHALLOW, FIRST = range(4)
+"""The four maps that are joined: of the head, of the last convolution, of the first block, of the last block's SiLU."""
+
+
+def part_of_fuse(conv: nn.Conv2d, part: int, x: Tensor) -> Tensor:
+    """Return what one map contributes to the 1x1 convolution of all four: (N, C, H, W) -> float32 (N, C, H, W).
+
+    The four are added in the order in which they are computed, so that none has to be kept.
+    """
+    channels = conv.out_channels
+    weight = conv.weight[:, part * channels : (part + 1) * channels]
+    with torch.autocast(x.device.type, enabled=False):
+        return F.conv2d(x.float(), weight, conv.bias if part == FEATURES else None)

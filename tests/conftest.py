@@ -29,6 +29,12 @@ from service.settings import Settings
 os.environ.setdefault("IMPASTO_DECODER", "thread")
 
 
+@pytest.fixture(autouse=True)
+def seeded_generator() -> None:
+    """Draw the same numbers in every run, alone or among others."""
+    torch.manual_seed(0)
+
+
 def seeded(net: nn.Module, seed: int) -> nn.Module:
     """Every weight drawn anew, so that no layer is left at zero."""
     generator = torch.Generator().manual_seed(seed)

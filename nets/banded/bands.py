@@ -82,6 +82,22 @@ class FeatureMap:
         return rows.relu_() if self._relu else rows
 
 
+class Overwritten:
+    """A map whose rows are read for a 3x3 convolution, band by band from the top, while its result overwrites them."""
+
+    def __init__(self, source: FeatureMap) -> None:
+        self.height, self.width = source.height, source.width
+        self._values = source.values
+        self._above: Tensor | None = None  # the row above the next band, as it was
+
+    def read(self, top: int, bottom: int) -> Tensor:
+        rows = self._values[..., top:bottom, :]
+        if self._above is not None:
+            rows = torch.cat([self._above, rows[..., 1:, :]], dim=-2)
+        self._above = rows[..., -2:-1, :].clone()
+        return rows
+
+
 class NearestUpsampled:
     """A map upsampled by two with nearest neighbour and cropped to `size` (H, W). See `nets.layers.ResizeConv`."""
 

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nets.banded.bands import Convolution, FeatureMap, Rows, Steps, bands, materialize
+from nets.banded.bands import Convolution, FeatureMap, Overwritten, Rows, Steps, bands, materialize
 from nets.pixels import Picture, from_network, to_unit_range, upload
-from nets.span import GatedBlock, SpanBody, fused
+from nets.span import FEATURES, FIRST, LAST, SHALLOW, GatedBlock, SpanBody, part_of_fuse
 from nets.super_resolution import (
     BOUND_REACH_PX,
     FLAT_REACH_PX,
@@ -80,22 +80,22 @@ def _subpixel_features(body: SubpixelBody, source: "_Pictures", band_pixels: int
 
 
 def _span_features(body: SpanBody, source: "_Pictures", band_pixels: int) -> Steps[Rows]:
-    """Compute what the last convolution reads, of SPAN."""
-    features = yield from materialize(Convolution(body.head, "zero", _Centred(source, body.mean)), band_pixels)
-    shallow = deep = first = features
-    inner, second, outer = None, None, None
+    """Compute what the last convolution reads, of SPAN, with three maps in memory."""
+    deep = yield from materialize(Convolution(body.head, "zero", _Centred(source, body.mean)), band_pixels)
+    joined = yield from materialize(_Part(body.fuse, FEATURES, deep), band_pixels)
+    inner = None
     for i, block in enumerate(body.blocks):
         assert isinstance(block, GatedBlock)
-        inner = first = yield from materialize(Convolution(block.conv1, "zero", deep), band_pixels, _silu, inner)
-        second = yield from materialize(Convolution(block.conv2, "zero", first), band_pixels, _silu, second)
-        gated = _GateRows(deep, block.limits)
-        deep = yield from materialize(Convolution(block.conv3, "zero", second), band_pixels, gated, outer)
-        if i == 0:
-            shallow = deep
-        else:
-            outer = deep  # the next block overwrites each row of it after the last read of that row
-    last = yield from materialize(Convolution(body.deep, "zero", deep), band_pixels, None, second)
-    return _Fused(body.fuse, [features, last, shallow, first])
+        is_last = i == len(body.blocks) - 1
+        first = _SiluRows(_Join(body.fuse, FIRST, joined) if is_last else None)
+        inner = yield from materialize(Convolution(block.conv1, "zero", deep), band_pixels, first, inner)
+        second = Convolution(block.conv2, "zero", Overwritten(inner))
+        inner = yield from materialize(second, band_pixels, _SiluRows(), inner)
+        gated = _GateRows(deep, block.limits, _Join(body.fuse, SHALLOW, joined) if i == 0 else None)
+        # each row of `deep` is overwritten after the last read of that row
+        deep = yield from materialize(Convolution(block.conv3, "zero", inner), band_pixels, gated, deep)
+    last = _Join(body.fuse, LAST, joined)
+    return (yield from materialize(Convolution(body.deep, "zero", deep), band_pixels, last, joined))
 
 
 class _Pictures:
@@ -144,21 +144,33 @@ def _relu(band: Tensor, _top: int, _bottom: int) -> Tensor:
     return band.relu_()
 
 
-def _silu(band: Tensor, _top: int, _bottom: int) -> Tensor:
-    return F.silu(band, inplace=True)
+class _SiluRows:
+    """Applies SiLU to a band, and adds the result to a sum."""
+
+    def __init__(self, join: "_Join | None" = None) -> None:
+        self._join = join
+
+    def __call__(self, band: Tensor, top: int, bottom: int) -> Tensor:
+        values = F.silu(band, inplace=True)
+        if self._join is not None:
+            self._join(values, top, bottom)
+        return values
 
 
 class _GateRows:
-    """Gates a band with the same rows of another map, as nets.span.gate does, in less memory."""
+    """Gates a band with the same rows of another map, as nets.span.gate does, in less memory. Adds it to a sum."""
 
-    def __init__(self, shortcut: FeatureMap, limits: Tensor) -> None:
-        self._values, self._limits = shortcut.values, limits
+    def __init__(self, shortcut: FeatureMap, limits: Tensor, join: "_Join | None") -> None:
+        self._values, self._limits, self._join = shortcut.values, limits, join
 
     def __call__(self, band: Tensor, top: int, bottom: int) -> Tensor:
         most_detail, most = self._limits
         band.clamp_(-most_detail, most_detail)
         opened = torch.sigmoid(band).sub_(0.5)
-        return opened.mul_(band.add_(self._values[..., top:bottom, :])).clamp_(-most, most)
+        gated = opened.mul_(band.add_(self._values[..., top:bottom, :])).clamp_(-most, most)
+        if self._join is not None:
+            self._join(gated, top, bottom)
+        return gated
 
 
 class _AddRows:
@@ -183,12 +195,22 @@ class _RowSum:
         return first + second
 
 
-class _Fused:
-    """A 1x1 convolution of several maps in float32, computed when its rows are read."""
+class _Part:
+    """What a map contributes to the 1x1 convolution of SPAN's four maps."""
 
-    def __init__(self, conv: nn.Conv2d, parts: list[FeatureMap]) -> None:
-        self.height, self.width = parts[0].height, parts[0].width
-        self._conv, self._parts = conv, parts
+    def __init__(self, fuse: nn.Conv2d, part: int, source: FeatureMap) -> None:
+        self.height, self.width = source.height, source.width
+        self._fuse, self._part, self._source = fuse, part, source
 
     def read(self, top: int, bottom: int) -> Tensor:
-        return fused(self._conv, [part.read(top, bottom) for part in self._parts])
+        return part_of_fuse(self._fuse, self._part, self._source.read(top, bottom))
+
+
+class _Join:
+    """Adds to the same rows of `joined` what a band contributes to that convolution. Returns these rows."""
+
+    def __init__(self, fuse: nn.Conv2d, part: int, joined: FeatureMap) -> None:
+        self._fuse, self._part, self._values = fuse, part, joined.values
+
+    def __call__(self, band: Tensor, top: int, bottom: int) -> Tensor:
+        return self._values[..., top:bottom, :].add_(part_of_fuse(self._fuse, self._part, band))

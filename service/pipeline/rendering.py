@@ -16,6 +16,7 @@ from nets.pixels import Picture
 from service.engine.engine import Engine
 from service.engine.task import AGEING_FACTOR, Task
 from service.engine.threads import helper_pool
+from service.memory import give_back
 from service.models.model import Model
 from service.models.registry import Registry
 from service.observability.logs import request_id
@@ -26,6 +27,7 @@ from service.pipeline.progress import Progress
 from service.pipeline.request import Sources, TransformRequest
 
 _COMPOSE = "compose"
+_LARGE_PIXELS = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,8 @@ class Renderer:
 
 
 def _finish(plan: InferencePlan, sizes: Sizes, painted: Picture, base: Picture) -> Picture:
+    if math.prod(sizes.output) > _LARGE_PIXELS:
+        give_back()  # the feature maps are free now, and the output does not fit into their place
     output = resize(painted, *sizes.output)
     if plan.share < 1:
         output = blend([output, base], [plan.share, 1 - plan.share])
