@@ -141,7 +141,7 @@ def lattice(pictures: Tensor, target: Tensor, cell: int) -> Tensor:
     """
     difference = pictures.float() - target.float()
     n, _, height, width = difference.shape
-    places = F.pixel_unshuffle(difference, cell).view(n * 3, cell**2, height // cell, width // cell)
+    places = F.pixel_unshuffle(difference, cell).reshape(n * 3, cell**2, height // cell, width // cell)
     repeated = F.avg_pool2d(places, _REPEATS, 1)
     return (repeated - repeated.mean(dim=1, keepdim=True)).abs().mean()
 
