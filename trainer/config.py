@@ -125,8 +125,8 @@ class UpscaleLoss(_Section):
     lpips_weight: of LPIPS, a perceptual loss over five layers of VGG16. adversarial_weight: of
     trainer.objective.adversary; it is left out for the first `adversary_warm_up` iterations. grid_weight: of
     spreading sharpness evenly over cells of pixels (losses.grid). fine_weight: of the pixel loss for the finest detail
-    alone (losses.fine). A weight of 0 turns a term off. pixel_iterations: at the start, with the pixel loss alone,
-    which is faster.
+    alone (losses.fine). lattice_weight: of differences that repeat from cell to cell (losses.lattice). A weight of 0
+    turns a term off. pixel_iterations: at the start, with the pixel loss alone, which is faster.
     """
 
     pixel: Literal["l1", "squared"] = "l1"
@@ -139,6 +139,7 @@ class UpscaleLoss(_Section):
     adversary_warm_up: int = Field(100, ge=0)
     grid_weight: float = Field(0.0, ge=0)
     fine_weight: float = Field(0.0, ge=0)
+    lattice_weight: float = Field(0.0, ge=0)
 
 
 class Optimiser(_Section):

@@ -249,11 +249,12 @@ def test_an_upscaler_with_an_adversary_is_resumed(photographs, tmp_path):
 
 def test_an_upscaler_starts_with_the_pixel_loss_alone_where_the_recipe_says_so(photographs, tmp_path):
     config = tmp_path / "x2_photo.toml"
-    loss = "[loss]\npixel_iterations = 10\nadversarial_weight = 0.01\nadversary_warm_up = 4\ngrid_weight = 0.1\n"
+    loss = "[loss]\npixel_iterations = 10\nadversarial_weight = 0.01\nadversary_warm_up = 4\n"
+    loss += "grid_weight = 0.1\nlattice_weight = 0.1\n"
     config.write_text(UPSCALE.replace('"x2"', '"x2_photo"') + loss)
     invoke("upscale", config, "--data", photographs, "--workers", 0, "--run", tmp_path / "run", "--iterations", 20)
     first, second = Run(tmp_path / "run").metrics()
-    further = {"adversarial", "adversary", "grid"}
+    further = {"adversarial", "adversary", "grid", "lattice"}
     assert (further & set(first), further & set(second)) == (set(), further)
     assert first["pixel"] > 0
 

@@ -65,6 +65,8 @@ class UpscaleObjective:
             terms["grid"] = loss.grid_weight * losses.grid(output, self._cells)
         if loss.fine_weight:
             terms["fine"] = loss.fine_weight * losses.fine(output, truth)
+        if loss.lattice_weight:
+            terms["lattice"] = loss.lattice_weight * losses.lattice(output, truth, self._cells[-1])
         return terms
 
     def learn(self, output: Tensor, truth: Tensor, iteration: int) -> dict[str, Tensor]:

@@ -81,6 +81,18 @@ def test_fine_detail_is_stripes_of_a_few_pixels():
     assert losses.fine(stripes[2], stripes[2]).item() == 0.0
 
 
+def test_a_lattice_is_what_repeats_from_cell_to_cell():
+    photograph = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    weave = torch.zeros(4, 4)
+    weave[1, 2] = 0.8  # 0.05 on average over a cell: its deviation is 0.75 once and 0.05 fifteen times
+    woven = photograph + weave.repeat(64, 64)
+    assert losses.lattice(woven, photograph, 4).item() == pytest.approx((0.75 + 15 * 0.05) / 16, rel=1e-4)
+    assert losses.lattice(photograph + 0.1, photograph, 4).item() == pytest.approx(0.0, abs=1e-6)
+    texture = torch.randn(1, 3, 256, 256, generator=torch.Generator().manual_seed(1))
+    found = losses.lattice(photograph + texture, photograph, 4).item()  # the mean of 16 has a quarter of the strength
+    assert found == pytest.approx((2 / math.pi * 15 / 16) ** 0.5 / 4, rel=0.03)
+
+
 def test_a_grid_is_sharpness_that_is_spread_unevenly_over_cells():
     dots = torch.zeros(1, 3, 66, 66)
     dots[..., ::2, ::2] = 1.0
