@@ -25,8 +25,8 @@ The licence of each checkpoint is in its card: CC0 for styles, Apache-2.0 for up
 iteration trains two styles. `neutral` returns the photograph: `strength` mixes it with the others.
 
 Known defects: `mosaic` hides small faces. `the_scream` blurs small things. A fine weave can be seen in flat areas of
-`composition_vii` and `starry_night` at high magnification. `x4_perceptual` adds a faint weave to fur,
-`x8_perceptual` a grid. `x4_photo` leaves traces of the blocks of a JPEG of low quality.
+`composition_vii` and `starry_night` at high magnification. `x4_perceptual` and `x8_perceptual` add
+a faint weave to fur. `x4_photo` leaves traces of the blocks of a JPEG of low quality.
 
 Minutes are those of the last training step, on one or two CPU cores beside other work; a dash means not recorded.
 `x4_photo` and the networks for `detail` had earlier training
