@@ -135,7 +135,7 @@ class Settings(BaseSettings):
         "very narrow ones are refused.",
     )
     tile_pixels: int = Field(
-        500_000, ge=4096, description="Maximum pixels of a tile, unless the receptive field needs more."
+        400_000, ge=4096, description="Maximum pixels of a tile, unless the receptive field needs more."
     )
     pictures_at_once: int = Field(
         0,
