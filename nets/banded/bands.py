@@ -83,7 +83,7 @@ class FeatureMap:
 
 
 class Overwritten:
-    """A map whose rows are read for a 3x3 convolution, band by band from the top, while its result overwrites them."""
+    """A map that a 3x3 convolution reads band by band, from the top, while its result overwrites the rows read."""
 
     def __init__(self, source: FeatureMap) -> None:
         self.height, self.width = source.height, source.width

@@ -145,7 +145,7 @@ def _relu(band: Tensor, _top: int, _bottom: int) -> Tensor:
 
 
 class _SiluRows:
-    """Applies SiLU to a band, and adds the result to a sum."""
+    """Applies SiLU to a band, and adds the result to the joined map if there is a `join`."""
 
     def __init__(self, join: "_Join | None" = None) -> None:
         self._join = join
@@ -158,7 +158,7 @@ class _SiluRows:
 
 
 class _GateRows:
-    """Gates a band with the same rows of another map, as nets.span.gate does, in less memory. Adds it to a sum."""
+    """Gates a band with the same rows of another map, as nets.span.gate does, in less memory. Then as _SiluRows."""
 
     def __init__(self, shortcut: FeatureMap, limits: Tensor, join: "_Join | None") -> None:
         self._values, self._limits, self._join = shortcut.values, limits, join

@@ -27,7 +27,7 @@ from service.pipeline.progress import Progress
 from service.pipeline.request import Sources, TransformRequest
 
 _COMPOSE = "compose"
-_LARGE_PIXELS = 16_000_000
+_LARGE_PIXELS = 16_000_000  # an output above it needs about as much memory as the feature maps before it
 
 
 @dataclass(frozen=True)
